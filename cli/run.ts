@@ -1,0 +1,146 @@
+/** `inos run`: one module, one input, one result on stdout. */
+import type { Command } from 'commander'
+import { type InosError, toInosError } from '../src/packet/errors.ts'
+import { keyOfPeerId } from '../src/packet/identity.ts'
+import { LIMITS } from '../src/packet/limits.ts'
+import type { PlainResult } from '../src/node/operator.ts'
+import { outcomeError } from '../src/processor/outcome.ts'
+import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
+import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits, parsePages } from './units.ts'
+
+interface RunOptions {
+  input?: string
+  output?: string
+  json?: true
+  fuel?: bigint
+  memory?: number
+  maxCost?: bigint
+  where: string
+  peer: string[]
+  receipt?: string
+  data?: string
+}
+
+export function addRun (program: Command, context: Context): void {
+  const command = program.command('run')
+    .description('run a WASM module; stdin is its input, stdout its result')
+    .usage('[options] <file.wasm> [-- args...]')
+    .argument('<file.wasm>', 'the module')
+    .option('-i, --input <file>', 'read the input from a file, - for stdin (default: stdin unless it is a terminal)')
+    .option('-o, --output <file>', 'write the result to a file instead of stdout')
+    .option('--fuel <n>', `instructions it may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
+    .option('--memory <size>', 'memory it may have (default: 256MiB)', read(parsePages))
+    .option('--max-cost <amount>', 'most it may cost, such as 2cr or 500ucr (default: what the limits allow, up to 20cr)', read(parseCredits))
+    .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
+    .option('--receipt <file>', 'write the signed receipt to a file')
+  addJson(addData(addPeers(command)), 'print one object: outcome, result in base64, costs and receipt')
+  examples(command, [
+    ['echo 1 2 3 | inos run sum.wasm', 'run here'],
+    ['inos run sum.wasm -i numbers.txt -o sum.txt --fuel 1_000_000', 'files, and a limit'],
+    ['echo \'{"a":2}\' | inos run python.wasm -- -c \'import json; print(json.load(open(0))["a"] * 21)\'', 'arguments for the guest'],
+    ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
+  ])
+  command.action(async (file: string, options: RunOptions) => {
+    context.finish(await run(file, options, context))
+  })
+}
+
+export function parseWhere (text: string): string {
+  if (!['any', 'local', 'remote'].includes(text)) keyOfPeerId(text)
+  return text
+}
+
+async function run (file: string, options: RunOptions, context: Context): Promise<number> {
+  const { output } = context
+  try {
+    return await compute(file, options, context)
+  } catch (thrown) {
+    const error = toInosError(thrown)
+    if (options.json === true) await output.json({ ...NOTHING_RAN, exitCode: error.exitCode, ...describe(error) })
+    output.fail(error)
+    return error.exitCode
+  }
+}
+
+async function compute (file: string, options: RunOptions, { output, signal, guestArgs }: Context): Promise<number> {
+  const { checkWritable, readModule } = await import('./files.ts')
+  for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
+  const wasm = await readModule(file, signal)
+  const input = await readInput(options.input, { output, signal })
+  const { connectPeers, openOperator } = await import('./open.ts')
+  await using operator = await openOperator({ data: options.data, join: { network: options.peer.length > 0, serve: false }, output, signal })
+  await connectPeers(operator, options.peer, { output, signal })
+  const job: ComputeOptions = {
+    args: guestArgs,
+    limits: {
+      ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),
+      ...(options.memory === undefined ? {} : { memoryPagesMax: options.memory })
+    },
+    ...(options.maxCost === undefined ? {} : { costMax: options.maxCost }),
+    where: options.where,
+    signal,
+    onProgress: state => output.status(describeState(state))
+  }
+  const result = await operator.run(wasm, input, job).finally(() => output.status(null))
+  return await deliver(result, options, result.executor === operator.id ? 'here' : `at ${result.executor}`, output)
+}
+
+async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
+  const { readInputFile, readInputStream } = await import('./files.ts')
+  if (source !== undefined && source !== '-') return await readInputFile(source, signal)
+  if (source === undefined && process.stdin.isTTY) return new Uint8Array(0)
+  output.status('reading the input from stdin, to its end; -i FILE reads a file instead')
+  return await readInputStream(process.stdin, signal).finally(() => output.status(null))
+}
+
+/** The result to where it belongs, then one line of what it took. @returns the exit code */
+async function deliver (result: PlainResult, options: RunOptions, ranWhere: string, output: Context['output']): Promise<number> {
+  const { writeResult } = await import('./files.ts')
+  let error = outcomeError(result)
+  output.pass(result.stderr)
+  try {
+    // A trap has a receipt as well: it is the proof of what was charged.
+    if (options.receipt !== undefined) await writeResult(options.receipt, result.receipt)
+    if (options.output !== undefined && error === null) await writeResult(options.output, result.bytes)
+  } catch (thrown) {
+    error ??= toInosError(thrown)
+  }
+  const exitCode = error?.exitCode ?? exitCodeOf(result.exitCode ?? 0)
+  if (options.json === true) await output.json({ ...describeResult(result, exitCode, options.output === undefined), ...(error === null ? {} : describe(error)) })
+  else if (options.output === undefined && error === null) await output.write(result.bytes)
+  if (error !== null) output.fail(error)
+  output.say(`fuel ${groupDigits(result.fuel)} · cost ${formatCredits(result.cost)} · ran ${ranWhere}`)
+  return exitCode
+}
+
+const NOTHING_RAN = { outcome: null, guestExitCode: null, fuel: null, cost: null, executor: null, resultBytes: null, receipt: null }
+
+function describeResult (result: PlainResult, exitCode: number, withBytes: boolean): object {
+  const { outcome, fuel, cost, executor, bytes, receiptId } = result
+  const inline = withBytes && bytes.length <= LIMITS.control.jsonResultBytesMax
+  return {
+    outcome, exitCode, guestExitCode: result.exitCode, fuel, cost, executor, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), receipt: receiptId
+  }
+}
+
+function describe ({ code, message, hint }: InosError): object {
+  return { code, message, hint: hint ?? null }
+}
+
+/** A process ends with 8 bits; a code that is not 0 must not become 0 by losing the others. */
+export function exitCodeOf (guest: number): number {
+  const low = guest & 0xff
+  return low === 0 && guest !== 0 ? 0xff : low
+}
+
+function describeState (state: JobState): string {
+  switch (state.state) {
+    case 'queued': return state.reason
+    case 'sending': return `sending to ${state.peer}`
+    case 'running': return `running at ${state.peer}`
+    case 'retrying': return `trying again: ${state.peer} ${state.reason}`
+    case 'verifying': return `verifying the receipt of ${state.peer}`
+    case 'done': return `done by ${state.peer}`
+  }
+}

@@ -1,0 +1,79 @@
+/** `inos up`: a node that stays, serves others and every command of its data directory. */
+import type { Command } from 'commander'
+import { addData, addJson, addListen, addPeers, type CommonOptions, type Context, examples, read } from './command.ts'
+import { LIMITS } from '../src/packet/limits.ts'
+import type { Output } from './output.ts'
+import { parseCount } from './units.ts'
+
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number }
+
+/** Loopback, any free port: nobody outside this machine can connect unless asked for. */
+const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
+const SLOTS_MAX = 1_024n
+
+export function addUp (program: Command, context: Context): void {
+  const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
+    .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
+  addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
+  examples(command, [
+    ['inos up', 'serve on this machine'],
+    ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
+    ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others']
+  ])
+  command.action(async (options: UpOptions) => { context.finish(await serve(options, context)) })
+}
+
+function parseSlots (text: string): number {
+  return Math.max(1, Number(parseCount(text, SLOTS_MAX)))
+}
+
+async function serve (options: UpOptions, { output, signal }: Context): Promise<number> {
+  const { connectPeers, openOwner } = await import('./open.ts')
+  const { serveControl } = await import('../src/node/control-server.ts')
+  const { operatorOf } = await import('../src/node/operator.ts')
+  const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
+  const { node, dataDir } = await openOwner({
+    data: options.data, join: { listen, serve: true, ...(options.slots === undefined ? {} : { slots: options.slots }) }, output, signal
+  })
+  await using stack = new AsyncDisposableStack()
+  stack.use(node)
+  const operator = operatorOf(node)
+  const control = await serveControl(dataDir, operator)
+  stack.defer(() => control.stop())
+  await connectPeers(operator, options.peer, { output, signal })
+  const tell = createTeller(output, options.json === true)
+  stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
+  stack.defer(node.on('peer:disconnect', ({ peer }) => tell('peer:disconnect', { peer }, `${peer} has left`)))
+  tell('ready', { id: node.id, addresses: node.addresses() }, describeReady(node.id, node.addresses(), dataDir))
+  await interrupted(signal)
+  output.say('stopping')
+  await stack.disposeAsync()
+  tell('stopped', { id: node.id }, 'stopped')
+  return 0
+}
+
+type Tell = (event: string, detail: object, words: string) => void
+
+function createTeller (output: Output, json: boolean): Tell {
+  let waiting = 0
+  return (event, detail, words) => {
+    if (!json) output.say(words)
+    else if (waiting < LIMITS.control.eventsMax) {
+      waiting++
+      // A reader that fails or does not read is no reason for the node to stop.
+      output.json({ event, ...detail }).catch(() => {}).finally(() => { waiting-- })
+    }
+  }
+}
+
+function describeReady (id: string, addresses: readonly string[], dataDir: string): string {
+  const where = addresses.map(address => `  ${address}`).join('\n')
+  return `node ${id} serves, data in ${dataDir}\n${where}\nElsewhere: inos run FILE.wasm --where remote --peer ${addresses[0] ?? 'ADDR'}`
+}
+
+/** An interrupt is how a node ends; its exit code is 0. */
+async function interrupted (signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  if (!signal.aborted) await promise
+}

@@ -1,0 +1,71 @@
+// node verify-receipt.mjs FILE: verifies an INOS receipt file, importing nothing of INOS.
+// Needs Node and npm's @ipld/dag-cbor and multiformats. Exit 0 = every claim below was checked.
+import { createHash, createPublicKey, verify } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { decode, encode } from '@ipld/dag-cbor'
+import { base58btc } from 'multiformats/bases/base58'
+import { CID } from 'multiformats/cid'
+import { create } from 'multiformats/hashes/digest'
+
+const check = (good, what) => { if (!good) { console.error(`refused: ${what}`); process.exit(106) } }
+const same = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0
+const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest()
+const cidOf = value => CID.createV1(0x71, create(0x12, sha256(encode(value))))
+const peerId = key => base58btc.baseEncode(Buffer.concat([Buffer.from('002408011220', 'hex'), key]))
+const ceil = (a, b) => (a + b - 1n) / b
+
+// One encoding per meaning: what is read must be what encoding it again gives.
+function canonical (bytes, what) {
+  let value
+  try { value = decode(bytes) } catch { check(false, `${what} is not dag-cbor`) }
+  check(same(encode(value), bytes), `${what} is not canonical`)
+  return value
+}
+
+// A signature covers dag-cbor ["inos/record/1", type, payload], or the root of a Merkle tree of such.
+function signed (bytes, type, signer) {
+  const envelope = canonical(bytes, type)
+  check(envelope.type === type, `a ${type} was expected`)
+  const message = (kind, body) => Buffer.from(encode(['inos/record/1', kind, body]))
+  let data = message(type, envelope.payload)
+  let { sig } = envelope
+  if (envelope.batch !== undefined) {
+    let hash = sha256(Buffer.of(0), data)
+    envelope.batch.path.forEach((sibling, height) => {
+      hash = (envelope.batch.index >> height) & 1 ? sha256(Buffer.of(1), sibling, hash) : sha256(Buffer.of(1), hash, sibling)
+    })
+    data = message('batch', new Uint8Array(hash))
+    sig = envelope.batch.sig
+  }
+  const key = createPublicKey({ key: Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), envelope.payload[signer]]), format: 'der', type: 'spki' })
+  check(verify(null, data, key, sig), `the signature of the ${type} is wrong`)
+  return envelope.payload
+}
+
+const bundle = canonical(readFileSync(process.argv[2]), 'the file')
+check(same(Object.keys(bundle).sort().join(), 'offer,order,receipt'), 'the file is no receipt bundle')
+const receipt = signed(bundle.receipt, 'receipt', 'executor')
+const order = signed(bundle.order, 'order', 'payer')
+check(receipt.order.equals(cidOf(order)), 'the receipt is for another order')
+check(receipt.spec.equals(order.spec), 'the receipt is for another spec')
+for (const party of ['executor', 'payer']) check(same(receipt[party], order[party]), `the ${party} differs`)
+check(same(encode(receipt.net), encode(order.net)), 'the mesh differs')
+
+let charge = 0n
+if (bundle.offer === null) {
+  check(order.offer === null && same(order.executor, order.payer), 'only a job of one’s own needs no offer')
+} else {
+  const offer = signed(bundle.offer, 'offer', 'executor')
+  check(order.offer?.equals(cidOf(offer)), 'the order accepts another offer')
+  check(same(offer.executor, order.executor), 'the offer is another executor’s')
+  check(same(encode(offer.net), encode(order.net)), 'the offer is of another mesh')
+  check(offer.profile === receipt.profile && offer.classes.includes(receipt.class), 'the offer does not cover this job')
+  const price = name => BigInt(offer[name])
+  const fuel = BigInt(receipt.fuel)
+  charge = price('base') + ceil(fuel * price('perMFuel'), 10n ** 6n) +
+    ceil(BigInt(receipt.pages) * fuel * price('perPageSec'), 10n ** 9n) + ceil(BigInt(receipt.resultBytes) * price('perKiB'), 1024n)
+}
+check(BigInt(receipt.charge) === charge, `the charge is ${receipt.charge} µcr, the bill comes to ${charge}`)
+check(charge <= BigInt(order.costMax), 'the charge is above what the order allows')
+console.log(`${peerId(receipt.executor)} ran ${receipt.module} for ${peerId(receipt.payer)}: ${receipt.outcome}, ${receipt.fuel} fuel, ${charge} µcr`)
+console.log(`result ${receipt.result} (${receipt.resultBytes} bytes), receipt ${cidOf(receipt)}`)

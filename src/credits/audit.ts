@@ -1,0 +1,147 @@
+/**
+ * The audit: fold the signed records on disk again, from nothing, and compare with the running
+ * totals. Every signature, link, chain and sum is checked; derived rows are not looked at. A record
+ * that fails is named and not counted.
+ */
+import { equals } from 'multiformats/bytes'
+import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
+import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
+import { type Books, checkLane } from './books.ts'
+import { openBundle } from './bundle.ts'
+import type { Balance } from './ledger.ts'
+
+export interface BadRecord { readonly key: string, readonly reason: string }
+
+export interface AuditReport extends Balance {
+  /** No record is bad, and the folded totals are the running ones. */
+  readonly ok: boolean
+  /** PeerId of the node. */
+  readonly id: string
+  /** Records that were counted. */
+  readonly records: number
+  readonly bad: readonly BadRecord[]
+}
+
+type Rows = AsyncIterable<[string, Uint8Array]>
+/** Charges by order, of one peer and one role. */
+type Charges = Map<string, { peer: string, amount: bigint }>
+
+/** @throws {InosError} ERR_STORE */
+export async function audit (books: Books): Promise<AuditReport> {
+  const running = books.ledger.balance()
+  const { journal } = books
+  const [receipts, orders, incoming, outgoing] = await journal.look(() =>
+    [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out')] as const)
+  const fold = new Fold(books)
+  await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
+  await fold.each(orders, (key, bytes) => fold.order(key, bytes))
+  const earned = await fold.lanes(incoming, fold.sold, peer => [keyOfPeerId(peer), books.signer.publicKey])
+  const spent = await fold.lanes(outgoing, fold.bought, peer => [books.signer.publicKey, keyOfPeerId(peer)])
+  const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought), earned, spent }
+  const same = (Object.keys(totals) as (keyof Balance)[]).every(name => totals[name] === running[name])
+  return { ok: same && fold.bad.length === 0, id: books.signer.id, ...totals, records: fold.records, bad: fold.bad }
+}
+
+class Fold {
+  readonly #books: Books
+  readonly bad: BadRecord[] = []
+  readonly #badKeys = new Set<string>()
+  /** Not yet paid, as far as the fold has come. */
+  readonly sold: Charges = new Map()
+  readonly bought: Charges = new Map()
+  readonly #answered = new Set<string>()
+  records = 0
+  held = 0n
+
+  constructor (books: Books) {
+    this.#books = books
+  }
+
+  /** Check each row; one that throws is bad, the next goes on. */
+  async each (rows: Rows, check: (key: string, bytes: Uint8Array) => void): Promise<void> {
+    for await (const [key, bytes] of rows) {
+      try {
+        check(key, bytes)
+        this.records++
+      } catch (error) {
+        if (!(error instanceof InosError)) throw error
+        this.#badKeys.add(key)
+        this.bad.push({ key, reason: error.message })
+      }
+    }
+  }
+
+  receipt (key: string, bytes: Uint8Array): void {
+    const { verify, signer: { publicKey } } = this.#books
+    const { receipt, order, selfExecuted } = openBundle(bytes, verify)
+    const id = order.id.toString()
+    const { payer, executor, charge } = receipt.payload
+    mustHold(key === `receipt!${id}`, 'It lies under another order’s key.')
+    mustHold(equals(payer, publicKey) || equals(executor, publicKey), 'It is between other parties.')
+    this.#answered.add(id)
+    if (selfExecuted) return
+    if (equals(payer, publicKey)) this.bought.set(id, { peer: peerIdOfKey(executor), amount: charge })
+    else this.sold.set(id, { peer: peerIdOfKey(payer), amount: charge })
+  }
+
+  order (key: string, bytes: Uint8Array): void {
+    const { verify, signer: { publicKey } } = this.#books
+    const order = openEnvelope(bytes, 'order', checkOrder)
+    mustHold(key === `order!${order.id}`, 'It lies under another order’s key.')
+    mustHold(equals(order.payload.payer, publicKey), 'It is not an order of this node.')
+    verifySealed(order, publicKey, verify)
+    mustHold(!this.#answered.has(order.id.toString()), 'It is open and has a receipt.')
+    this.held += order.payload.costMax
+  }
+
+  /** All lanes of one direction. @returns the sum of their cheques */
+  async lanes (rows: Rows, charges: Charges, parties: (peer: string) => [from: Uint8Array, to: Uint8Array]): Promise<bigint> {
+    let sum = 0n
+    let lane = { peer: '', n: 0, last: null as Sealed<Cheque> | null }
+    await this.each(rows, (key, bytes) => {
+      const [, peer, digits] = key.split('!') as [string, string, string]
+      if (lane.peer !== peer) lane = { peer, n: 0, last: null }
+      const n = Number.parseInt(digits, 16)
+      const { last } = lane
+      const follows = n === lane.n + 1
+      // A bad cheque breaks the chain once: the next one is held against its own sums.
+      lane = { peer, n, last: null }
+      const cheque = openEnvelope(bytes, 'cheque', checkCheque)
+      checkLane('cheque', cheque.payload, ...parties(peer))
+      verifySealed(cheque, cheque.payload.from, this.#books.verify)
+      mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
+      if (last !== null || n === 1) checkChain(cheque.payload, last)
+      lane.last = cheque
+      sum += this.#payItems(key, cheque.payload, peer, charges)
+    })
+    return sum
+  }
+
+  /** Each item pays one receipt of this peer, in full, once. @returns their sum */
+  #payItems (key: string, { items }: Cheque, peer: string, charges: Charges): bigint {
+    for (const { order, amount } of items) {
+      const id = order.toString()
+      const charge = charges.get(id)
+      const isPaidFor = charge?.peer === peer && charge.amount === amount
+      if (isPaidFor) charges.delete(id)
+      // A damaged receipt is named already; the cheque that paid it stands by its own signature.
+      else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${amount} µcr for the order ${id}, for which no receipt is unpaid.` })
+    }
+    return items.reduce((sum, { amount }) => sum + amount, 0n)
+  }
+}
+
+function checkChain ({ prev, total, items }: Cheque, last: Sealed<Cheque> | null): void {
+  mustHold(last === null ? prev === null : prev?.equals(last.id) === true, 'It does not follow the cheque before it.')
+  mustHold(total === items.reduce((sum, { amount }) => sum + amount, last?.payload.total ?? 0n), 'Its total is not the last one and its items together.')
+}
+
+function sumOf (charges: Charges): bigint {
+  return charges.values().reduce((sum, { amount }) => sum + amount, 0n)
+}
+
+function mustHold (holds: boolean, reason: string): void {
+  if (!holds) throw new InosError('ERR_RECORD_INVALID', reason)
+}

@@ -1,0 +1,110 @@
+/**
+ * What buyer, seller and audit share: the ledger in memory, the journal on disk, the key that signs,
+ * and the few checks every record of a line has to pass. Opens them from a store.
+ */
+import { equals } from 'multiformats/bytes'
+import { CID } from '../packet/cid.ts'
+import { decodeCanonical } from '../packet/cbor.ts'
+import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import { peerIdOfKey, type Signer, type Verify } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { checkOrder, type Offer } from '../packet/records.ts'
+import { Ledger, type LedgerOptions } from './ledger.ts'
+import { Replies } from './replies.ts'
+import { type Journal, KEYS, openJournal, type Prefix, type Store } from './store.ts'
+
+/** What the room is made of; the platform lends it. */
+export interface CreditsComponents {
+  readonly store: Store
+  readonly signer: Signer
+  readonly verify: Verify
+  /** Unix seconds. */
+  now (): number
+  randomBytes (length: number): Uint8Array
+}
+
+export interface Books extends Omit<CreditsComponents, 'store'> {
+  readonly ledger: Ledger
+  readonly journal: Journal
+  readonly replies: Replies
+  readonly offers: KnownOffers
+}
+
+/**
+ * Fold the store into memory: only what is open, however long the history.
+ * @throws {InosError} ERR_DATA_DIR, ERR_STORE
+ */
+export async function openBooks ({ store, ...platform }: CreditsComponents, options: LedgerOptions): Promise<Books> {
+  const { signer, verify } = platform
+  const journal = await openJournal(store)
+  const ledger = new Ledger(signer.id, signer.publicKey, options)
+  const replies = new Replies()
+  for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
+  for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, debtOf(order!, value))
+  for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, debtOf(order!, value))
+  for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
+  const kept: [string, Uint8Array][] = []
+  for await (const [[order], value] of keyed(journal, 'kept')) kept.push([order!, value])
+  replies.restore(kept)
+  const pool = await journal.read(KEYS.pool)
+  if (pool !== undefined) ledger.restorePool(pool)
+  return { ...platform, ledger, journal, replies, offers: new KnownOffers(verify) }
+}
+
+/** Rows with their key cut into parts, without the prefix. */
+async function * keyed (journal: Journal, prefix: Prefix): AsyncIterable<[string[], Uint8Array]> {
+  for await (const [key, value] of journal.rows(prefix)) yield [key.split('!').slice(1), value]
+}
+
+function debtOf (order: string, value: Uint8Array): { order: CID, amount: bigint } {
+  try {
+    return { order: CID.parse(order), amount: BigInt(decodeCanonical(value) as bigint) }
+  } catch (cause) {
+    throw new InosError('ERR_STORE', `The stored debt for order ${order} is damaged.`, { cause })
+  }
+}
+
+/** An order that cannot be read any more holds nothing; the audit names it. */
+function restoreOrder (ledger: Ledger, id: string, bytes: Uint8Array): void {
+  try {
+    const order = openEnvelope(bytes, 'order', checkOrder)
+    if (order.id.toString() === id) ledger.restoreOrder(order, peerIdOfKey(order.payload.executor))
+  } catch (error) {
+    if (!(error instanceof InosError)) throw error
+  }
+}
+
+/** Offers whose signature was checked, so that each is checked once; the oldest are forgotten. */
+export class KnownOffers {
+  readonly #verify: Verify
+  readonly #known = new Map<string, Sealed<Offer>>()
+
+  constructor (verify: Verify) {
+    this.#verify = verify
+  }
+
+  get (id: CID): Sealed<Offer> | undefined { return this.#known.get(id.toString()) }
+
+  /** @throws {InosError} ERR_RECORD_INVALID when its executor did not sign it */
+  check (offer: Sealed<Offer>): void {
+    const known = this.get(offer.id)
+    if (known !== undefined && equals(known.bytes, offer.bytes)) return
+    verifySealed(offer, offer.payload.executor, this.#verify)
+    this.#known.set(offer.id.toString(), offer)
+    if (this.#known.size > LIMITS.credits.offersKnownMax) this.#known.delete(this.#known.keys().next().value!)
+  }
+}
+
+/** @throws {InosError} ERR_RECORD_INVALID naming the field */
+export function requireField (holds: boolean, type: string, field: string, why: string): void {
+  if (!holds) throw new InosError('ERR_RECORD_INVALID', `The field "${field}" of the ${type} ${why}.`)
+}
+
+/** Whether a cheque or an ack belongs to the lane between two parties on the open mesh. */
+export function checkLane (type: string, record: { net: Uint8Array | null, from: Uint8Array, to: Uint8Array, epoch: number }, from: Uint8Array, to: Uint8Array): void {
+  requireField(record.net === null, type, 'net', 'names another mesh')
+  requireField(equals(record.from, from), type, 'from', 'is not the payer of this lane')
+  requireField(equals(record.to, to), type, 'to', 'is not the payee of this lane')
+  requireField(record.epoch === 0, type, 'epoch', 'is not that of this lane')
+}

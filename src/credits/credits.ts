@@ -1,0 +1,233 @@
+/**
+ * Credits: who may spend how much, on signed cumulative cheques between two peers. Whole µcr only.
+ *
+ * The door of this room. It knows no packets, no network and no WASM: bytes from peers come in and
+ * are checked, bytes for peers go out and are on disk by then. Peers are PeerIds, orders and
+ * receipts CIDs as text.
+ *
+ * Three promises carry it: what must not be unsaid (cheque, ack) is durable before it leaves; what
+ * is sent again is the stored bytes, never signed anew; and taking the same record twice is taking
+ * it once. An order binds its payer: whatever became of the hold, a valid receipt for it is paid,
+ * once, even if these books have lost the order.
+ */
+import { equals } from 'multiformats/bytes'
+import { CID } from '../packet/cid.ts'
+import { seal, type Sealed } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
+import type { SpecLimits } from '../packet/spec.ts'
+import { type AuditReport, audit } from './audit.ts'
+import { type Books, type CreditsComponents, openBooks } from './books.ts'
+import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
+import { Buyer, type OrderRequest, type SyncResult } from './buyer.ts'
+import { type Entry, history, type ReceiptFacts, receipts } from './history.ts'
+import { type Balance, bundleRows, type LedgerOptions } from './ledger.ts'
+import { type ChequeAnswer, type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
+import { KEYS } from './store.ts'
+
+export type { AuditReport, Balance, ChequeAnswer, CreditsComponents, Entry, Hold, LedgerOptions as CreditsOptions, OrderRequest, ReceiptFacts, RunFacts, SyncResult }
+
+/** One peer's line, µcr. */
+export interface LineView { readonly spendable: bigint, readonly due: bigint, readonly owed: bigint, readonly earned: bigint, readonly spent: bigint }
+
+export interface Credits {
+  /** Constant time. */
+  balance (): Balance
+  line (peer: string): LineView
+  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others. */
+  spendable (peer: string): bigint
+  /** Peers this node owes a cheque, or that have not acknowledged one. */
+  creditors (): string[]
+
+  /**
+   * Sign an order and hold its most; both are stored when this resolves.
+   * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
+   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET
+   */
+  placeOrder (request: OrderRequest): Promise<Sealed<Order>>
+  /** The executor refused: nothing ran, the hold is released. */
+  refuseOrder (order: string): Promise<void>
+  /** Nobody waits for the answer any more and the outcome is unknown: the hold stays until sync or expiry. */
+  loseOrder (order: string): void
+  /**
+   * A receipt bundle from a peer, with an answer or as `due`. As payer this node owes its charge
+   * from now on; as executor that lost it in a crash, the charge is due again. The same one again
+   * changes nothing.
+   * @throws {InosError} ERR_RECEIPT_INVALID; nothing has changed
+   */
+  acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
+  /**
+   * One cheque over what is owed to a peer, durable when this resolves. Null when nothing is owed,
+   * or too many cheques wait for their ack.
+   */
+  nextCheque (peer: string): Promise<Sealed<Cheque> | null>
+  /** @throws {InosError} ERR_RECORD_INVALID; nothing has changed */
+  takeAck (peer: string, ack: Uint8Array): Promise<void>
+
+  /**
+   * Check an order and set its most aside.
+   * @param order opened, its signature not yet checked
+   * @param offer the offer of this node that the order names
+   * @param limits those of the spec that the order names
+   * @throws {InosError} ERR_RECORD_INVALID, ERR_BUDGET, ERR_INSUFFICIENT_CREDITS, ERR_BUSY while it
+   * runs, ERR_GONE when it ran before; nothing was set aside
+   */
+  acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold>
+  /** The answer this payer got for an order; 'gone' when it is no longer kept, null when there was none. */
+  storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null>
+  /**
+   * Take the next cheque of a peer; its ack is durable when this resolves. The same cheque again
+   * gets the same ack. One that comes too early, or pays for receipts lost here, changes nothing
+   * and is answered by a sync body, after which the peer sends what lacks.
+   * @throws {InosError} ERR_RECORD_INVALID naming what is wrong; nothing has changed
+   */
+  takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer>
+
+  /** A job of one's own on this node: order and receipt signed by it, stored, nothing moves. */
+  recordOwn (spec: CID, facts: RunFacts): Promise<Bundle>
+
+  /** Bodies of the questions to ask a peer when its connection comes up; at least one. */
+  syncQuestions (peer: string): Uint8Array[]
+  /** @throws {InosError} ERR_BAD_PACKET */
+  answerSync (peer: string, question: Uint8Array): Promise<Uint8Array>
+  /**
+   * Apply a peer's answer, to a question or to a cheque.
+   * @throws {InosError} ERR_BAD_PACKET, ERR_RECORD_INVALID when it holds cheques these books never wrote
+   */
+  applySync (peer: string, answer: Uint8Array): Promise<SyncResult>
+  /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
+  expire (): Promise<string[]>
+
+  /** Every payment, cheque by cheque: first what was earned, then what was spent. */
+  history (): AsyncIterable<Entry>
+  receipts (): AsyncIterable<ReceiptFacts>
+  /** A stored receipt bundle by its receipt's CID; null when there is none. */
+  bundle (receipt: string): Promise<Uint8Array | null>
+  /** Fold the signed records again, check every signature and link, compare with `balance`. */
+  audit (): Promise<AuditReport>
+  /** Wait until everything is written. The store is its owner's to close. */
+  close (): Promise<void>
+}
+
+/**
+ * Open the books of a node.
+ * @throws {InosError} ERR_DATA_DIR when another version wrote them, ERR_STORE
+ */
+export async function createCredits (components: CreditsComponents, options: LedgerOptions = {}): Promise<Credits> {
+  return new Room(await openBooks(components, options))
+}
+
+const NONCE_BYTES = 16
+
+class Room implements Credits {
+  readonly #books: Books
+  readonly #buyer: Buyer
+  readonly #seller: Seller
+  /** Orders whose receipt is being looked up, each with the end of its queue. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  constructor (books: Books) {
+    this.#books = books
+    this.#buyer = new Buyer(books)
+    this.#seller = new Seller(books)
+  }
+
+  balance (): Balance { return this.#books.ledger.balance() }
+
+  line (peer: string): LineView {
+    const { due, owed, in: earned, out: spent } = this.#books.ledger.line(peer)
+    return { spendable: this.spendable(peer), due: due.sum, owed: owed.sum, earned: earned.total, spent: spent.total }
+  }
+
+  spendable (peer: string): bigint { return this.#books.ledger.spendable(peer) }
+
+  creditors (): string[] {
+    return this.#books.ledger.lines().filter(line => line.owed.size > 0 || line.unacked.length > 0).map(({ peer }) => peer)
+  }
+
+  async placeOrder (request: OrderRequest): Promise<Sealed<Order>> { return await this.#buyer.placeOrder(request) }
+  async refuseOrder (order: string): Promise<void> { await this.#buyer.refuseOrder(order) }
+  loseOrder (order: string): void { this.#buyer.loseOrder(order) }
+  async nextCheque (peer: string): Promise<Sealed<Cheque> | null> { return await this.#buyer.nextCheque(peer) }
+  async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
+  async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
+  async storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null> { return await this.#seller.storedReply(peer, order) }
+  async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> { return await this.#seller.takeCheque(peer, cheque) }
+  syncQuestions (peer: string): Uint8Array[] { return this.#buyer.syncQuestions(peer) }
+  async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#seller.answerSync(peer, question) }
+  async applySync (peer: string, answer: Uint8Array): Promise<SyncResult> { return await this.#buyer.applySync(peer, answer) }
+
+  async acceptReceipt (peer: string, bytes: Uint8Array): Promise<Bundle> {
+    const { ledger, offers, verify } = this.#books
+    const bundle = openBundle(bytes, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
+    const role = this.#roleIn(bundle, peer)
+    const id = bundle.order.id.toString()
+    // An open order has no receipt yet; only for others must the disk be asked.
+    if (role === 'payer' && ledger.openOrder(id) !== undefined) await this.#buyer.owe(bundle, peer)
+    else await this.#inTurn(id, () => this.#acceptLate(bundle, peer, role))
+    return bundle
+  }
+
+  #roleIn ({ order, receipt }: Bundle, peer: string): 'payer' | 'executor' {
+    const { ledger, signer: { publicKey } } = this.#books
+    const { key } = ledger.line(peer)
+    const { payer, executor, net } = order.payload
+    const role = equals(payer, publicKey) && equals(executor, key) ? 'payer' : equals(executor, publicKey) && equals(payer, key) ? 'executor' : null
+    if (role === null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${receipt.id} fails at "payer": it is not between this node and ${peer}.`)
+    if (net !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${receipt.id} fails at "net": it belongs to another mesh.`)
+    return role
+  }
+
+  /** The order is not open here: it was answered or given up before, or a crash took it. */
+  async #acceptLate (bundle: Bundle, peer: string, role: 'payer' | 'executor'): Promise<void> {
+    const stored = await this.#books.journal.read(KEYS.receipt(bundle.order.id.toString()))
+    if (stored !== undefined) {
+      if (readBundle(stored).receipt.id.equals(bundle.receipt.id)) return
+      throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${bundle.receipt.id} fails at "order": another receipt for it was accepted.`)
+    }
+    if (this.#seller.isRunning(bundle.order.id)) throw new InosError('ERR_BUSY', 'The order of this receipt is running here again.')
+    await (role === 'payer' ? this.#buyer.owe(bundle, peer) : this.#seller.adopt(bundle, peer))
+  }
+
+  /** Run `work` after what was asked before for the same order. */
+  async #inTurn (order: string, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(order) ?? Promise.resolve()).then(work, work)
+    this.#turns.set(order, turn)
+    try {
+      await turn
+    } finally {
+      if (this.#turns.get(order) === turn) this.#turns.delete(order)
+    }
+  }
+
+  async recordOwn (spec: CID, facts: RunFacts): Promise<Bundle> {
+    const { journal, signer, now, randomBytes } = this.#books
+    const order = seal('order', checkOrder({
+      net: null, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
+    }), signer)
+    const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n), signer), order, offer: null })
+    await journal.commit(bundleRows(bundle))
+    return bundle
+  }
+
+  async expire (): Promise<string[]> {
+    const { ledger, journal, replies, now } = this.#books
+    const over = ledger.openOrders().filter(({ order }) => order.payload.expires + LIMITS.credits.graceSeconds < now()).map(({ order }) => order.id.toString())
+    const unpaid = (order: string, peer: string): boolean => ledger.line(peer).due.has(CID.parse(order))
+    const ops = [...over.flatMap(order => ledger.releaseOrder(order)), ...replies.expire(now(), unpaid)]
+    if (ops.length > 0) await journal.commit(ops)
+    return over
+  }
+
+  history (): AsyncIterable<Entry> { return history(this.#books) }
+  receipts (): AsyncIterable<ReceiptFacts> { return receipts(this.#books) }
+
+  async bundle (receipt: string): Promise<Uint8Array | null> {
+    const order = await this.#books.journal.read(KEYS.of(receipt))
+    return order === undefined ? null : await this.#books.journal.read(KEYS.receipt(CID.decode(order).toString())) ?? null
+  }
+
+  async audit (): Promise<AuditReport> { return await audit(this.#books) }
+  async close (): Promise<void> { await this.#books.journal.written() }
+}

@@ -1,0 +1,116 @@
+/**
+ * A line: what two peers owe each other, seen from one end. Two lanes of cheques, one each way,
+ * and what is not on a cheque yet. Shapes and their stored form; the rules are in `ledger.ts`.
+ */
+import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
+import type { CID } from '../packet/cid.ts'
+import { isLink } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+
+/** A cheque of mine that the payee has not acknowledged. */
+export interface Mark { readonly n: number, readonly id: CID }
+
+/** One direction of a line: its latest cheque says it all. */
+export interface Lane { n: number, total: bigint, last: CID | null }
+
+/** A charge that is on no cheque yet. */
+export interface Debt { readonly order: CID, readonly amount: bigint }
+
+/** Charges waiting for their cheque, oldest first, and their sum. */
+export class Debts {
+  readonly #byOrder = new Map<string, Debt>()
+  sum = 0n
+
+  get size (): number { return this.#byOrder.size }
+
+  has (order: CID): boolean { return this.#byOrder.has(order.toString()) }
+
+  get (order: CID): Debt | undefined { return this.#byOrder.get(order.toString()) }
+
+  add (debt: Debt): void {
+    this.#byOrder.set(debt.order.toString(), debt)
+    this.sum += debt.amount
+  }
+
+  remove (order: CID): void {
+    const debt = this.get(order)
+    if (debt === undefined) return
+    this.#byOrder.delete(order.toString())
+    this.sum -= debt.amount
+  }
+
+  /** The oldest ones, at most `max`. */
+  first (max: number): Debt[] {
+    return this.#byOrder.values().take(max).toArray()
+  }
+
+  /** Order ids as text. */
+  orders (): string[] { return [...this.#byOrder.keys()] }
+}
+
+export interface Line {
+  /** PeerId of the other end, and its key. */
+  readonly peer: string
+  readonly key: Uint8Array
+  /** My cheques to it. */
+  readonly out: Lane
+  /** Those it has not acknowledged, oldest first. */
+  unacked: Mark[]
+  /** Its cheques to me. */
+  readonly in: Lane
+  /** Most that my open orders at it can cost. */
+  held: bigint
+  /** Most that its orders running here can cost. */
+  running: bigint
+  /** Mine to pay. */
+  readonly owed: Debts
+  /** Its to pay. */
+  readonly due: Debts
+}
+
+export function newLine (peer: string, key: Uint8Array): Line {
+  return {
+    peer,
+    key,
+    out: { n: 0, total: 0n, last: null },
+    unacked: [],
+    in: { n: 0, total: 0n, last: null },
+    held: 0n,
+    running: 0n,
+    owed: new Debts(),
+    due: new Debts()
+  }
+}
+
+/** What of a line is not a row of its own: the lanes. */
+export function encodeLanes (line: Line): Uint8Array {
+  const lane = ({ n, total, last }: Lane): unknown[] => [n, total, last]
+  return encodeCanonical([lane(line.out), line.unacked.map(({ n, id }) => [n, id]), lane(line.in)])
+}
+
+/** @throws {InosError} ERR_STORE when the row is not what `encodeLanes` writes */
+export function readLanes (line: Line, bytes: Uint8Array): void {
+  try {
+    const [out, marks, incoming] = list(decodeCanonical(bytes), 3)
+    Object.assign(line.out, readLane(out))
+    Object.assign(line.in, readLane(incoming))
+    line.unacked = list(marks).map(mark => {
+      const [n, id] = list(mark, 2)
+      if (!Number.isSafeInteger(n) || !isLink(id)) throw new TypeError('not a mark')
+      return { n: n as number, id }
+    })
+  } catch (cause) {
+    throw new InosError('ERR_STORE', `The stored line with ${line.peer} is damaged.`, { cause })
+  }
+}
+
+function readLane (value: unknown): Lane {
+  const [n, total, last] = list(value, 3)
+  if (!Number.isSafeInteger(n) || (last !== null && !isLink(last))) throw new TypeError('not a lane')
+  return { n: n as number, total: BigInt(total as bigint), last: last as CID | null }
+}
+
+function list (value: unknown, length?: number): unknown[] {
+  if (!Array.isArray(value) || (length !== undefined && value.length !== length)) throw new TypeError('not a list')
+  return value
+}

@@ -1,0 +1,37 @@
+/**
+ * What a run costs: integers only, every part rounded up, from fuel and never from wall time. The
+ * executor bills with it, the payer and anybody who holds the receipt bill again.
+ */
+import type { Offer } from '../packet/records.ts'
+import type { SpecLimits } from '../packet/spec.ts'
+
+/** The part of an offer that a run is billed by, µcr. */
+export type Prices = Pick<Offer, 'base' | 'perMFuel' | 'perPageSec' | 'perKiB'>
+
+/** What a run used, as its receipt says it. */
+export interface Usage { fuel: bigint, pages: number, resultBytes: number }
+
+const MILLION = 1_000_000n
+/** One fuel-second is 10⁹ fuel: memory is rented by what ran in it, not by a clock. */
+const FUEL_PER_SECOND = 1_000_000_000n
+const KIB = 1_024n
+
+/**
+ * base + ⌈fuel·perMFuel/10⁶⌉ + ⌈pages·fuel·perPageSec/10⁹⌉ + ⌈resultBytes·perKiB/1024⌉
+ * @returns µcr
+ */
+export function charge (prices: Prices, { fuel, pages, resultBytes }: Usage): bigint {
+  return prices.base +
+    divideUp(fuel * prices.perMFuel, MILLION) +
+    divideUp(BigInt(pages) * fuel * prices.perPageSec, FUEL_PER_SECOND) +
+    divideUp(BigInt(resultBytes) * prices.perKiB, KIB)
+}
+
+/** The most a run within these limits can be charged, µcr. */
+export function worstCase (prices: Prices, { fuelMax, memoryPagesMax, outputBytesMax }: SpecLimits): bigint {
+  return charge(prices, { fuel: fuelMax, pages: memoryPagesMax, resultBytes: outputBytesMax })
+}
+
+function divideUp (amount: bigint, by: bigint): bigint {
+  return (amount + by - 1n) / by
+}

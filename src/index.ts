@@ -1,0 +1,72 @@
+/** The public door: everything a program imports from `inos`. */
+import type { Bundle } from './credits/bundle.ts'
+import { openBundle } from './credits/bundle.ts'
+import { verify } from './node/keys.ts'
+import { peerIdOfKey } from './packet/identity.ts'
+
+export { join, type JoinOptions, type Node } from './node/join.ts'
+export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
+export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
+export type {
+  AuditReport, Balance, ComputeOptions, HistoryEntry, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where
+} from './processor/processor.ts'
+export type { Inputs, MapItem, MapOptions, MapProgress } from './emergent/map.ts'
+
+/** What a valid receipt proves: who claims what, and what it costs. */
+export interface VerifiedReceipt {
+  /** CIDs as text. */
+  readonly id: string
+  readonly order: string
+  readonly spec: string
+  readonly module: string
+  readonly input: string
+  readonly result: string
+  /** PeerIds. */
+  readonly executor: string
+  readonly payer: string
+  /** Payer and executor are one: nobody else vouches for it, nothing was charged. */
+  readonly selfExecuted: boolean
+  readonly outcome: string
+  readonly exitCode: number | null
+  readonly resultBytes: number
+  readonly fuel: bigint
+  readonly pages: number
+  /** µcr. */
+  readonly charge: bigint
+  readonly costMax: bigint
+  readonly class: string
+  readonly profile: string
+}
+
+/**
+ * Check a receipt file offline: form, signatures, links between receipt, order and offer, and the bill.
+ * @param receipt the bytes of `Result.receipt`, or of a file that `--receipt` wrote
+ * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
+ */
+export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedReceipt> {
+  return factsOf(openBundle(receipt, verify))
+}
+
+function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): VerifiedReceipt {
+  const { outcome, exitCode, resultBytes, fuel, pages, charge, profile } = payload
+  return {
+    id: id.toString(),
+    order: order.id.toString(),
+    spec: payload.spec.toString(),
+    module: payload.module.toString(),
+    input: payload.input.toString(),
+    result: payload.result.toString(),
+    executor: peerIdOfKey(payload.executor),
+    payer: peerIdOfKey(payload.payer),
+    selfExecuted,
+    outcome,
+    exitCode,
+    resultBytes,
+    fuel,
+    pages,
+    charge,
+    costMax: order.payload.costMax,
+    class: payload.class,
+    profile
+  }
+}

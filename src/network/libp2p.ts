@@ -1,0 +1,236 @@
+/**
+ * libp2p as a `Network`: streams of `/inos/packet/1` as wires, capabilities as provider records
+ * of its DHT. Which transports the node has, and how it starts, is the platform's choice.
+ */
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import type { Ping } from '@libp2p/ping'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { type CID, rawCid } from '../packet/cid.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { WireLimits } from './framing.ts'
+import { StreamWire } from './libp2p-wire.ts'
+import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
+import { Pulse } from './pulse.ts'
+
+export const PACKET_PROTOCOL = '/inos/packet/1'
+export const DHT_PROTOCOL = '/inos/kad/1.0.0'
+
+export interface Libp2pNetworkOptions {
+  /** Started, with a DHT among its services, and without a connection monitor that aborts. */
+  node: Libp2p<{ ping: Ping }>
+  timers: Timers
+  limits?: WireLimits
+}
+
+/** The key under which the DHT lists who offers a capability. */
+export function capabilityCid (capability: string): CID {
+  return rawCid(new TextEncoder().encode(`inos/capability/${capability}`))
+}
+
+/** @returns a network that owns `node`: stopping it stops the node */
+export function createLibp2pNetwork (options: Libp2pNetworkOptions): Network {
+  return new Libp2pNetwork(options)
+}
+
+class Libp2pNetwork implements Network {
+  readonly id: string
+  readonly #node: Libp2p<{ ping: Ping }>
+  readonly #timers: Timers
+  readonly #limits: WireLimits
+  readonly #announcements = new Set<Announcement>()
+  readonly #pulse: Pulse
+
+  constructor ({ node, timers, limits = LIMITS.wire }: Libp2pNetworkOptions) {
+    this.#node = node
+    this.#timers = timers
+    this.#limits = limits
+    this.id = node.peerId.toString()
+    this.#pulse = new Pulse({
+      timers,
+      limits,
+      peers: () => node.getPeers().map(String),
+      ping: (peer, signal) => node.services.ping.ping(peerIdFromString(peer), { signal }),
+      cut: peer => {
+        const gone = new InosError('ERR_PEER_LOST', `${peer} is silent.`)
+        for (const connection of node.getConnections(peerIdFromString(peer))) connection.abort(gone)
+      }
+    })
+    node.addEventListener('peer:connect', () => {
+      for (const announcement of this.#announcements) announcement.hurry()
+    })
+  }
+
+  addresses (): string[] {
+    return this.#node.getMultiaddrs().map(String)
+  }
+
+  async dial (address: string, signal: AbortSignal): Promise<string> {
+    const target = parseAddress(address)
+    try {
+      const connection = await this.#node.dial(target, { signal })
+      return connection.remotePeer.toString()
+    } catch (error) {
+      throw notReachable(address, error, signal)
+    }
+  }
+
+  async open (peer: string, signal: AbortSignal): Promise<Wire> {
+    const id = parsePeerId(peer)
+    try {
+      const stream = await this.#node.dialProtocol(id, PACKET_PROTOCOL, {
+        signal,
+        maxOutboundStreams: this.#limits.streamsPerPeerMax
+      })
+      return this.#wire(stream, peer)
+    } catch (error) {
+      throw notReachable(peer, error, signal)
+    }
+  }
+
+  handle (handler: (wire: Wire) => void): void {
+    void this.#node.handle(PACKET_PROTOCOL, (stream: Stream, connection: Connection) => {
+      handler(this.#wire(stream, connection.remotePeer.toString()))
+    }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax })
+  }
+
+  peers (): PeerInfo[] {
+    return this.#node.getPeers().map(id => {
+      const connections = this.#node.getConnections(id)
+      return {
+        id: id.toString(),
+        addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
+        direction: connections.every(({ direction }) => direction === 'inbound') ? 'in' : 'out'
+      }
+    })
+  }
+
+  on (events: NetworkEvents): void {
+    this.#node.addEventListener('peer:connect', ({ detail }) => { events.connect(detail.toString()) })
+    this.#node.addEventListener('peer:disconnect', ({ detail }) => { events.disconnect(detail.toString()) })
+  }
+
+  async provide (capability: string, signal: AbortSignal): Promise<void> {
+    const cid = capabilityCid(capability)
+    const announce = (until: AbortSignal): Promise<void> => Promise.resolve(this.#node.contentRouting.provide(cid, { signal: until }))
+    this.#announcements.add(new Announcement(announce, this.#timers, this.#limits))
+    try {
+      await announce(signal)
+    } catch (cause) {
+      if (signal.aborted) throw new InosError('ERR_CANCELLED', 'The announcement was cancelled; it will be tried again.', { cause })
+      // Nobody to tell yet: the announcement is made when the next peer comes.
+    }
+  }
+
+  async * find (capability: string, signal: AbortSignal): AsyncIterable<string> {
+    const seen = new Set([this.id])
+    try {
+      for await (const { id, multiaddrs } of this.#node.contentRouting.findProviders(capabilityCid(capability), { signal })) {
+        const peer = id.toString()
+        if (seen.has(peer)) continue
+        seen.add(peer)
+        // So that `open` can dial it; the handshake proves who answers there.
+        if (multiaddrs.length > 0) await this.#node.peerStore.merge(id, { multiaddrs })
+        yield peer
+      }
+    } catch {
+      // A search that breaks off has found what it has found: the DHT is a hint.
+    }
+  }
+
+  async hangUp (peer: string): Promise<void> {
+    await this.#node.hangUp(parsePeerId(peer))
+  }
+
+  async stop (): Promise<void> {
+    this.#pulse.stop()
+    for (const announcement of this.#announcements) announcement.stop()
+    await this.#node.stop()
+  }
+
+  #wire (stream: Stream, peer: string): Wire {
+    const heard = (): void => { this.#pulse.heard(peer) }
+    stream.addEventListener('message', heard)
+    stream.addEventListener('drain', heard)
+    return new StreamWire(stream, peer, this.#limits)
+  }
+}
+
+/** One capability, announced anew now and then, and soon after a new peer has come. */
+class Announcement {
+  readonly #announce: (signal: AbortSignal) => Promise<void>
+  readonly #timers: Timers
+  readonly #limits: WireLimits
+  readonly #stopped = new AbortController()
+  /** Shortest wait after a new peer; doubles, so that many newcomers cost little. */
+  #settleMs: number
+  #dueAt: number
+  #cancel: () => void = () => {}
+
+  constructor (announce: (signal: AbortSignal) => Promise<void>, timers: Timers, limits: WireLimits) {
+    this.#announce = announce
+    this.#timers = timers
+    this.#limits = limits
+    this.#settleMs = limits.provideSettleMs
+    this.#dueAt = Infinity
+    this.#plan(limits.provideMs)
+  }
+
+  hurry (): void {
+    if (this.#timers.now() + this.#settleMs >= this.#dueAt) return
+    this.#plan(this.#settleMs)
+    this.#settleMs = Math.min(this.#settleMs * 2, this.#limits.provideMs)
+  }
+
+  stop (): void {
+    this.#stopped.abort()
+    this.#cancel()
+  }
+
+  #plan (ms: number): void {
+    this.#cancel()
+    this.#dueAt = this.#timers.now() + ms
+    this.#cancel = this.#timers.after(ms, () => { void this.#run() })
+  }
+
+  async #run (): Promise<void> {
+    this.#plan(this.#limits.provideMs)
+    const late = new AbortController()
+    const cancel = this.#timers.after(this.#limits.provideMs, () => { late.abort() })
+    try {
+      await this.#announce(AbortSignal.any([late.signal, this.#stopped.signal]))
+    } catch {
+      // Next time.
+    } finally {
+      cancel()
+    }
+  }
+}
+
+/** @throws {InosError} ERR_USAGE */
+export function parseAddress (address: string): Multiaddr {
+  try {
+    return multiaddr(address)
+  } catch (cause) {
+    throw new InosError('ERR_USAGE', `"${address.slice(0, 120)}" is not a multiaddr.`, {
+      cause, hint: 'An address looks like /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW….'
+    })
+  }
+}
+
+function parsePeerId (peer: string): PeerId {
+  try {
+    return peerIdFromString(peer)
+  } catch (cause) {
+    throw new InosError('ERR_USAGE', `"${peer.slice(0, 80)}" is not a PeerId.`, { cause })
+  }
+}
+
+function notReachable (target: string, cause: unknown, signal: AbortSignal): InosError {
+  if (signal.aborted) return new InosError('ERR_CANCELLED', 'The dial was cancelled.', { cause })
+  const foreign = cause instanceof Error && cause.name === 'UnsupportedProtocolError'
+  return new InosError('ERR_NOT_REACHABLE', foreign ? `${target} does not speak ${PACKET_PROTOCOL}.` : `${target} cannot be reached.`, {
+    cause, hint: foreign ? 'It is a libp2p node, but not of this mesh.' : 'Check that it runs, and that its address and port are right.'
+  })
+}

@@ -1,0 +1,186 @@
+/**
+ * Bytes on disk by their name: modules, inputs and results that are too large to travel inline. A
+ * cache: whatever is lost or damaged is fetched again, so nothing is flushed, and what is read is
+ * verified. Who may fetch a blob is the business of `processor/shelf.ts`.
+ */
+import { webcrypto } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CID, isOurs, rawCidOfDigest } from '../packet/cid.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+
+export interface BlobCacheOptions {
+  /** All blobs together; the least recently used go first. @default LIMITS.store.blobsBytesMax */
+  bytesMax?: number
+}
+
+export interface BlobCache {
+  /** Bytes all blobs take. */
+  readonly bytes: number
+  /** Whether a blob is here, unless it turns out to be damaged. */
+  has (cid: string): boolean
+  /** Verified bytes, or null when there are none. @param cid CIDv1 raw sha2-256, as text */
+  get (cid: string): Promise<Uint8Array | null>
+  /**
+   * Keep a blob. Its name is taken on trust, since `get` verifies.
+   * @throws {InosError} ERR_STORE when the disk is full or fails; no other blob is affected
+   */
+  put (cid: string, bytes: Uint8Array): Promise<void>
+}
+
+/**
+ * Open a directory of blobs, whose parent exists, creating it if missing. What a crashed run left half-written goes.
+ * @throws {InosError} ERR_STORE
+ */
+export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobCache> {
+  try {
+    await mkdir(path, { mode: 0o700 }).catch(ignoreExisting)
+    return new DiskCache(path, bytesMax, await listBlobs(path))
+  } catch (error) {
+    throw storeError(`The blobs in ${path} cannot be read`, error)
+  }
+}
+
+function ignoreExisting (error: unknown): void {
+  if (codeOf(error) !== 'EEXIST') throw error
+}
+
+const ASIDE = '.tmp'
+
+/** Sizes by name, least recently used first, as the times of the files tell. */
+async function listBlobs (path: string): Promise<Map<string, number>> {
+  const blobs: { name: string, size: number, used: number }[] = []
+  for (const name of await readdir(path)) {
+    if (name.endsWith(ASIDE)) await rm(join(path, name), { force: true })
+    if (!isBlobName(name)) continue
+    const { size, mtimeMs } = await stat(join(path, name))
+    blobs.push({ name, size, used: mtimeMs })
+  }
+  blobs.sort((one, other) => one.used - other.used)
+  return new Map(blobs.map(({ name, size }) => [name, size]))
+}
+
+/** Names come from peers as well; only the one spelling of a CID of ours becomes part of a path. */
+function isBlobName (name: string): boolean {
+  try {
+    const cid = CID.parse(name)
+    return isOurs(cid) && cid.toString() === name
+  } catch {
+    return false
+  }
+}
+
+class DiskCache implements BlobCache {
+  readonly #path: string
+  readonly #bytesMax: number
+  /** In order of use. */
+  readonly #sizes: Map<string, number>
+  readonly #writing = new Map<string, Promise<void>>()
+  #bytes = 0
+  #writes = 0
+
+  constructor (path: string, bytesMax: number, sizes: Map<string, number>) {
+    this.#path = path
+    this.#bytesMax = bytesMax
+    this.#sizes = sizes
+    for (const size of sizes.values()) this.#bytes += size
+  }
+
+  get bytes (): number { return this.#bytes }
+
+  has (cid: string): boolean { return this.#sizes.has(cid) }
+
+  async get (cid: string): Promise<Uint8Array | null> {
+    const size = this.#sizes.get(cid)
+    if (size === undefined) return null
+    const file = join(this.#path, cid)
+    const bytes = await readBlob(file, size)
+    if (bytes === null || await nameOf(bytes) !== cid) {
+      // A blob that was evicted and put again in the meantime has been counted anew.
+      if (this.#sizes.get(cid) === size) await this.#drop(cid)
+      return null
+    }
+    this.#touch(cid)
+    const now = new Date()
+    // The order of use outlives the process only as well as this works.
+    await utimes(file, now, now).catch(() => {})
+    return bytes
+  }
+
+  async put (cid: string, bytes: Uint8Array): Promise<void> {
+    if (!isBlobName(cid)) throw new InosError('ERR_STORE', `"${cid.slice(0, 80)}" cannot name a blob.`)
+    if (this.#sizes.has(cid)) return this.#touch(cid)
+    const writing = this.#writing.get(cid) ?? this.#write(cid, bytes).finally(() => this.#writing.delete(cid))
+    this.#writing.set(cid, writing)
+    await writing
+  }
+
+  async #write (cid: string, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > this.#bytesMax) throw new InosError('ERR_STORE', `A blob of ${bytes.length} bytes does not fit a cache of ${this.#bytesMax}.`)
+    const file = join(this.#path, cid)
+    const aside = `${file}.${process.pid}.${++this.#writes}${ASIDE}`
+    // Counted before it is written, so that blobs written at one time do not overrun the limit together.
+    this.#bytes += bytes.length
+    try {
+      await this.#evict()
+      await writeBlob(aside, bytes)
+      await rename(aside, file)
+    } catch (error) {
+      this.#bytes -= bytes.length
+      await rm(aside, { force: true }).catch(() => {})
+      throw storeError(`The blob ${cid} cannot be written`, error)
+    }
+    this.#sizes.set(cid, bytes.length)
+  }
+
+  async #evict (): Promise<void> {
+    for (const oldest of this.#sizes.keys()) {
+      if (this.#bytes <= this.#bytesMax) break
+      await this.#drop(oldest)
+    }
+  }
+
+  async #drop (cid: string): Promise<void> {
+    const size = this.#sizes.get(cid)
+    if (size === undefined) return
+    this.#sizes.delete(cid)
+    this.#bytes -= size
+    await rm(join(this.#path, cid), { force: true })
+  }
+
+  #touch (cid: string): void {
+    const size = this.#sizes.get(cid)
+    if (size === undefined) return
+    this.#sizes.delete(cid)
+    this.#sizes.set(cid, size)
+  }
+}
+
+/** A file whose size is not the one it had is not even read. */
+async function readBlob (file: string, size: number): Promise<Uint8Array | null> {
+  try {
+    return (await stat(file)).size === size ? await readFile(file) : null
+  } catch {
+    return null
+  }
+}
+
+async function writeBlob (file: string, bytes: Uint8Array): Promise<void> {
+  await using handle = await open(file, 'wx', 0o600)
+  await handle.writeFile(bytes)
+}
+
+/** Hashed off the main thread, as blobs have up to 96 MiB. */
+async function nameOf (bytes: Uint8Array): Promise<string> {
+  return rawCidOfDigest(new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes))).toString()
+}
+
+function storeError (what: string, error: unknown): InosError {
+  const code = codeOf(error)
+  return new InosError('ERR_STORE', `${what} (${code}).`, code === 'ENOSPC' ? { cause: error, hint: 'The disk is full.' } : { cause: error })
+}
+
+function codeOf (error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+}

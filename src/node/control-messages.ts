@@ -1,0 +1,177 @@
+/**
+ * What travels over the control socket: a request's body, and the frames of its answer. Server and
+ * client share this file, so that neither knows the other.
+ *
+ *     POST /OPERATION, body: canonical dag-cbor
+ *     answer: frames, each u32 length (big-endian) | canonical dag-cbor [kind, value]
+ *
+ * Kinds: any number of `item` (progress of a job, an entry of a list), then one `done` or one `error`.
+ */
+import { Buffer } from 'node:buffer'
+import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
+import { isBytes, isMap } from '../packet/envelope.ts'
+import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { ComputeOptions } from '../processor/processor.ts'
+
+/** Counted up when a message changes its meaning; both ends must agree. */
+export const CONTROL_VERSION = 1
+
+/** The socket in the data directory, and the file that names it where its path would be too long. */
+export const SOCKET_NAME = 'control.sock'
+export const PATH_NAME = 'control.path'
+
+export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'audit', 'receipts', 'receipt', 'peers'] as const
+export type Operation = typeof OPERATIONS[number]
+
+/** Answer of `status`. */
+export interface Status { readonly version: number, readonly id: string, readonly pid: number, readonly addresses: readonly string[] }
+
+const FRAME_KINDS = ['item', 'done', 'error'] as const
+export interface ControlFrame { readonly kind: typeof FRAME_KINDS[number], readonly value: unknown }
+
+const PREFIX_BYTES = 4
+
+export function encodeFrame ({ kind, value }: ControlFrame): Uint8Array {
+  const body = encodeCanonical([kind, value])
+  const frame = Buffer.allocUnsafe(PREFIX_BYTES + body.length)
+  frame.writeUInt32BE(body.length, 0)
+  frame.set(body, PREFIX_BYTES)
+  return frame
+}
+
+/**
+ * Cut a stream into frames; at most one frame is held.
+ * @throws {InosError} ERR_BAD_PACKET for what is no frame, or more than the limit
+ */
+export async function * readFrames (chunks: AsyncIterable<Uint8Array>): AsyncIterable<ControlFrame> {
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+  let wanted = PREFIX_BYTES
+  let inBody = false
+  for await (const chunk of chunks) {
+    held.push(chunk)
+    heldBytes += chunk.length
+    while (heldBytes >= wanted) {
+      const all = held.length === 1 ? held[0]! : Buffer.concat(held)
+      const part = all.subarray(0, wanted)
+      held = [all.subarray(wanted)]
+      heldBytes -= wanted
+      if (inBody) yield parseFrame(part)
+      wanted = inBody ? PREFIX_BYTES : frameLength(part)
+      inBody = !inBody
+    }
+  }
+  if (heldBytes > 0 || inBody) throw new InosError('ERR_BAD_PACKET', 'An answer of the control socket was cut off.')
+}
+
+function frameLength (prefix: Uint8Array): number {
+  const length = new DataView(prefix.buffer, prefix.byteOffset).getUint32(0)
+  if (length === 0 || length > LIMITS.control.frameBytesMax) {
+    throw new InosError('ERR_BAD_PACKET', `A frame of the control socket has ${length} bytes; ${LIMITS.control.frameBytesMax} are allowed.`)
+  }
+  return length
+}
+
+function parseFrame (bytes: Uint8Array): ControlFrame {
+  const value = decodeCanonical(bytes)
+  const kind = FRAME_KINDS.find(kind => Array.isArray(value) && value.length === 2 && value[0] === kind)
+  if (kind === undefined) throw new InosError('ERR_BAD_PACKET', 'A frame of the control socket has no kind that is known here.')
+  return { kind, value: (value as unknown[])[1] }
+}
+
+/** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
+const BIGINT_FIELDS = new Set([
+  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel'
+])
+
+/** Give decoded answers their bigints back. Answers have no free-form keys, so a name says the type. */
+export function reviveBigints (value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reviveBigints)
+  if (!isMap(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) =>
+    [name, BIGINT_FIELDS.has(name) && typeof field === 'number' ? BigInt(field) : reviveBigints(field)]))
+}
+
+export function encodeError (thrown: unknown): Record<string, unknown> {
+  const { code, message, hint, attempts } = toInosError(thrown)
+  return { code, message, hint: hint ?? null, attempts: attempts.map(({ peer, code, message }) => ({ peer, code, message })) }
+}
+
+export function decodeError (value: unknown): InosError {
+  const { code, message, hint, attempts } = isMap(value) ? value : {}
+  if (typeof code !== 'string' || typeof message !== 'string') {
+    return new InosError('ERR_BAD_PACKET', 'The node of this data directory answered with an error that has no code.')
+  }
+  return new InosError(isErrorCode(code) ? code : 'ERR_INTERNAL', message, {
+    ...(typeof hint === 'string' ? { hint } : {}),
+    attempts: Array.isArray(attempts) ? attempts.filter(isAttempt) : []
+  })
+}
+
+function isAttempt (value: unknown): value is Attempt {
+  return isMap(value) && ['peer', 'code', 'message'].every(name => typeof value[name] === 'string')
+}
+
+/** A job as it travels. */
+export interface RunRequest { readonly wasm: Uint8Array, readonly input: Uint8Array, readonly options: ComputeOptions }
+
+export function encodeRun ({ wasm, input, options }: RunRequest): Uint8Array {
+  const { signal: _signal, onProgress: _onProgress, ...rest } = options
+  return encodeCanonical({ wasm, input, options: withoutUndefined(rest) })
+}
+
+function withoutUndefined (options: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, name === 'limits' ? withoutUndefined(value) : value]))
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isAmount = (value: unknown): value is number | bigint => typeof value === 'bigint' || Number.isSafeInteger(value)
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
+
+/** Every option that may travel, with its check; how far a value may go is the processor's to say. */
+const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  entry: isText,
+  args: isTexts,
+  env: value => isMap(value) && Object.values(value).every(isText),
+  files: value => isMap(value) && Object.values(value).every(file => isBytes(file)),
+  limits: value => isMap(value) && Object.entries(value).every(([name, limit]) =>
+    name === 'fuelMax' ? isAmount(limit) : ['memoryPagesMax', 'outputBytesMax'].includes(name) && isCount(limit)),
+  seed: value => isBytes(value),
+  costMax: isAmount,
+  where: isText,
+  avoid: isTexts,
+  retries: isCount
+}
+
+/** @throws {InosError} ERR_USAGE naming the field that is wrong */
+export function decodeRun (body: Uint8Array): RunRequest {
+  const request = decodeCanonical(body)
+  const { wasm, input, options } = isMap(request) ? request : {}
+  if (!isBytes(wasm) || !isBytes(input) || !isMap(options)) throw new InosError('ERR_USAGE', 'A job for the control socket needs wasm, input and options.')
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(OPTION_CHECKS, name) || !OPTION_CHECKS[name]!(value)) {
+      throw new InosError('ERR_USAGE', `The option "${name.slice(0, 40)}" of a job for the control socket is unknown or has the wrong type.`)
+    }
+  }
+  const checked = options as ComputeOptions
+  return {
+    wasm,
+    input,
+    options: {
+      ...checked,
+      ...(checked.costMax === undefined ? {} : { costMax: BigInt(checked.costMax) }),
+      ...(checked.limits?.fuelMax === undefined ? {} : { limits: { ...checked.limits, fuelMax: BigInt(checked.limits.fuelMax) } })
+    }
+  }
+}
+
+/** Body of `connect` and `receipt`: one text. @throws {InosError} ERR_USAGE */
+export function decodeText (body: Uint8Array): string {
+  const text = decodeCanonical(body)
+  if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')
+  return text
+}

@@ -1,0 +1,336 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { encodeCanonical } from '../packet/cbor.ts'
+import { InosError } from '../packet/errors.ts'
+import type { ComputeOptions, JobState } from '../processor/processor.ts'
+import { findNode } from './control-client.ts'
+import { createGate } from './control-gate.ts'
+import { decodeRun, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
+import { type ControlServer, serveControl } from './control-server.ts'
+import type { Operator, PlainResult } from './operator.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'inos-control-'))
+after(() => rmSync(root, { recursive: true, force: true }))
+let folders = 0
+function folder (name = ''): string {
+  const path = join(root, `${folders++}${name}`)
+  mkdirSync(path)
+  return path
+}
+
+const RESULT: PlainResult = {
+  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
+  receiptId: 'bafy', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+}
+const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
+const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
+const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, perMFuel: 1000n, profile: 'inos/0', expires: 9 }, inFlight: 1, line: LINE }
+const ENTRY = { direction: 'earned' as const, peer: 'p', n: 1, order: 'o', receipt: 'r', amount: 3n }
+const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
+
+/** A node that answers from fixed values; a test replaces what it looks at. */
+function fakeOperator (replaced: Partial<Operator> = {}): Operator {
+  return {
+    id: '12D3KooWfake',
+    pid: process.pid,
+    addresses: async () => ['/ip4/127.0.0.1/tcp/1'],
+    run: async () => RESULT,
+    connect: async address => `at ${address}`,
+    credits: async () => BALANCE,
+    history: async function * () { yield ENTRY; yield ENTRY },
+    audit: async () => ({ ok: false, id: 'x', records: 2, bad: [{ key: 'k', reason: 'why' }], ...BALANCE }),
+    receipts: async function * () { yield RECEIPT },
+    receipt: async id => id === 'none' ? null : Uint8Array.of(4),
+    peers: async () => [PEER],
+    [Symbol.asyncDispose]: async () => {},
+    ...replaced
+  }
+}
+
+async function pair (replaced: Partial<Operator> = {}, dataDir = folder()): Promise<{ dataDir: string, server: ControlServer, client: Operator } & AsyncDisposable> {
+  const server = await serveControl(dataDir, fakeOperator(replaced))
+  const client = await findNode(dataDir)
+  assert.ok(client !== null)
+  return { dataDir, server, client, [Symbol.asyncDispose]: () => server.stop() }
+}
+
+const EMPTY = new Uint8Array(0)
+
+// Goal: a command sees the same values whether the node is here or behind the socket.
+// Method: ask for everything through the socket and compare with what the fake gives, bigints and all.
+test('every operation gives what the node gives', async () => {
+  await using both = await pair()
+  const { client } = both
+  const fake = fakeOperator()
+  assert.equal(client.id, fake.id)
+  assert.equal(client.pid, process.pid)
+  assert.deepEqual(await client.addresses(), await fake.addresses())
+  assert.deepEqual(await client.run(EMPTY, EMPTY, {}), RESULT)
+  assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
+  assert.deepEqual(await client.credits(), BALANCE)
+  assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
+  assert.deepEqual(await client.audit(), await fake.audit())
+  assert.deepEqual(await Array.fromAsync(client.receipts()), [RECEIPT])
+  assert.deepEqual(await client.receipt('some'), Uint8Array.of(4))
+  assert.equal(await client.receipt('none'), null)
+  assert.deepEqual(await client.peers(), [PEER])
+})
+
+// Goal: a job arrives as it was given, and its states come back in order.
+// Method: send every option once; the fake keeps what it got and reports three states.
+test('options of a job travel whole, progress comes back', async () => {
+  const options: ComputeOptions = {
+    entry: 'go', args: ['-c', 'x'], env: { fuel: '1' }, files: { '/a': Uint8Array.of(1) }, limits: { fuelMax: 10n, memoryPagesMax: 3 }, seed: new Uint8Array(32),
+    costMax: 2n ** 54n, where: 'remote', avoid: ['p'], retries: 2
+  }
+  const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'done', peer: 'p' }]
+  let got: unknown
+  await using both = await pair({
+    run: async (wasm, input, { signal, onProgress, ...rest }) => {
+      got = { wasm, input, rest }
+      assert.ok(signal !== undefined)
+      for (const state of states) onProgress?.(state)
+      return RESULT
+    }
+  })
+  const seen: JobState[] = []
+  await both.client.run(Uint8Array.of(0), Uint8Array.of(1), { ...options, onProgress: state => seen.push(state) })
+  assert.deepEqual(got, { wasm: Uint8Array.of(0), input: Uint8Array.of(1), rest: options })
+  assert.deepEqual(seen, states)
+})
+
+// Goal: large modules, inputs and results pass. Method: 30 MB there, 20 MB back.
+test('large bytes pass both ways', async () => {
+  const big = new Uint8Array(30_000_000).fill(7)
+  await using both = await pair({ run: async (wasm, input) => ({ ...RESULT, bytes: input.subarray(0, wasm.length - 10_000_000) }) })
+  const { bytes } = await both.client.run(big, big, {})
+  assert.equal(bytes.length, 20_000_000)
+  assert.equal(bytes.every(byte => byte === 7), true)
+})
+
+// Goal: an error keeps code, hint and attempts; a surprise does not lose its sentence.
+// Method: throw both on the node's side, catch on the other.
+test('errors cross the socket whole', async () => {
+  const attempts = [{ peer: 'p', code: 'ERR_BUSY', message: 'Full.' }]
+  await using both = await pair({
+    run: async () => { throw new InosError('ERR_NO_OFFER', 'Nobody offers.', { hint: 'Ask later.', attempts }) },
+    credits: async () => { throw new TypeError('odd') },
+    history: async function * () { yield ENTRY; throw new InosError('ERR_STORE', 'The store broke.') }
+  })
+  await assert.rejects(both.client.run(EMPTY, EMPTY, {}), (error: InosError) => {
+    assert.deepEqual([error.code, error.message, error.hint, error.attempts], ['ERR_NO_OFFER', 'Nobody offers.', 'Ask later.', attempts])
+    return error instanceof InosError
+  })
+  await assert.rejects(both.client.credits(), { code: 'ERR_INTERNAL', message: /odd/ })
+  await assert.rejects(Array.fromAsync(both.client.history()), { code: 'ERR_STORE' })
+})
+
+// Goal: a cancelled command cancels its job in the node, and nothing else.
+// Method: abort the client while the fake waits for its signal; then ask again.
+test('an abort on the client reaches the job', async () => {
+  const started = Promise.withResolvers<void>()
+  const aborted = Promise.withResolvers<void>()
+  await using both = await pair({
+    run: async (_wasm, _input, { signal }) => {
+      started.resolve()
+      await once(signal!, 'abort')
+      aborted.resolve()
+      throw new InosError('ERR_CANCELLED', 'Cancelled.')
+    }
+  })
+  const cancel = new AbortController()
+  const run = both.client.run(EMPTY, EMPTY, { signal: cancel.signal })
+  await started.promise
+  cancel.abort(new InosError('ERR_CANCELLED', 'Interrupted.'))
+  await assert.rejects(run, { code: 'ERR_CANCELLED' })
+  await aborted.promise
+  assert.deepEqual(await both.client.credits(), BALANCE)
+})
+
+// Goal: leaving a list half-way frees the node. Method: break after one entry of an endless list.
+test('breaking out of a list ends it in the node', async () => {
+  const ended = Promise.withResolvers<void>()
+  await using both = await pair({
+    history: async function * () {
+      try {
+        for (;;) { yield ENTRY; await sleep(0) }
+      } finally {
+        ended.resolve()
+      }
+    }
+  })
+  for await (const entry of both.client.history()) {
+    assert.deepEqual(entry, ENTRY)
+    break
+  }
+  await ended.promise
+})
+
+// Goal: a node that stops tells its clients so. Method: stop the server while a job waits.
+test('stopping cancels what is open and removes the socket', async () => {
+  const started = Promise.withResolvers<void>()
+  const { client, server, dataDir } = await pair({
+    run: async (_wasm, _input, { signal }) => {
+      started.resolve()
+      await once(signal!, 'abort')
+      throw new Error('whatever the job says')
+    }
+  })
+  const run = client.run(EMPTY, EMPTY, {})
+  await started.promise
+  await Promise.all([server.stop(), assert.rejects(run, { code: 'ERR_CANCELLED', message: /stopped/ })])
+  assert.equal(existsSync(server.path), false)
+  assert.equal(await findNode(dataDir), null)
+  await assert.rejects(client.credits(), { code: 'ERR_PEER_LOST' })
+})
+
+// Goal: only the user of the data directory may connect. Method: look at the socket's mode.
+test('the socket has mode 0600', async () => {
+  await using both = await pair()
+  assert.equal(statSync(both.server.path).mode & 0o777, 0o600)
+})
+
+// Goal: the remains of a crashed node are no obstacle. Method: leave a dead socket and a file under its name.
+test('a stale socket is found dead, and replaced', async () => {
+  const dataDir = folder()
+  const path = join(dataDir, 'control.sock')
+  const dead = createServer().listen(path)
+  await once(dead, 'listening')
+  dead.close()
+  writeFileSync(path, 'not even a socket')
+  assert.equal(await findNode(dataDir), null)
+  await using both = await pair({}, dataDir)
+  assert.deepEqual(await both.client.credits(), BALANCE)
+})
+
+// Goal: a data directory deep in the tree works too. Method: a path of more than 108 bytes.
+test('a long path gets a socket elsewhere, privately', async () => {
+  const dataDir = folder('x'.repeat(120))
+  const { client, server } = await pair({}, dataDir)
+  assert.ok(server.path.length < 100)
+  assert.equal(readFileSync(join(dataDir, 'control.path'), 'utf8'), server.path)
+  assert.equal(statSync(join(server.path, '..')).mode & 0o777, 0o700)
+  assert.deepEqual(await client.credits(), BALANCE)
+  await server.stop()
+  assert.equal(existsSync(join(server.path, '..')), false)
+  assert.equal(existsSync(join(dataDir, 'control.path')), false)
+})
+
+// Goal: a node of another version is named, not misunderstood. Method: a server that answers another version number.
+test('another version is refused with a hint', async () => {
+  const dataDir = folder()
+  const { createServer: createHttp } = await import('node:http')
+  const server = createHttp((_request, response) => {
+    response.end(encodeFrame({ kind: 'done', value: { version: 99, id: 'x', pid: 1, addresses: [] } }))
+  }).listen(join(dataDir, 'control.sock'))
+  await once(server, 'listening')
+  await assert.rejects(findNode(dataDir), { code: 'ERR_DATA_DIR', message: /another version/ })
+  server.close()
+})
+
+async function post (path: string, url: string, body: Uint8Array | string, headers: Record<string, string | number> = {}): Promise<unknown> {
+  const request = httpRequest({ socketPath: path, method: 'POST', path: url, headers, agent: false })
+  request.end(body)
+  const [response] = await once(request, 'response') as [AsyncIterable<Uint8Array>]
+  const frames = await Array.fromAsync(readFrames(response))
+  return (frames.at(-1)!.value as { code: string }).code
+}
+
+// Goal: whatever is sent to the socket, it answers with a code and lives on.
+// Method: unknown operations, garbage, wrong types, no length, too much; then a good request.
+test('bad requests are refused and harm nothing', async () => {
+  await using both = await pair()
+  const { path } = both.server
+  assert.equal(await post(path, '/nothing', Uint8Array.of(0xf6)), 'ERR_USAGE')
+  assert.equal(await post(path, '/../status', Uint8Array.of(0xf6)), 'ERR_USAGE')
+  assert.equal(await post(path, '/run', Uint8Array.of(0xff, 0xff)), 'ERR_RECORD_INVALID')
+  assert.equal(await post(path, '/run', encodeCanonical({ wasm: 'x', input: EMPTY, options: {} })), 'ERR_USAGE')
+  assert.equal(await post(path, '/run', encodeCanonical({ wasm: EMPTY, input: EMPTY, options: { signal: 1 } })), 'ERR_USAGE')
+  assert.equal(await post(path, '/run', encodeCanonical({ wasm: EMPTY, input: EMPTY, options: { limits: { other: 1 } } })), 'ERR_USAGE')
+  assert.equal(await post(path, '/run', encodeCanonical({ wasm: EMPTY, input: EMPTY, options: { toString: 1 } })), 'ERR_USAGE')
+  assert.equal(await post(path, '/connect', encodeCanonical('x'.repeat(5000))), 'ERR_USAGE')
+  assert.equal(await post(path, '/status', Uint8Array.of(0xf6), { 'transfer-encoding': 'chunked' }), 'ERR_INPUT_TOO_LARGE')
+  const endless = httpRequest({ socketPath: path, method: 'POST', path: '/run', headers: { 'content-length': 2 ** 40 }, agent: false })
+  endless.on('error', () => {})
+  endless.write('x')
+  const [response] = await once(endless, 'response') as [AsyncIterable<Uint8Array>]
+  const [frame] = await Array.fromAsync(readFrames(response))
+  assert.equal((frame!.value as { code: string }).code, 'ERR_INPUT_TOO_LARGE')
+  endless.destroy()
+  assert.deepEqual(await both.client.credits(), BALANCE)
+})
+
+// Goal: a hundred commands at once all get their answer, at most 64 of them worked on at a time.
+// Method: 100 jobs that count how many run together.
+test('many commands at once take turns', async () => {
+  let running = 0
+  let most = 0
+  await using both = await pair({
+    run: async () => {
+      most = Math.max(most, ++running)
+      await sleep(5)
+      running--
+      return RESULT
+    }
+  })
+  const results = await Promise.all(Array.from({ length: 100 }, () => both.client.run(EMPTY, EMPTY, {})))
+  assert.equal(results.length, 100)
+  assert.ok(most > 1 && most <= 64, `${most} at once`)
+})
+
+// Goal: the gate holds count, bytes and order, and forgets who leaves.
+// Method: one seat of ten bytes; a waiter leaves, two are admitted in order, one too many is refused.
+test('the gate admits in order and within its limits', async () => {
+  const gate = createGate({ requestsMax: 2, bodiesBytesMax: 10, waitingMax: 2 })
+  const { signal } = new AbortController()
+  const first = await gate.enter(8, signal)
+  const leaving = new AbortController()
+  const gone = gate.enter(5, leaving.signal)
+  const order: string[] = []
+  const second = gate.enter(2, signal).then(turn => { order.push('second'); return turn })
+  await assert.rejects(gate.enter(1, signal), { code: 'ERR_BUSY' })
+  assert.deepEqual(order, [])
+  leaving.abort(new InosError('ERR_CANCELLED', 'Left.'))
+  await assert.rejects(gone, { code: 'ERR_CANCELLED' })
+  // Two bytes fit beside the eight once nobody larger is ahead.
+  const turn = await second
+  assert.deepEqual(order, ['second'])
+  first[Symbol.dispose]()
+  turn[Symbol.dispose]()
+  using _all = await gate.enter(10, signal)
+})
+
+// Goal: frames survive any cutting of the stream, and a cut-off one is an error, not a silence.
+// Method: seeded random values and chunk sizes; then the same stream without its last byte.
+test('frames are read however they are cut', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 50 }), { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 70 }), async (values, size) => {
+    const bytes = Buffer.concat(values.map(value => encodeFrame({ kind: 'item', value })))
+    const cut = async function * (end: number): AsyncIterable<Uint8Array> {
+      for (let at = 0; at < end; at += size) yield bytes.subarray(at, Math.min(at + size, end))
+    }
+    assert.deepEqual((await Array.fromAsync(readFrames(cut(bytes.length)))).map(({ value }) => value), values)
+    await assert.rejects(Array.fromAsync(readFrames(cut(bytes.length - 1))), { code: 'ERR_BAD_PACKET' })
+  }), { seed: 1, numRuns: 200 })
+})
+
+// Goal: no bytes make the request decoder do anything but decode or refuse. Method: seeded mutations of a good request.
+test('a mutated job request is decoded or refused by a code', () => {
+  const good = encodeRun({ wasm: Uint8Array.of(1, 2, 3), input: Uint8Array.of(4), options: { args: ['a'], env: { A: 'b' }, limits: { fuelMax: 9n }, costMax: 3n, where: 'any' } })
+  fc.assert(fc.property(fc.nat(good.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
+    const bytes = good.slice()
+    bytes[at]! ^= flip
+    try {
+      decodeRun(bytes)
+    } catch (error) {
+      assert.ok(error instanceof InosError && ['ERR_USAGE', 'ERR_RECORD_INVALID'].includes(error.code), String(error))
+    }
+  }), { seed: 2, numRuns: 2000 })
+})

@@ -1,0 +1,60 @@
+/**
+ * How long a job may keep an executor. Wall time counts only while the job runs; at the end of the
+ * lease the pool kills the executor, since a guest cannot be interrupted otherwise.
+ */
+import { LIMITS } from '../packet/limits.ts'
+
+/** Node's timers hold 31 bits of milliseconds; who has fuel for more than 24 days gets 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
+/** Compile estimate of a module nobody has looked at yet, in CPU milliseconds. */
+export function estimateMs (moduleBytes: number): number {
+  return moduleBytes / 1_000_000 * LIMITS.executor.estimateMsPerMB
+}
+
+export class Lease {
+  readonly #expire: () => void
+  readonly #fuelMs: number
+  #cpuMs = 0
+  #usedMs = 0
+  #since: number | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param fuelMax fuel the job may burn; 0n for one that runs nothing */
+  constructor (fuelMax: bigint, expire: () => void) {
+    this.#fuelMs = Number(fuelMax) * LIMITS.executor.leaseNanosecondsPerFuel / 1e6
+    this.#expire = expire
+  }
+
+  /** Whole length, in milliseconds. */
+  get ms (): number {
+    const { leaseMsBase, leaseEstimateFactor } = LIMITS.executor
+    return Math.min(TIMER_MS_MAX, leaseMsBase + this.#cpuMs * leaseEstimateFactor + this.#fuelMs)
+  }
+
+  /** Learn that compiling takes `cpuMs` of CPU; an estimate never shortens a lease. */
+  expect (cpuMs: number): void {
+    this.#cpuMs = Math.max(this.#cpuMs, Math.min(cpuMs, LIMITS.executor.estimateMsMax))
+    if (this.#since !== undefined) this.resume()
+  }
+
+  /** The job waits for something that is not its fault. */
+  pause (): void {
+    clearTimeout(this.#timer)
+    if (this.#since !== undefined) this.#usedMs += performance.now() - this.#since
+    this.#since = undefined
+  }
+
+  resume (): void {
+    this.pause()
+    this.#since = performance.now()
+    this.#timer = setTimeout(() => { this.#runOut() }, this.ms - this.#usedMs)
+  }
+
+  /** If this process was stopped for a while, the answer may wait to be read, which happens before `setImmediate` calls. */
+  #runOut (): void {
+    setImmediate(() => {
+      if (this.#since !== undefined) this.#expire()
+    })
+  }
+}

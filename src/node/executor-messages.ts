@@ -1,0 +1,202 @@
+/**
+ * What the main process and an executor say to each other, and the checks of what an executor says:
+ * to the main process an executor is hostile, because a guest may have taken it over. The other
+ * direction is trusted. Bytes and their limits are the business of `executor-frames.ts`.
+ *
+ *     main → executor   run (and inspect), then module or absent if asked
+ *     executor → main   ready once; per job need and estimate at most once, then outcome, report or refusal
+ *                       retire while idle: something still burns CPU here, replace me
+ */
+import { InosError } from '../packet/errors.ts'
+import type { ErrorCode } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { OUTCOMES } from '../wasm/runtime.ts'
+import type { ModuleReport, Outcome, OutcomeKind, Run, RunLimits } from '../wasm/runtime.ts'
+import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
+import type { Frame, FrameLimits } from './executor-frames.ts'
+
+/** What an executor may send while it runs a job of these limits. */
+export function answerLimits (limits: Pick<RunLimits, 'outputBytesMax'>): FrameLimits {
+  return { headerBytesMax: LIMITS.executor.answerBytesMax, bodyBytesMax: limits.outputBytesMax + LIMITS.guest.stderrBytesMax }
+}
+
+/** What it may send while it inspects a module, whose names can be many, and while it is idle. */
+export const REPORT_LIMITS: FrameLimits = { headerBytesMax: LIMITS.executor.reportBytesMax, bodyBytesMax: 0 }
+export const IDLE_LIMITS: FrameLimits = { headerBytesMax: LIMITS.executor.answerBytesMax, bodyBytesMax: 0 }
+/** What the main process sends; a backstop only, since the job was checked before. */
+export const ORDER_LIMITS: FrameLimits = { headerBytesMax: LIMITS.executor.orderHeaderBytesMax, bodyBytesMax: LIMITS.executor.orderBodyBytesMax }
+
+interface RunHeader {
+  readonly job: number
+  readonly moduleId: string
+  readonly entry: string
+  readonly args: string[]
+  readonly env: Record<string, string>
+  readonly paths: string[]
+  readonly fuelMax: string
+  readonly memoryPagesMax: number
+  readonly outputBytesMax: number
+}
+
+/** @param wasm the module, unless the executor is believed to have it compiled */
+export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined): Frame {
+  const paths = Object.keys(run.files)
+  const { fuelMax, memoryPagesMax, outputBytesMax } = run.limits
+  const header: RunHeader & { kind: 'run' } = {
+    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths,
+    fuelMax: String(fuelMax), memoryPagesMax, outputBytesMax
+  }
+  const files = paths.map(path => run.files[path]!)
+  return { header: { ...header }, parts: [run.input, run.seed, ...files, ...(wasm === undefined ? [] : [wasm])] }
+}
+
+/** @param ask fetches the module from the main process if it did not come along */
+export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
+  const header = frame.header as unknown as RunHeader
+  const [input, seed, ...rest] = frame.parts as Uint8Array[]
+  return {
+    moduleId: header.moduleId,
+    wasm: rest[header.paths.length] ?? ask,
+    input: input!,
+    entry: header.entry,
+    args: header.args,
+    env: header.env,
+    files: Object.fromEntries(header.paths.map((path, at) => [path, rest[at]!])),
+    limits: { fuelMax: BigInt(header.fuelMax), memoryPagesMax: header.memoryPagesMax, outputBytesMax: header.outputBytesMax },
+    seed: seed!
+  }
+}
+
+export function encodeOutcome (job: number, outcome: Outcome): Frame {
+  const { result, stderr, fuel, message, ...rest } = outcome
+  const header = { kind: 'outcome', job, ...rest, fuel: String(fuel), message: message.slice(0, LIMITS.executor.messageLengthMax) }
+  return { header, parts: [result, stderr] }
+}
+
+export function encodeReport (job: number, report: ModuleReport): Frame {
+  const header = { kind: 'report', job, report: { ...report } }
+  if (measureHeader(header) <= REPORT_LIMITS.headerBytesMax - 16) return { header, parts: [] }
+  return encodeRefusal(job, new InosError('ERR_INVALID_MODULE', `The names a module imports and exports are longer than ${REPORT_LIMITS.headerBytesMax} bytes together.`))
+}
+
+export function encodeRefusal (job: number, { code, message, hint }: InosError): Frame {
+  const lengthMax = LIMITS.executor.messageLengthMax
+  return { header: { kind: 'refusal', job, code, message: message.slice(0, lengthMax), hint: hint?.slice(0, lengthMax) }, parts: [] }
+}
+
+/** What a job ends with. */
+export type Ending = Extract<Answer, { kind: 'outcome' | 'report' | 'refusal' }>
+
+export type Answer =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'retire' }
+  | { readonly kind: 'need', readonly job: number }
+  | { readonly kind: 'estimate', readonly job: number, readonly cpuMs: number }
+  | { readonly kind: 'outcome', readonly job: number, readonly outcome: Outcome }
+  | { readonly kind: 'report', readonly job: number, readonly report: ModuleReport }
+  | { readonly kind: 'refusal', readonly job: number, readonly error: InosError }
+
+/**
+ * Read what an executor sent. Nothing of it is kept that was not checked.
+ * @throws {FrameError}
+ */
+export function parseAnswer (frame: Frame): Answer {
+  const { header, parts } = frame
+  const { kind } = header
+  if (kind === 'ready') return { kind }
+  if (kind === 'retire') return { kind }
+  const job = count(header.job, Number.MAX_SAFE_INTEGER)
+  switch (kind) {
+    case 'need': return { kind, job }
+    case 'estimate': return { kind, job, cpuMs: positive(header.cpuMs) }
+    case 'outcome': return { kind, job, outcome: parseOutcome(header, parts) }
+    case 'report': return { kind, job, report: parseReport(header.report) }
+    case 'refusal': return { kind, job, error: parseRefusal(header) }
+    default: throw new FrameError('an answer is of no known kind')
+  }
+}
+
+function parseOutcome (header: Frame['header'], parts: readonly Uint8Array[]): Outcome {
+  const outcome = OUTCOMES.find(name => name === header.outcome)
+  const [result, stderr] = parts
+  if (outcome === undefined || result === undefined || stderr === undefined || parts.length !== 2) throw new FrameError('an outcome has another shape')
+  return {
+    outcome,
+    exitCode: header.exitCode === null ? null : count(header.exitCode, 2 ** 31 - 1),
+    result,
+    stderr,
+    fuel: fuelOf(header.fuel),
+    pages: count(header.pages, LIMITS.spec.memoryPagesMax),
+    message: text(header.message)
+  }
+}
+
+/**
+ * Whether a well-shaped outcome is one this job can have.
+ * @throws {FrameError}
+ */
+export function checkOutcome (outcome: Outcome, limits: RunLimits): void {
+  const expect = (holds: boolean, rule: string): void => {
+    if (!holds) throw new FrameError(rule)
+  }
+  const ok: OutcomeKind = 'ok'
+  expect(outcome.fuel <= limits.fuelMax, 'more fuel is burnt than the job had')
+  expect(outcome.outcome !== 'fuel' || outcome.fuel === limits.fuelMax, 'fuel is left where it ran out')
+  expect((outcome.exitCode !== null) === (outcome.outcome === ok), 'an exit code goes with ok')
+  expect(outcome.outcome === ok || outcome.result.length === 0, 'a result goes with ok')
+  expect(outcome.result.length <= limits.outputBytesMax, 'a result is longer than the job allows')
+  expect(outcome.stderr.length <= LIMITS.guest.stderrBytesMax, 'stderr is longer than it may be')
+  expect(outcome.pages <= limits.memoryPagesMax, 'more pages are held than the job allows')
+}
+
+function parseReport (report: unknown): ModuleReport {
+  if (!isRecord(report) || !isRecord(report.estimate)) throw new FrameError('a report has another shape')
+  const sizeMax = Number.MAX_SAFE_INTEGER
+  return {
+    bytes: count(report.bytes, sizeMax),
+    functions: count(report.functions, sizeMax),
+    abi: text(report.abi),
+    imports: texts(report.imports),
+    exports: texts(report.exports),
+    features: texts(report.features),
+    estimate: { cpuMs: positive(report.estimate.cpuMs), peakBytes: positive(report.estimate.peakBytes) },
+    meteredBytes: count(report.meteredBytes, sizeMax)
+  }
+}
+
+/** The codes an executor can refuse with; another one is a fault of the executor. */
+const REFUSALS: readonly ErrorCode[] = [
+  'ERR_INVALID_MODULE', 'ERR_MISSING_EXPORT', 'ERR_UNSUPPORTED_IMPORT', 'ERR_INVALID_SPEC', 'ERR_INPUT_TOO_LARGE', 'ERR_EXECUTOR_LOST', 'ERR_INTERNAL'
+]
+
+function parseRefusal (header: Frame['header']): InosError {
+  const code = REFUSALS.find(name => name === header.code)
+  if (code === undefined) throw new FrameError('a refusal has no known code')
+  return new InosError(code, text(header.message), header.hint === undefined ? {} : { hint: text(header.hint) })
+}
+
+function count (value: unknown, max: number): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= max) return value
+  throw new FrameError('a count is not a whole number in range')
+}
+
+function positive (value: unknown): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new FrameError('an amount is not a number from zero up')
+}
+
+function text (value: unknown): string {
+  if (typeof value === 'string') return value
+  throw new FrameError('a text is not one')
+}
+
+function texts (value: unknown): string[] {
+  if (Array.isArray(value)) return value.map(text)
+  throw new FrameError('a list of texts is not one')
+}
+
+/** At most 20 digits, so that reading a number costs nothing. */
+function fuelOf (value: unknown): bigint {
+  if (typeof value === 'string' && /^[0-9]{1,20}$/.test(value)) return BigInt(value)
+  throw new FrameError('fuel is not a decimal number')
+}

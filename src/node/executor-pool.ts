@@ -1,0 +1,233 @@
+/**
+ * The runtime of a node: a pool of executor processes that run the engine where it can be killed.
+ * It decides which job runs where and when, and keeps executors at hand. One job at one executor is
+ * the business of `executor-worker.ts`; prices, holds and receipts are that of other rooms.
+ *
+ * An executor has one job at a time, so guests of two payers never share one, and what only
+ * waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
+ * losing one costs the next job no start-up.
+ */
+import { availableParallelism } from 'node:os'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { ExecuteOptions, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
+import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process.ts'
+import { TurnQueue } from './executor-queue.ts'
+import { denyingFlags, probeWalls } from './executor-walls.ts'
+import type { Walls } from './executor-walls.ts'
+import { Worker } from './executor-worker.ts'
+import type { Finding, Task } from './executor-worker.ts'
+
+export interface ExecutorPoolOptions {
+  /** Jobs that run at once. @default the number of cores, which is also the most */
+  slots?: number
+  /** Takes one line about each executor that is lost or does not start. */
+  log?: (line: string) => void
+  /** Main of the executors; tests put their own in its place. @default executor.ts beside this file */
+  entry?: URL
+  /** What executors are denied. @default the most this machine can */
+  walls?: Walls
+}
+
+export interface ExecutorPool extends Runtime, AsyncDisposable {
+  /** What executors are denied on this machine. */
+  walls (): Promise<Walls>
+  /** Ids of the live processes. */
+  pids (): number[]
+}
+
+export function createExecutorPool (options: ExecutorPoolOptions = {}): ExecutorPool {
+  return new Pool(options)
+}
+
+interface Job {
+  readonly payer: string
+  readonly task: Task
+  readonly resolve: (finding: Finding) => void
+  readonly reject: (error: unknown) => void
+  /** Where it runs; undefined while it waits. */
+  worker?: Worker
+}
+
+class Pool implements ExecutorPool {
+  readonly #slots: number
+  readonly #log: (line: string) => void
+  readonly #entry: URL
+  readonly #walls: Promise<Walls>
+  readonly #flags: Promise<string[]>
+  readonly #queue = new TurnQueue<Job>()
+  readonly #workers = new Set<Worker>()
+  /** Processes that were killed and are not gone yet. */
+  readonly #ending = new Set<Promise<void>>()
+  /** Executors that never said ready, in a row. */
+  #failures = 0
+  #backoff: NodeJS.Timeout | undefined
+  #memoryPoll: NodeJS.Timeout | undefined
+  #stopped = false
+  /** Set as soon as it is known what executors are denied here. */
+  #start: (() => Worker) | undefined
+
+  constructor ({ slots = Infinity, log = () => {}, entry = EXECUTOR_ENTRY, walls }: ExecutorPoolOptions) {
+    this.#slots = Math.max(1, Math.min(slots, availableParallelism()))
+    this.#log = log
+    this.#entry = entry
+    this.#walls = walls === undefined ? probeWalls() : Promise.resolve(walls)
+    this.#flags = denyingFlags(entry)
+    void this.#open()
+  }
+
+  walls (): Promise<Walls> { return this.#walls }
+
+  pids (): number[] { return [...this.#workers].flatMap(worker => worker.pid ?? []) }
+
+  load (): { slots: number, busy: number, queued: number } {
+    return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size }
+  }
+
+  async execute (run: Run, { payer, signal }: ExecuteOptions): Promise<Outcome> {
+    return await this.#submit({ kind: 'run', run }, payer, signal) as Outcome
+  }
+
+  /** Inspections take turns with the payers as if one more payer sent them. */
+  async inspect (wasm: Uint8Array): Promise<ModuleReport> {
+    return await this.#submit({ kind: 'inspect', wasm }, '', undefined) as ModuleReport
+  }
+
+  /** Kill every executor; what runs or waits ends with ERR_CANCELLED. */
+  async stop (): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#backoff)
+    clearTimeout(this.#memoryPoll)
+    for (const job of this.#queue.drain()) job.reject(stopping())
+    for (const worker of this.#workers) worker.end('the node is stopping', stopping())
+    await Promise.all(this.#ending)
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> { await this.stop() }
+
+  async #submit (task: Task, payer: string, signal: AbortSignal | undefined): Promise<Finding> {
+    if (signal?.aborted === true) throw cancelled(signal)
+    if (this.#stopped) throw stopping()
+    if (this.#queue.size >= LIMITS.executor.queueMax) {
+      throw new InosError('ERR_BUSY', `All executors work, and ${LIMITS.executor.queueMax} jobs wait already.`)
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Finding>()
+    const job: Job = { payer, task, resolve, reject }
+    const abort = (): void => {
+      // Nothing but its death stops a running guest.
+      if (job.worker !== undefined) job.worker.end('its job was cancelled', cancelled(signal))
+      else if (this.#queue.remove(job)) reject(cancelled(signal))
+    }
+    signal?.addEventListener('abort', abort)
+    try {
+      this.#queue.push(job)
+      this.#dispatch()
+      return await promise
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Give waiting jobs to idle executors, to one that has the module compiled if there is one. */
+  #dispatch (): void {
+    let free = this.#slots - this.#count(worker => worker.busy)
+    while (free-- > 0 && this.#queue.size > 0) {
+      const idle = [...this.#workers].filter(worker => worker.idle)
+      if (idle.length === 0) break
+      const job = this.#queue.shift()!
+      void this.#begin(job, idle.find(worker => worker.knows(job.task)) ?? idle[0]!)
+    }
+    this.#grow()
+  }
+
+  async #begin (job: Job, worker: Worker): Promise<void> {
+    job.worker = worker
+    try {
+      job.resolve(await worker.perform(job.task))
+    } catch (error) {
+      job.reject(error)
+    }
+    delete job.worker
+    this.#dispatch()
+  }
+
+  /** Start what jobs need and one to spare, after the pause that failures earned. */
+  #grow (): void {
+    const wanted = Math.min(this.#slots, this.#count(worker => worker.busy) + this.#queue.size) + 1
+    while (!this.#stopped && this.#backoff === undefined && this.#start !== undefined && this.#workers.size < wanted) {
+      try {
+        this.#workers.add(this.#start())
+      } catch (error) {
+        this.#fail(`the system refused a process (${error instanceof Error ? error.message : 'unknown'})`)
+      }
+    }
+  }
+
+  /** Learn what executors are denied here, then begin. */
+  async #open (): Promise<void> {
+    const [walls, flags] = await Promise.all([this.#walls, this.#flags])
+    if (this.#stopped) return
+    this.#start = () => {
+      const worker: Worker = new Worker(events => startExecutor(this.#entry, walls, flags, events), {
+        ready: () => { this.#welcome() },
+        retire: () => { worker.end('it burnt CPU while idle') },
+        gone: (why, early) => { this.#bury(worker, why, early) }
+      })
+      return worker
+    }
+    if (!walls.memory) void this.#weigh()
+    this.#dispatch()
+  }
+
+  #welcome (): void {
+    this.#failures = 0
+    this.#dispatch()
+  }
+
+  #bury (worker: Worker, why: string, early: boolean): void {
+    this.#workers.delete(worker)
+    const { exited } = worker
+    this.#ending.add(exited)
+    void exited.then(() => this.#ending.delete(exited))
+    if (this.#stopped) return
+    this.#log(`An executor was lost: ${why}.`)
+    if (early) this.#fail(why)
+    this.#dispatch()
+  }
+
+  /** Executors that do not start: try again ever more slowly, and let nobody wait in vain. */
+  #fail (why: string): void {
+    const { startFailuresMax, respawnMsBase, respawnMsMax } = LIMITS.executor
+    this.#failures++
+    clearTimeout(this.#backoff)
+    this.#backoff = setTimeout(() => {
+      this.#backoff = undefined
+      this.#grow()
+    }, Math.min(respawnMsMax, respawnMsBase * 2 ** (this.#failures - 1)))
+    if (this.#failures < startFailuresMax || this.#count(worker => !worker.starting) > 0) return
+    for (const job of this.#queue.drain()) {
+      job.reject(new InosError('ERR_EXECUTOR_LOST', `No executor starts on this machine: ${why}.`))
+    }
+  }
+
+  /** Where the kernel caps no memory, look again and again, and kill whoever holds too much. */
+  async #weigh (): Promise<void> {
+    const sizes = await residentBytes(this.pids())
+    for (const worker of this.#workers) {
+      if ((sizes.get(worker.pid ?? 0) ?? 0) > LIMITS.executor.dataBytesMax) worker.end('it reached its memory cap')
+    }
+    if (!this.#stopped) this.#memoryPoll = setTimeout(() => { void this.#weigh() }, LIMITS.executor.residentMsPoll)
+  }
+
+  #count (holds: (worker: Worker) => boolean): number {
+    let count = 0
+    for (const worker of this.#workers) if (holds(worker)) count++
+    return count
+  }
+}
+
+function stopping (): InosError { return new InosError('ERR_CANCELLED', 'The node is stopping.') }
+
+function cancelled (signal: AbortSignal | undefined): InosError {
+  return new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal?.reason })
+}

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { TurnQueue } from './executor-queue.ts'
+
+interface Job { readonly payer: string, readonly at: number }
+
+// Goal: payers take turns, each one's jobs keep their order, and no job is lost or doubled.
+// Method: random pushes, shifts and removals against a plain list; after it, drain.
+test('turns', () => {
+  const step = fc.oneof(fc.constantFrom('a', 'b', 'c').map(payer => ({ push: payer })), fc.constant('shift' as const), fc.nat(5).map(index => ({ remove: index })))
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), steps => {
+    const queue = new TurnQueue<Job>()
+    let waiting: Job[] = []
+    const turn: string[] = []
+    for (const [at, each] of steps.entries()) {
+      if (each === 'shift') {
+        const job = queue.shift()
+        if (waiting.length === 0) { assert.equal(job, undefined); continue }
+        const payer = turn.shift()!
+        assert.deepEqual(job, waiting.find(one => one.payer === payer))
+        waiting = waiting.filter(one => one !== job)
+        if (waiting.some(one => one.payer === payer)) turn.push(payer)
+      } else if ('push' in each) {
+        const job = { payer: each.push, at }
+        queue.push(job)
+        waiting.push(job)
+        if (!turn.includes(job.payer)) turn.push(job.payer)
+      } else {
+        const job = waiting[each.remove]
+        if (job === undefined) { assert.equal(queue.remove({ payer: 'a', at: -1 }), false); continue }
+        assert.equal(queue.remove(job), true)
+        waiting = waiting.filter(one => one !== job)
+        if (!waiting.some(one => one.payer === job.payer)) turn.splice(turn.indexOf(job.payer), 1)
+      }
+      assert.equal(queue.size, waiting.length)
+    }
+    assert.deepEqual(new Set(queue.drain()), new Set(waiting))
+    assert.equal(queue.size, 0)
+  }))
+})

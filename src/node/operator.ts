@@ -1,0 +1,53 @@
+/**
+ * What a command needs of a node, in one shape: the node lives in this process, or it runs in
+ * another one and is reached through the control socket of its data directory. Only jobs, books
+ * and peers are here; events, serving and the library's comforts stay with the Processor.
+ */
+import type {
+  AuditReport, Balance, ComputeOptions, HistoryEntry, PeerView, Processor, ReceiptView, Result
+} from '../processor/processor.ts'
+
+/** A result without the library's methods: what travels over the control socket. */
+export type PlainResult = Omit<Result, 'text' | 'json'>
+
+export interface Operator extends AsyncDisposable {
+  /** PeerId of the node. */
+  readonly id: string
+  /** Process that owns the data directory. */
+  readonly pid: number
+  addresses (): Promise<string[]>
+  /** Traps and limits are results. @throws {InosError} as `Processor.run` */
+  run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** @returns PeerId of who answered at the multiaddr */
+  connect (address: string, signal?: AbortSignal): Promise<string>
+  credits (): Promise<Balance>
+  history (): AsyncIterable<HistoryEntry>
+  audit (): Promise<AuditReport>
+  receipts (): AsyncIterable<ReceiptView>
+  /** A stored bundle by its receipt's CID; null when there is none. */
+  receipt (id: string): Promise<Uint8Array | null>
+  peers (): Promise<PeerView[]>
+  /** Let go: a node of this process pays what it owes and stops, one behind the socket runs on. */
+  [Symbol.asyncDispose] (): Promise<void>
+}
+
+/** A node of this process as an Operator. */
+export function operatorOf (node: Processor): Operator {
+  return {
+    id: node.id,
+    pid: process.pid,
+    addresses: async () => node.addresses(),
+    run: async (wasm, input, options) => {
+      const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
+      return plain
+    },
+    connect: (address, signal) => node.connect(address, signal),
+    credits: async () => node.credits(),
+    history: () => node.history(),
+    audit: () => node.audit(),
+    receipts: () => node.receipts(),
+    receipt: id => node.receipt(id),
+    peers: async () => node.peers(),
+    [Symbol.asyncDispose]: () => node.stop()
+  }
+}

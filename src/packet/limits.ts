@@ -1,0 +1,297 @@
+/**
+ * All limits and defaults in one place, with the relations between them asserted at load.
+ * Whoever needs another value passes it as an option; nobody writes a number elsewhere.
+ *
+ * Units ride last in every name. Credits (µcr) and fuel are bigint.
+ */
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** 1 credit in µcr. */
+export const CREDIT = 1_000_000n
+/** A WebAssembly page, in bytes. */
+export const PAGE_BYTES = 64 * KIB
+
+export const LIMITS = {
+  wire: {
+    /** One Packet, encoded. */
+    frameBytesMax: 4 * MIB,
+    /** Above this a module, input, files archive or result is named by CID between session peers. */
+    inlineBytesMax: 64 * KIB,
+    /** Everything fetched by CID. */
+    blobBytesMax: 96 * MIB,
+    blobChunkBytes: 256 * KIB,
+    /** Window a session grants: requests in flight and their bytes. */
+    windowPacketsMax: 256,
+    windowBytesMax: 16 * MIB,
+    /** What a session may have queued for a peer that does not read. */
+    outboxBytesMax: 32 * MIB,
+    /** Requests waiting on this side for a peer's window. */
+    requestsQueuedMax: 16_384,
+    /** Frames of one tick are written together up to about this many bytes. */
+    batchBytesMax: 256 * KIB,
+    /** Above it a peer is read more slowly, not refused. */
+    packetsPerSecondMax: 200_000,
+    streamsPerPeerMax: 32,
+    /** Of these streams: blobs on their way to, and from, one peer; blobs served to all. */
+    blobsPerPeerMax: 4,
+    blobsServedMax: 16,
+    /** Jobs of four fields at work for one peer and for all. */
+    oneShotsPerPeerMax: 4,
+    oneShotsMax: 64,
+    connectionsMax: 300,
+    recordsPerPacketMax: 64,
+    /** Ids, and the names of kinds, codes and profiles. */
+    nameBytesMax: 64,
+    textBytesMax: 4 * KIB,
+    /** A hello must arrive, a frame once begun must end, a drain must come, within these. */
+    helloMsMax: 10_000,
+    frameMsMax: 30_000,
+    stallMsMax: 30_000,
+    bytesPerSecondMin: 1 * KIB,
+    dialMsMax: 10_000,
+    /** A stream that was refused or is leaving may take this long to finish. */
+    closeMsMax: 5_000,
+    /** How long a second session stream of a peer waits for the first to be dropped. */
+    parkMsMax: 5_000,
+    /** Provider records are announced anew this often, and this soon after a new peer. */
+    provideMs: 600_000,
+    provideSettleMs: 2_000,
+    /** A peer silent for so long is pinged; silent for as long again, it is cut. */
+    pulseMs: 30_000,
+    /** How often bootstrap nodes are tried while nobody is connected. */
+    bootstrapMs: 30_000,
+    /** Connections one host may open in a second; many nodes may share an address. */
+    connectionsPerSecondMax: 64,
+    /** Streams of all protocols a peer may open, and what one may send ahead of its reader. */
+    muxerStreamsMax: 128,
+    streamWindowBytesMax: 4 * MIB
+  },
+  spec: {
+    argsMax: 1024,
+    envMax: 1024,
+    filesMax: 4096,
+    /** Args and env together, as UTF-8. */
+    textBytesMax: 256 * KIB,
+    entryBytesMax: 256,
+    fuelMax: 2n ** 53n - 1n,
+    memoryPagesMax: 16_384,
+    outputBytesMax: 64 * MIB,
+    inputBytesMax: 96 * MIB
+  },
+  /** What a job gets when its caller does not say. */
+  job: {
+    fuelMax: 10_000_000_000n,
+    memoryPagesMax: 4_096,
+    outputBytesMax: 16 * MIB,
+    /** µcr; above it a caller must set costMax. */
+    costMax: 20n * CREDIT,
+    /** How long an order binds its payer. */
+    orderSeconds: 3_600,
+    retries: 3
+  },
+  guest: {
+    /** Why a guest ended, one line. */
+    messageCharsMax: 1_024,
+    stderrBytesMax: 64 * KIB,
+    fsBytesMax: 64 * MIB,
+    fsNodesMax: 8_192,
+    descriptorsMax: 1_024,
+    /** Directories found open by their bare names. */
+    preopensMax: 64,
+    pathBytesMax: 4 * KIB,
+    /** Buffers of one read or write, subscriptions of one poll. */
+    vectorsMax: 1_024
+  },
+  /**
+   * What a module may look like, so that V8's compilers stay within a second and half a gigabyte.
+   * Measured on 169 real modules (all pass) and dozens of bombs (none does); see `wasm/admit.ts`.
+   */
+  module: {
+    bytesMax: 96 * MIB,
+    typesMax: 2_000,
+    /** Values one function, block or tag may take and give. */
+    paramsMax: 128,
+    resultsMax: 16,
+    importsMax: 2_000,
+    functionsMax: 700_000,
+    globalsMax: 65_536,
+    exportsMax: 100_000,
+    tagsMax: 65_536,
+    /** All tables together at the start, and each one after growth. */
+    tableEntriesMax: 2 ** 20,
+    tablesMax: 1_024,
+    elementsMax: 2 ** 20,
+    elementSegmentsMax: 100_000,
+    dataSegmentsMax: 100_000,
+    bodyBytesMax: 2 * MIB,
+    localsMax: 16_384,
+    nestingMax: 8_192,
+    branchTableMax: 8_192,
+    /** block, loop, if, else and try_table of one function. */
+    blocksMax: 65_536,
+    /** Params plus results over all calls of one function. */
+    callValuesMax: 262_144,
+    /** Slots (params, locals, operands) times blocks, and times branch edges. */
+    functionSlotBlocksMax: 8_000_000,
+    functionSlotEdgesMax: 64_000_000,
+    moduleSlotBlocksMax: 128_000_000,
+    moduleSlotEdgesMax: 512_000_000
+  },
+  executor: {
+    /** Memory of one executor process; RLIMIT_DATA is higher by V8's code range, which is reserved and counts there, but hardly touched. */
+    dataBytesMax: 1_792 * MIB,
+    codeRangeBytes: 512 * MIB,
+    /** Lease = base + estimate · estimateFactor + fuelMax · nanosecondsPerFuel. */
+    leaseMsBase: 5_000,
+    leaseEstimateFactor: 10,
+    leaseNanosecondsPerFuel: 10,
+    /** The estimate until the executor knows better: every byte of a module taken as code (engine.md's formula). */
+    estimateMsPerMB: 55,
+    /** An estimate above it is a lie of the executor; the admission caps allow about half. */
+    estimateMsMax: 30_000,
+    moduleCacheMax: 16,
+    queueMax: 1_024,
+    /** V8's heap and its compiled WASM, in MiB, within the process. */
+    heapMiBMax: 512,
+    codeMiBMax: 512,
+    /** Pages of ended guests that may still be uncollected when the next one begins. */
+    leftPagesMax: 4_096,
+    /** Resident memory is polled so often where RLIMIT_DATA does not exist. */
+    residentMsPoll: 100,
+    /** A new executor must say ready within this; so many failures in a row fail the jobs that wait. */
+    startMsMax: 10_000,
+    startFailuresMax: 5,
+    /** After a process is gone its last bytes are at most this far behind. */
+    drainMsMax: 100,
+    respawnMsBase: 100,
+    respawnMsMax: 10_000,
+    /** How long a job's module may take to be fetched while an executor waits for it. */
+    moduleMsMax: 60_000,
+    /** An idle executor that burns more than this share of a poll has a compiler running wild. */
+    burnMsPoll: 1_000,
+    burnShareMax: 0.5,
+    /** Header and body of an order, a backstop behind the checks of a job. */
+    orderHeaderBytesMax: 128 * MIB,
+    orderBodyBytesMax: 512 * MIB,
+    /** Headers of an answer and of a report, parts of a frame, one line of text, stderr kept for diagnosis. */
+    answerBytesMax: 64 * KIB,
+    reportBytesMax: 4 * MIB,
+    partsMax: 4_200,
+    messageLengthMax: 1_024,
+    diagnosticBytesMax: 64 * KIB
+  },
+  credits: {
+    /** One line and the pool of all strangers, µcr; the pool refills per hour. */
+    strangerLineMax: 200n * CREDIT,
+    strangerPoolMax: 1_000n * CREDIT,
+    strangerPoolPerHour: 100n * CREDIT,
+    amountMax: 2n ** 62n - 1n,
+    itemsPerChequeMax: 1_024,
+    /** Cheques that may wait for their ack on one lane; then no new one is written. */
+    unackedChequesMax: 64,
+    /** Receipts not yet paid, of one peer and of all: what an unpaid book takes in memory. */
+    unpaidPerPeerMax: 16_384,
+    unpaidMax: 131_072,
+    /** Orders of this node that are open at once, and how many of them one sync asks about. */
+    openOrdersMax: 65_536,
+    ordersPerSyncMax: 1_024,
+    /** Offers whose signature is remembered as checked. */
+    offersKnownMax: 256,
+    /** A receipt file. */
+    bundleBytesMax: 16 * KIB,
+    /** How long after an order's expiry its receipt may still come before the hold is released. */
+    graceSeconds: 600,
+    /** Free fuel for peers of four fields. */
+    freeFuelPerPeerHour: 1_000_000_000n,
+    freeFuelPerHour: 10_000_000_000n,
+    /** How long a buyer that leaves waits for its last acknowledgement. */
+    leaveMsMax: 5_000
+  },
+  market: {
+    /** How long an offer binds its executor; renewed half-way. */
+    offerSeconds: 3_600,
+    ownOffersMax: 8,
+    /** Nodes found by discovery that a node connects to by itself. */
+    discoveredMax: 8,
+    /** How long a buyer that knows nobody looks for somebody. */
+    seekMsMax: 10_000,
+    /** How often a node looks whether its offer needs renewal and what has expired. */
+    renewMs: 60_000
+  },
+  store: {
+    /** Modules and results cached on disk. */
+    blobsBytesMax: 2_048 * MIB,
+    repliesMax: 10_000,
+    repliesBytesMax: 512 * MIB
+  },
+  /** The control socket of a data directory, and the command line. */
+  control: {
+    /** One request: module, input and files archive, with room for their names. */
+    bodyBytesMax: 290 * MIB,
+    /** One frame of an answer: the largest result with its receipt. */
+    frameBytesMax: 66 * MIB,
+    /** Requests worked on at once, their bodies together, and how many wait for their turn. */
+    requestsMax: 64,
+    bodiesBytesMax: 1_024 * MIB,
+    waitingMax: 1_024,
+    /** A request's body must arrive, a node asked who it is must answer, within these. */
+    bodyMsMax: 60_000,
+    answerMsMax: 10_000,
+    /** Unix socket paths end at 104 bytes on some systems; longer ones move to the temporary directory. */
+    pathBytesMax: 100,
+    /** How often a command looks again whether the data directory is free, also after it said that it waits. */
+    retryMs: 50,
+    retryLateMs: 250,
+    noticeMs: 1_000,
+    /** Events of `up --json` that may wait for a reader; further ones are dropped. */
+    eventsMax: 1_024,
+    /** Without a terminal, a long job says once per this time what it waits for. */
+    statusMs: 10_000,
+    /** A result up to this size stands in `run --json`. */
+    jsonResultBytesMax: 1 * MIB
+  }
+} as const
+
+/** Price list of a node that sets none, µcr. 1 credit buys 10⁹ fuel. */
+export const DEFAULT_PRICES = {
+  base: 100n,
+  perMFuel: 1_000n,
+  perPageSec: 100n,
+  perKiB: 100n,
+  perMB: 1_000n,
+  perGiBh: 10_000n
+} as const
+
+function relate (holds: boolean, relation: string): void {
+  if (!holds) throw new Error(`limits contradict each other: ${relation}`)
+}
+
+const { wire, spec, job, executor, credits, control } = LIMITS
+relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
+relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
+relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
+relate(wire.windowBytesMax >= wire.frameBytesMax, 'one frame fits the window')
+relate(wire.outboxBytesMax >= wire.windowBytesMax + wire.frameBytesMax, 'a full window and an answer fit the outbox')
+relate(wire.blobsPerPeerMax + wire.oneShotsPerPeerMax + 2 <= wire.streamsPerPeerMax, 'a session, its rival, blobs and jobs of four fields fit a peer’s streams')
+relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to identify, ping and the DHT')
+relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
+relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result can be fetched')
+relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
+relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
+relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
+relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyBytesMax, 'module, input and files fit an order')
+relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
+relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
+relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
+relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
+relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
+relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
+relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
+relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')
+relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
+relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
+relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
+relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
+relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result fits a frame of the control socket')

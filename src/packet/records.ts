@@ -1,0 +1,273 @@
+/**
+ * The signed records: offer, order, receipt, cheque, ack. For each its fields, and a check that
+ * turns decoded dag-cbor from outside into the typed payload or refuses it by field name.
+ *
+ * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
+ */
+import type { CID } from './cid.ts'
+import { isBytes, isLink, isMap } from './envelope.ts'
+import { InosError } from './errors.ts'
+import { isPartyKey } from './identity.ts'
+import { LIMITS } from './limits.ts'
+
+/** Every record says which mesh it belongs to; null is the open mesh. */
+interface InMesh { net: Uint8Array | null }
+
+/** An executor's signed price list. All prices µcr. */
+export interface Offer extends InMesh {
+  executor: Uint8Array
+  base: bigint
+  /** Per million units of fuel. */
+  perMFuel: bigint
+  /** Per page of 64 KiB and 10⁹ fuel. */
+  perPageSec: bigint
+  /** Per KiB of result. */
+  perKiB: bigint
+  /** Per MB of module compiled, where the order says so. */
+  perMB: bigint
+  /** Per GiB and hour stored. */
+  perGiBh: bigint
+  classes: string[]
+  profile: string
+  /** Jobs that can run at once. */
+  slots: number
+  expires: number
+  nonce: Uint8Array
+}
+
+/** The payer's mandate for one job: at most `costMax`, to this executor, for this spec, until `expires`. */
+export interface Order extends InMesh {
+  payer: Uint8Array
+  executor: Uint8Array
+  /** The offer it accepts; null for a job of one's own. */
+  offer: CID | null
+  spec: CID
+  costMax: bigint
+  /** Proof level, proof 0 = signed receipt. */
+  level: number
+  /** µcr paid per tick; 0 = one payment at the end. */
+  tick: bigint
+  expires: number
+  nonce: Uint8Array
+}
+
+/** What the executor claims happened. A pure function of order, offer and run. */
+export interface Receipt extends InMesh {
+  executor: Uint8Array
+  payer: Uint8Array
+  order: CID
+  item: number
+  spec: CID
+  module: CID
+  input: CID
+  outcome: string
+  exitCode: number | null
+  result: CID
+  resultBytes: number
+  fuel: bigint
+  pages: number
+  charge: bigint
+  children: CID[]
+  class: string
+  profile: string
+  proof: null
+}
+
+/** One thing a cheque pays for. */
+export interface ChequeItem { order: CID, amount: bigint, kind: string }
+
+/** The n-th payment on a lane; `total` is cumulative, so the latest one says it all. */
+export interface Cheque extends InMesh {
+  from: Uint8Array
+  to: Uint8Array
+  /** The hub that clears it; null on a line between two. */
+  via: Uint8Array | null
+  epoch: number
+  n: number
+  prev: CID | null
+  total: bigint
+  items: ChequeItem[]
+  /** Highest n received on the reverse lane. */
+  ack: number
+}
+
+/** The payee has stored cheque `n` durably. `from` and `to` are the lane's, payer and payee; the payee signs. */
+export interface Ack extends InMesh {
+  from: Uint8Array
+  to: Uint8Array
+  epoch: number
+  n: number
+  cheque: CID
+}
+
+const ITEM_KINDS = ['job']
+const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack']
+const CLASSES = ['deterministic']
+
+/** Reads one payload field by field; every refusal names type and field. */
+class Fields {
+  readonly #type: string
+  readonly #map: Record<string, unknown>
+  #read = 0
+
+  constructor (type: string, payload: unknown) {
+    this.#type = type
+    if (!isMap(payload)) throw new InosError('ERR_RECORD_INVALID', `A ${type} is not a map.`)
+    this.#map = payload
+  }
+
+  get<T> (name: string, check: (value: unknown) => value is T): T {
+    const value = this.#map[name]
+    if (!Object.hasOwn(this.#map, name) || !check(value)) this.refuse(name)
+    this.#read++
+    return value as T
+  }
+
+  uint (name: string, max: number): number {
+    return this.get(name, (value): value is number => isUint(value) && value <= max)
+  }
+
+  amount (name: string): bigint {
+    const value = this.get(name, isInteger)
+    const amount = BigInt(value)
+    if (amount < 0n || amount > LIMITS.credits.amountMax) this.refuse(name)
+    return amount
+  }
+
+  party (name: string): Uint8Array {
+    return this.get(name, (value): value is Uint8Array => isBytes(value) && isPartyKey(value))
+  }
+
+  refuse (name: string): never {
+    throw new InosError('ERR_RECORD_INVALID', `The field "${name}" of a ${this.#type} is missing or out of range.`)
+  }
+
+  /** No field beyond those read. */
+  end (): void {
+    if (Object.keys(this.#map).length !== this.#read) {
+      throw new InosError('ERR_RECORD_INVALID', `A ${this.#type} has fields that do not belong to it.`)
+    }
+  }
+}
+
+const isInteger = (value: unknown): value is number | bigint => typeof value === 'bigint' || Number.isSafeInteger(value)
+const isUint = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isNull = (value: unknown): value is null => value === null
+const isNonce = (value: unknown): value is Uint8Array => isBytes(value, 16)
+const isNet = (value: unknown): value is Uint8Array | null => value === null || isBytes(value, 32)
+const isLinkOrNull = (value: unknown): value is CID | null => value === null || isLink(value)
+const isOneOf = (all: readonly string[]) => (value: unknown): value is string => typeof value === 'string' && all.includes(value)
+const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 64
+const isListOf = <T>(check: (value: unknown) => value is T, max: number) =>
+  (value: unknown): value is T[] => Array.isArray(value) && value.length <= max && value.every(check)
+
+/** Unix seconds up to the year 9999. */
+const TIME_MAX = 253_402_300_799
+
+export function checkOffer (payload: unknown): Offer {
+  const f = new Fields('offer', payload)
+  const offer: Offer = {
+    net: f.get('net', isNet),
+    executor: f.party('executor'),
+    base: f.amount('base'),
+    perMFuel: f.amount('perMFuel'),
+    perPageSec: f.amount('perPageSec'),
+    perKiB: f.amount('perKiB'),
+    perMB: f.amount('perMB'),
+    perGiBh: f.amount('perGiBh'),
+    classes: f.get('classes', isListOf(isName, 16)),
+    profile: f.get('profile', isName),
+    slots: f.uint('slots', 65_536),
+    expires: f.uint('expires', TIME_MAX),
+    nonce: f.get('nonce', isNonce)
+  }
+  f.end()
+  return offer
+}
+
+export function checkOrder (payload: unknown): Order {
+  const f = new Fields('order', payload)
+  const order: Order = {
+    net: f.get('net', isNet),
+    payer: f.party('payer'),
+    executor: f.party('executor'),
+    offer: f.get('offer', isLinkOrNull),
+    spec: f.get('spec', isLink),
+    costMax: f.amount('costMax'),
+    level: f.uint('level', 0),
+    tick: f.amount('tick'),
+    expires: f.uint('expires', TIME_MAX),
+    nonce: f.get('nonce', isNonce)
+  }
+  f.end()
+  return order
+}
+
+export function checkReceipt (payload: unknown): Receipt {
+  const f = new Fields('receipt', payload)
+  const receipt: Receipt = {
+    net: f.get('net', isNet),
+    executor: f.party('executor'),
+    payer: f.party('payer'),
+    order: f.get('order', isLink),
+    item: f.uint('item', 2 ** 32 - 1),
+    spec: f.get('spec', isLink),
+    module: f.get('module', isLink),
+    input: f.get('input', isLink),
+    outcome: f.get('outcome', isOneOf(OUTCOMES)),
+    exitCode: f.get('exitCode', (value): value is number | null => value === null || (isUint(value) && value < 2 ** 31)),
+    result: f.get('result', isLink),
+    resultBytes: f.uint('resultBytes', LIMITS.spec.outputBytesMax),
+    fuel: f.amount('fuel'),
+    pages: f.uint('pages', 2 ** 32),
+    charge: f.amount('charge'),
+    children: f.get('children', isListOf(isLink, 0)),
+    class: f.get('class', isOneOf(CLASSES)),
+    profile: f.get('profile', isName),
+    proof: f.get('proof', isNull)
+  }
+  f.end()
+  if ((receipt.exitCode !== null) !== (receipt.outcome === 'ok')) f.refuse('exitCode')
+  return receipt
+}
+
+function checkItem (payload: unknown): ChequeItem {
+  const f = new Fields('cheque item', payload)
+  const item = { order: f.get('order', isLink), amount: f.amount('amount'), kind: f.get('kind', isOneOf(ITEM_KINDS)) }
+  f.end()
+  return item
+}
+
+export function checkCheque (payload: unknown): Cheque {
+  const f = new Fields('cheque', payload)
+  const cheque: Cheque = {
+    net: f.get('net', isNet),
+    from: f.party('from'),
+    to: f.party('to'),
+    via: f.get('via', isNull),
+    epoch: f.uint('epoch', 2 ** 32 - 1),
+    n: f.uint('n', Number.MAX_SAFE_INTEGER),
+    prev: f.get('prev', isLinkOrNull),
+    total: f.amount('total'),
+    items: f.get('items', isListOf(isMap, LIMITS.credits.itemsPerChequeMax)).map(checkItem),
+    ack: f.uint('ack', Number.MAX_SAFE_INTEGER)
+  }
+  f.end()
+  if (cheque.items.length === 0) f.refuse('items')
+  if (cheque.n === 0 || (cheque.n === 1) !== (cheque.prev === null)) f.refuse('n')
+  return cheque
+}
+
+export function checkAck (payload: unknown): Ack {
+  const f = new Fields('ack', payload)
+  const ack: Ack = {
+    net: f.get('net', isNet),
+    from: f.party('from'),
+    to: f.party('to'),
+    epoch: f.uint('epoch', 2 ** 32 - 1),
+    n: f.uint('n', Number.MAX_SAFE_INTEGER),
+    cheque: f.get('cheque', isLink)
+  }
+  f.end()
+  return ack
+}

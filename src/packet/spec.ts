@@ -1,0 +1,119 @@
+/**
+ * A spec: everything that decides what a job computes, by hashes. Its CID stands in order and
+ * receipt. It travels as canonical dag-cbor beside the bytes that its links name.
+ */
+import { type CID, recordCid, sha256 } from './cid.ts'
+import { decodeCanonical, encodeCanonical } from './cbor.ts'
+import { isBytes, isLink, isMap } from './envelope.ts'
+import { InosError } from './errors.ts'
+import { LIMITS } from './limits.ts'
+
+export interface SpecLimits { fuelMax: bigint, memoryPagesMax: number, outputBytesMax: number }
+
+export interface Spec {
+  /** Raw CID of the module's bytes. */
+  module: CID
+  /** Raw CID of the input's bytes. */
+  input: CID
+  /** Exported function to call; '' means `_start`, else `run`. */
+  entry: string
+  args: string[]
+  env: Record<string, string>
+  /** Raw CID of the files archive: canonical dag-cbor of absolute path → bytes. Null: no files. */
+  files: CID | null
+  limits: SpecLimits
+  /** 32 bytes that randomness is drawn from; null derives them from the rest of the spec. */
+  seed: Uint8Array | null
+  profile: string
+}
+
+export interface EncodedSpec { readonly spec: Spec, readonly bytes: Uint8Array, readonly id: CID }
+
+/** @throws {InosError} ERR_INVALID_SPEC naming the field that is out of range */
+export function encodeSpec (spec: Spec): EncodedSpec {
+  const checked = checkSpec(spec)
+  const bytes = encodeCanonical(checked)
+  return { spec: checked, bytes, id: recordCid(bytes) }
+}
+
+/** @throws {InosError} ERR_RECORD_INVALID for bytes that are not canonical, ERR_INVALID_SPEC for what they say */
+export function decodeSpec (bytes: Uint8Array): EncodedSpec {
+  return { spec: checkSpec(decodeCanonical(bytes)), bytes, id: recordCid(bytes) }
+}
+
+/**
+ * The 32 bytes of a guest's randomness: the spec's own seed, else
+ * sha256("inos/seed/1" ‖ sha256(spec without limits and seed)). Limits stay out, so that giving a
+ * guest more fuel never changes what it computes.
+ */
+export function seedOf (spec: Spec): Uint8Array {
+  if (spec.seed !== null) return spec.seed
+  const { limits: _limits, seed: _seed, ...rest } = spec
+  return sha256.create().update(new TextEncoder().encode('inos/seed/1')).update(sha256(encodeCanonical(rest))).digest()
+}
+
+function checkSpec (value: unknown): Spec {
+  if (!isMap(value)) refuse('is not a map')
+  const { module, input, entry, args, env, files, limits, seed, profile, ...rest } = value
+  if (Object.keys(rest).length > 0) refuse(`has an unknown field "${Object.keys(rest)[0]!.slice(0, 40)}"`)
+  if (!isLink(module) || !isLink(input)) refuse('does not name its module and input by CID')
+  if (typeof entry !== 'string' || bytesOf(entry) > LIMITS.spec.entryBytesMax) refuse('has an entry that is too long or no text')
+  if (!isTexts(args, LIMITS.spec.argsMax)) refuse(`has args that are not at most ${LIMITS.spec.argsMax} texts`)
+  if (!isMap(env) || !isTexts(Object.values(env), LIMITS.spec.envMax)) refuse(`has an env that is not at most ${LIMITS.spec.envMax} texts`)
+  if (Object.keys(env).some(name => name === '' || name.includes('=') || name.includes('\0'))) refuse('has an env name that is empty or holds "=" or NUL')
+  if (args.some(arg => arg.includes('\0')) || Object.values(env).some(text => (text as string).includes('\0'))) refuse('has NUL in an argument or env value')
+  const text = [...args, ...Object.keys(env), ...Object.values(env) as string[]].reduce((sum, part) => sum + bytesOf(part) + 1, 0)
+  if (text > LIMITS.spec.textBytesMax) refuse(`has ${text} bytes of args and env, ${LIMITS.spec.textBytesMax} are allowed`)
+  if (files !== null && !isLink(files)) refuse('does not name its files by CID')
+  if (seed !== null && !isBytes(seed, 32)) refuse('has a seed that is not 32 bytes')
+  if (typeof profile !== 'string' || profile.length > 64) refuse('names no profile')
+  return { module, input, entry, args, env: env as Record<string, string>, files, limits: checkLimits(limits), seed, profile }
+}
+
+function checkLimits (value: unknown): SpecLimits {
+  if (!isMap(value) || Object.keys(value).length !== 3) refuse('has no limits')
+  const fuel = value['fuelMax']
+  const fuelMax = typeof fuel === 'bigint' || Number.isSafeInteger(fuel) ? BigInt(fuel as number) : -1n
+  if (fuelMax < 0n || fuelMax > LIMITS.spec.fuelMax) refuse(`has a fuelMax outside 0 … ${LIMITS.spec.fuelMax}`)
+  const memoryPagesMax = within(value['memoryPagesMax'], LIMITS.spec.memoryPagesMax, 'memoryPagesMax')
+  const outputBytesMax = within(value['outputBytesMax'], LIMITS.spec.outputBytesMax, 'outputBytesMax')
+  return { fuelMax, memoryPagesMax, outputBytesMax }
+}
+
+function within (value: unknown, max: number, name: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) refuse(`has a ${name} outside 0 … ${max}`)
+  return value as number
+}
+
+function isTexts (value: unknown, max: number): value is string[] {
+  return Array.isArray(value) && value.length <= max && value.every(text => typeof text === 'string')
+}
+
+function bytesOf (text: string): number { return new TextEncoder().encode(text).length }
+
+function refuse (why: string): never {
+  throw new InosError('ERR_INVALID_SPEC', `The spec ${why}.`)
+}
+
+/** Files as one archive: canonical dag-cbor of absolute path → bytes. */
+export function encodeFiles (files: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  return encodeCanonical(checkFiles(files))
+}
+
+/** @throws {InosError} ERR_INVALID_SPEC, ERR_RECORD_INVALID */
+export function decodeFiles (bytes: Uint8Array): Record<string, Uint8Array> {
+  return checkFiles(decodeCanonical(bytes))
+}
+
+function checkFiles (value: unknown): Record<string, Uint8Array> {
+  if (!isMap(value)) refuse('has files that are not a map of path to bytes')
+  const paths = Object.keys(value)
+  if (paths.length > LIMITS.spec.filesMax) refuse(`has ${paths.length} files, ${LIMITS.spec.filesMax} are allowed`)
+  for (const path of paths) {
+    if (!isBytes(value[path])) refuse(`has a file "${path.slice(0, 80)}" that is not bytes`)
+    const parts = path.split('/').slice(1)
+    const clean = path.startsWith('/') && parts.every(part => part !== '' && part !== '.' && part !== '..' && !part.includes('\0'))
+    if (!clean || bytesOf(path) > LIMITS.guest.pathBytesMax) refuse(`has a file at "${path.slice(0, 80)}", which is not a plain absolute path`)
+  }
+  return value as Record<string, Uint8Array>
+}

@@ -1,0 +1,85 @@
+/**
+ * Being found and finding others: provider records for `compute`, an offer that is renewed where
+ * peers can see it, and the search a buyer makes when nobody it knows takes its job.
+ */
+import type { Network } from '../network/network.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { own } from './job.ts'
+import type { Where } from './processor.ts'
+import type { Rooms } from './rooms.ts'
+
+/** The capability every node that takes jobs announces. */
+const COMPUTE = 'compute'
+
+/** Announce this node if it takes work, and send peers each new offer, until `signal` aborts. */
+export async function beFound (node: Rooms, network: Network, signal: AbortSignal): Promise<void> {
+  let said = node.market.offer()
+  if (said === null) return
+  network.provide(COMPUTE, signal).catch(error => { if (!signal.aborted) node.platform.log('announcing this node', error) })
+  while (await pause(node, LIMITS.market.renewMs, signal)) {
+    const offer = node.market.offer()
+    if (offer === null || offer.id.equals(said.id)) continue
+    said = offer
+    for (const { id } of node.sessions().list()) node.sessions().notify(id, { kind: 'offer', records: [own(offer.bytes)] })
+  }
+}
+
+/** Free what expired, once a minute, until `signal` aborts. */
+export async function keepBooks (node: Rooms, signal: AbortSignal): Promise<void> {
+  while (await pause(node, LIMITS.market.renewMs, signal)) {
+    const released = await node.credits.expire().catch(error => {
+      node.platform.log('releasing what expired', error)
+      return []
+    })
+    if (released.length > 0) node.changed()
+  }
+}
+
+/** @returns false when `signal` aborted */
+async function pause (node: Rooms, ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await node.platform.sleep(ms, signal)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Reach those who could take a job wanted at `where`: that peer, or whoever announces `compute`.
+ * @returns whether anyone new was reached
+ */
+export async function seek (node: Rooms, network: Network | null, where: Where, signal: AbortSignal): Promise<boolean> {
+  if (network === null || where === 'local' || where === network.id) return false
+  const enough = new AbortController()
+  const bounded = AbortSignal.any([signal, enough.signal])
+  const known = new Set([network.id, ...node.market.candidates().map(({ peer }) => peer)])
+  const deadline = node.platform.sleep(LIMITS.market.seekMsMax, bounded).then(() => { enough.abort() }, () => {})
+  try {
+    if (where !== 'any' && where !== 'remote') return !known.has(where) && await reach(node, where, bounded)
+    const found: Promise<boolean>[] = []
+    for await (const peer of network.find(COMPUTE, bounded)) {
+      if (known.has(peer)) continue
+      known.add(peer)
+      found.push(reach(node, peer, bounded))
+      if (found.length >= LIMITS.market.discoveredMax) break
+    }
+    return (await Promise.all(found)).includes(true)
+  } catch (error) {
+    if (!signal.aborted) node.platform.log('looking for nodes', error)
+    return false
+  } finally {
+    enough.abort()
+    await deadline
+  }
+}
+
+async function reach (node: Rooms, peer: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await node.sessions().connect(peer, signal)
+    return node.market.offerBy(peer) !== null
+  } catch {
+    // A provider record is a hint; whoever has left since is simply not there.
+    return false
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * A job on its two ways: from a caller's bytes to a spec and a packet, and from a packet back to
+ * a run. What is small travels inside the packet, the rest is named by CID and fetched.
+ */
+import { type CID, decodeCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Packet } from '../packet/packet.pb.js'
+import { decodeFiles, decodeSpec, type EncodedSpec, encodeFiles, encodeSpec, seedOf } from '../packet/spec.ts'
+import { type Outcome, PROFILE, type Run } from '../wasm/runtime.ts'
+import type { RunFacts } from '../credits/seller.ts'
+import type { ComputeOptions } from './processor.ts'
+
+/** Bits of `Packet.byReference`. */
+export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8 } as const
+
+/** Bytes under their name. */
+export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
+
+/** What one job needs, hashed once however often it is sent. */
+export interface Job {
+  readonly spec: EncodedSpec
+  readonly wasm: Blob
+  readonly input: Blob
+  readonly files: Blob | null
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** The platform's sha2-256: modules and inputs are too large for a portable one on the main loop. */
+export type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
+
+async function blobOf (bytes: Uint8Array, digest: Digest): Promise<Blob> {
+  return { cid: rawCidOfDigest(await digest(bytes)), bytes }
+}
+
+/** @throws {InosError} ERR_INPUT_TOO_LARGE, ERR_INVALID_SPEC */
+export async function describeJob (wasm: Blob, input: Uint8Array | string | undefined, options: ComputeOptions, digest: Digest): Promise<Job> {
+  const inputBytes = typeof input === 'string' ? new TextEncoder().encode(input) : input ?? NOTHING
+  const files = options.files === undefined || Object.keys(options.files).length === 0 ? null : encodeFiles(options.files)
+  for (const [name, bytes] of [['input', inputBytes], ['files archive', files ?? NOTHING]] as const) {
+    if (bytes.length > LIMITS.spec.inputBytesMax) {
+      throw new InosError('ERR_INPUT_TOO_LARGE', `The ${name} has ${bytes.length} bytes; ${LIMITS.spec.inputBytesMax} are allowed.`)
+    }
+  }
+  const { fuelMax, memoryPagesMax, outputBytesMax } = options.limits ?? {}
+  const inputBlob = await blobOf(inputBytes, digest)
+  const filesBlob = files === null ? null : await blobOf(files, digest)
+  const spec = encodeSpec({
+    module: wasm.cid,
+    input: inputBlob.cid,
+    entry: options.entry ?? '',
+    args: [...options.args ?? []],
+    env: { ...options.env },
+    files: filesBlob?.cid ?? null,
+    limits: {
+      fuelMax: fuelMax ?? LIMITS.job.fuelMax,
+      memoryPagesMax: memoryPagesMax ?? LIMITS.job.memoryPagesMax,
+      outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax
+    },
+    seed: options.seed ?? null,
+    profile: PROFILE
+  })
+  return { spec, wasm, input: inputBlob, files: filesBlob }
+}
+
+/**
+ * Name a module's bytes.
+ * @throws {InosError} ERR_INVALID_MODULE when there are more than any node takes
+ */
+export async function describeModule (bytes: Uint8Array, digest: Digest): Promise<Blob> {
+  if (bytes.length > LIMITS.wire.blobBytesMax) {
+    throw new InosError('ERR_INVALID_MODULE', `The module has ${bytes.length} bytes; ${LIMITS.wire.blobBytesMax} are allowed.`)
+  }
+  return await blobOf(bytes, digest)
+}
+
+/** A job's packet: the caller adds id, cost and the order. */
+export function packJob (job: Job): Partial<Packet> {
+  const packet: Partial<Packet> = { kind: 'job', spec: own(job.spec.bytes), byReference: 0 }
+  for (const name of ['wasm', 'input', 'files'] as const) {
+    const blob = job[name]
+    if (blob === null) continue
+    const inline = blob.bytes.length <= LIMITS.wire.inlineBytesMax
+    packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
+    if (!inline) packet.byReference = packet.byReference! | BY_REFERENCE[name]
+  }
+  return packet
+}
+
+/** Blobs of a job that its packet only names. */
+export function blobsByReference (job: Job): Blob[] {
+  return [job.wasm, job.input, job.files].filter(blob => blob !== null && blob.bytes.length > LIMITS.wire.inlineBytesMax) as Blob[]
+}
+
+/** A blob as a received packet has it: the bytes, or only their name. */
+export interface Wanted { readonly cid: CID, readonly bytes: Uint8Array | null }
+
+export interface ReceivedJob {
+  readonly spec: EncodedSpec
+  readonly wasm: Wanted
+  readonly input: Wanted
+  readonly files: Wanted | null
+}
+
+/**
+ * Read a job packet; every inline byte is checked against the hash in the spec.
+ * @throws {InosError} ERR_INVALID_SPEC, ERR_RECORD_INVALID, ERR_BAD_PACKET
+ */
+export function unpackJob (packet: Packet): ReceivedJob {
+  const spec = decodeSpec(packet.spec)
+  const { module, input, files, profile } = spec.spec
+  if (profile !== PROFILE) {
+    throw new InosError('ERR_POLICY', `The job asks for the profile "${profile}"; this node runs ${PROFILE}.`)
+  }
+  return {
+    spec,
+    wasm: wanted(packet, 'wasm', module),
+    input: wanted(packet, 'input', input),
+    files: files === null ? null : wanted(packet, 'files', files)
+  }
+}
+
+function wanted (packet: Packet, name: 'wasm' | 'input' | 'files', cid: CID): Wanted {
+  const field = packet[name]
+  const referred = (packet.byReference & BY_REFERENCE[name]) !== 0
+  if (!referred && field.length > LIMITS.wire.inlineBytesMax) {
+    throw new InosError('ERR_BAD_PACKET', `The ${name} of a job has ${field.length} bytes inline; above ${LIMITS.wire.inlineBytesMax} it is sent by reference.`)
+  }
+  const found = referred ? decodeCid(field) : rawCid(field)
+  if (!found.equals(cid)) {
+    throw new InosError('ERR_BAD_PACKET', `The ${name} of a job is not what its spec names.`)
+  }
+  return { cid, bytes: referred ? null : field }
+}
+
+/** The run that a spec and its bytes stand for. */
+export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Array, files: Uint8Array | null): Run {
+  return {
+    moduleId: spec.module.toString(),
+    wasm,
+    input,
+    entry: spec.entry,
+    args: spec.args,
+    env: spec.env,
+    files: files === null ? {} : decodeFiles(files),
+    limits: spec.limits,
+    seed: seedOf(spec)
+  }
+}
+
+/** protobuf's types want bytes over a plain ArrayBuffer; ours always are. */
+export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
+}
+
+/** A result under its name. */
+export async function describeResult (outcome: Pick<Outcome, 'result'>, digest: Digest): Promise<Blob> {
+  return await blobOf(outcome.result, digest)
+}
+
+/** What a receipt says of a run. */
+export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, result: Blob): RunFacts {
+  return {
+    module: spec.module,
+    input: spec.input,
+    outcome: outcome.outcome,
+    exitCode: outcome.exitCode,
+    result: result.cid,
+    resultBytes: result.bytes.length,
+    fuel: outcome.fuel,
+    pages: outcome.pages,
+    profile: spec.profile
+  }
+}

@@ -1,0 +1,19 @@
+/** Outcomes that are not ok, as the errors a caller of `compute` gets. */
+import { type ErrorCode, InosError } from '../packet/errors.ts'
+import type { OutcomeKind } from '../wasm/runtime.ts'
+
+const OUTCOME_ERRORS: Record<Exclude<OutcomeKind, 'ok'>, { code: ErrorCode, text: string, hint?: string }> = {
+  trap: { code: 'ERR_TRAP', text: 'The guest trapped' },
+  fuel: { code: 'ERR_OUT_OF_FUEL', text: 'The guest ran out of fuel', hint: 'Allow more with limits.fuelMax, `--fuel` on the command line.' },
+  memory: { code: 'ERR_MEMORY_LIMIT', text: 'The guest met a memory quota', hint: 'Allow more with limits.memoryPagesMax, `--memory` on the command line.' },
+  output: { code: 'ERR_OUTPUT_LIMIT', text: 'The guest wrote more than it may', hint: 'Allow more with limits.outputBytesMax.' },
+  stack: { code: 'ERR_STACK_LIMIT', text: 'The guest recursed too deep' }
+}
+
+/** Null when the outcome is ok. */
+export function outcomeError ({ outcome, fuel, message }: { outcome: OutcomeKind, fuel: bigint, message?: string }): InosError | null {
+  if (outcome === 'ok') return null
+  const { code, text, hint } = OUTCOME_ERRORS[outcome]
+  const detail = message === undefined || message === '' ? '' : `: ${message}`
+  return new InosError(code, `${text} after ${fuel} fuel${detail}.`, hint === undefined ? {} : { hint })
+}

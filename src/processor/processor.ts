@@ -1,0 +1,166 @@
+/**
+ * The public Processor: what a program, the command line, the layers in `emergent/` and the
+ * dashboard know of a node. Nothing here names a platform.
+ */
+import type { Attempt } from '../packet/errors.ts'
+import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
+
+/** All amounts µcr. `balance` = earned − spent, settled records only; it may be negative. */
+export interface Balance {
+  balance: bigint
+  /** Most that orders still open can cost. */
+  held: bigint
+  /** Earned, not yet paid. */
+  due: bigint
+  /** Mine to pay. */
+  owed: bigint
+  earned: bigint
+  spent: bigint
+}
+
+/** Where a job may run: anywhere, here, never here, or at one peer. */
+export type Where = 'any' | 'local' | 'remote' | (string & {})
+
+export interface ComputeOptions {
+  /** Exported function to call. @default '_start', else 'run' */
+  entry?: string
+  args?: readonly string[]
+  env?: Readonly<Record<string, string>>
+  /** Absolute path → content: the guest's file system at its start. */
+  files?: Readonly<Record<string, Uint8Array>>
+  /** @default LIMITS.job */
+  limits?: Partial<RunLimits>
+  /** 32 bytes for the guest's randomness. @default derived from the spec */
+  seed?: Uint8Array
+  /** Most this job may cost, µcr; reserved before dispatch, never exceeded. @default the offer's worst case, refused above 20 credits */
+  costMax?: bigint
+  /** @default 'any' */
+  where?: Where
+  /** Peers not to ask, as PeerIds. */
+  avoid?: readonly string[]
+  /** Tries at other nodes after a lost or faulty one. @default LIMITS.job.retries */
+  retries?: number
+  signal?: AbortSignal
+  onProgress?: (state: JobState) => void
+}
+
+/** States of a job, each with what a person would ask next. */
+export type JobState =
+  | { readonly state: 'queued', readonly reason: string }
+  | { readonly state: 'sending', readonly peer: string }
+  | { readonly state: 'running', readonly peer: string }
+  | { readonly state: 'retrying', readonly peer: string, readonly reason: string }
+  | { readonly state: 'verifying', readonly peer: string }
+  | { readonly state: 'done', readonly peer: string }
+
+/** What came back. Present for every outcome the guest may end with. */
+export interface Result {
+  readonly outcome: OutcomeKind
+  /** The guest's own exit code; null unless the outcome is ok. */
+  readonly exitCode: number | null
+  readonly bytes: Uint8Array
+  /** First 64 KiB of the guest's stderr; unsigned. */
+  readonly stderr: Uint8Array
+  readonly fuel: bigint
+  readonly pages: number
+  /** µcr charged. */
+  readonly cost: bigint
+  /** PeerId of who ran it. */
+  readonly executor: string
+  /** The receipt bundle's bytes: receipt, order, offer. Feed it to `verifyReceipt`. */
+  readonly receipt: Uint8Array
+  /** The receipt's CID as text. */
+  readonly receiptId: string
+  /** What was tried before, oldest first. */
+  readonly attempts: readonly Attempt[]
+  text (): string
+  json (): unknown
+}
+
+export interface PeerView {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly direction: 'in' | 'out'
+  /** Null for a peer without a session (four fields only). */
+  readonly offer: { readonly slots: number, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
+  readonly inFlight: number
+  /** What it would still accept from this node, and what both owe each other, µcr. */
+  readonly line: { readonly spendable: bigint, readonly due: bigint, readonly owed: bigint, readonly earned: bigint, readonly spent: bigint }
+}
+
+/** Facts of a stored receipt. */
+export interface ReceiptView {
+  readonly id: string
+  readonly order: string
+  readonly role: 'own' | 'bought' | 'sold'
+  readonly peer: string
+  readonly module: string
+  /** One of OUTCOMES. */
+  readonly outcome: string
+  readonly exitCode: number | null
+  readonly fuel: bigint
+  readonly charge: bigint
+  readonly paid: boolean
+}
+
+export interface AuditReport extends Balance {
+  readonly ok: boolean
+  readonly id: string
+  readonly records: number
+  /** Records that are not counted, by key, with why. */
+  readonly bad: readonly { readonly key: string, readonly reason: string }[]
+}
+
+export interface HistoryEntry {
+  readonly direction: 'earned' | 'spent'
+  readonly peer: string
+  /** Number of the cheque on its lane. */
+  readonly n: number
+  readonly order: string
+  readonly receipt: string
+  readonly amount: bigint
+}
+
+export interface ProcessorEvents {
+  'peer:connect': { readonly peer: string }
+  'peer:disconnect': { readonly peer: string }
+  'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  'credits:change': Balance
+  receipt: ReceiptView
+}
+
+/** A module hashed once, to be computed with many times. */
+export interface Module {
+  /** Raw CID of the bytes, as text. */
+  readonly id: string
+  readonly bytes: Uint8Array
+}
+
+export interface Processor extends AsyncDisposable {
+  /** PeerId. */
+  readonly id: string
+  addresses (): string[]
+  /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
+  load (wasm: Uint8Array): Promise<Module>
+  /**
+   * Run a module. The guest's non-zero exit is a result; traps and limits throw.
+   * @param wasm module bytes, or what `load` made of them
+   * @param input stdin of a WASI command, or what `input_read` gives
+   * @throws {InosError} with code, hint, and for lost peers the attempts
+   */
+  compute (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  /** Like `compute`, but traps and limits come back as results too. */
+  run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  credits (): Balance
+  history (): AsyncIterable<HistoryEntry>
+  audit (): Promise<AuditReport>
+  receipts (): AsyncIterable<ReceiptView>
+  /** A stored receipt bundle by its receipt's CID; null when there is none. */
+  receipt (id: string): Promise<Uint8Array | null>
+  peers (): PeerView[]
+  /** Connect to a multiaddr and agree on a session. @returns its PeerId */
+  connect (address: string, signal?: AbortSignal): Promise<string>
+  on<E extends keyof ProcessorEvents> (event: E, listener: (detail: ProcessorEvents[E]) => void): () => void
+  /** Finish what must be paid (at most 5 s), then close everything. */
+  stop (): Promise<void>
+}

@@ -1,0 +1,58 @@
+/**
+ * What the processor is made of: the rooms and what the platform lends, put together once in
+ * `create.ts`. `serve.ts`, `submit.ts` and `settle.ts` take it as their first argument.
+ */
+import type { Allowance } from '../credits/allowance.ts'
+import type { Bundle } from '../credits/bundle.ts'
+import type { Credits } from '../credits/credits.ts'
+import type { Sessions } from '../network/sessions.ts'
+import type { Signer, Verify } from '../packet/identity.ts'
+import type { Runtime } from '../wasm/runtime.ts'
+import type { Events } from './events.ts'
+import type { Digest } from './job.ts'
+import type { Market } from './market.ts'
+import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
+import type { Settlement } from './settle.ts'
+import type { Shelf } from './shelf.ts'
+
+/** Content-addressed bytes that survive restarts. */
+export interface BlobStore {
+  /** Verified bytes, or null. */
+  get (cid: string): Promise<Uint8Array | null>
+  put (cid: string, bytes: Uint8Array): Promise<void>
+}
+
+/** What only a platform has. */
+export interface Platform {
+  readonly signer: Signer
+  readonly verify: Verify
+  readonly digest: Digest
+  /** Unix milliseconds. */
+  now (): number
+  /** @throws when the signal aborts */
+  sleep (ms: number, signal: AbortSignal): Promise<void>
+  randomBytes (length: number): Uint8Array
+  /** Faults of the background, for whoever keeps a log; `what` says what was being done. */
+  log (what: string, error: unknown): void
+}
+
+export interface Rooms {
+  readonly platform: Platform
+  readonly runtime: Runtime
+  readonly credits: Credits
+  readonly allowance: Allowance
+  readonly blobs: BlobStore
+  readonly market: Market
+  readonly shelf: Shelf
+  readonly settlement: Settlement
+  readonly events: Events<ProcessorEvents>
+  /** @throws {InosError} ERR_NO_OFFER when this node works alone */
+  sessions (): Sessions
+  /** Look for nodes that could take a job wanted at `where`. @returns whether anyone new was reached */
+  seek (where: Where, signal: AbortSignal): Promise<boolean>
+  /** Balances or the market changed: whoever waits for that looks again. */
+  changed (): void
+  nextChange (signal: AbortSignal): Promise<void>
+  /** Tell listeners of a new receipt. */
+  announce (role: ReceiptView['role'], bundle: Bundle): void
+}

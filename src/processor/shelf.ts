@@ -1,0 +1,46 @@
+/**
+ * The shelf: bytes this node has set out for one peer to fetch by CID, modules and inputs of jobs
+ * it sent, results of jobs it ran. Whatever is not on a peer's shelf does not exist for that peer.
+ */
+import { LIMITS } from '../packet/limits.ts'
+import type { Blob } from './job.ts'
+
+export interface Shelf {
+  /** Set out for one peer; call the result to take it down again. */
+  lend (peer: string, blobs: readonly Blob[]): () => void
+  /** Let a peer fetch a stored blob from now on, oldest forgotten first. */
+  allow (peer: string, cid: string): void
+  get (peer: string, cid: string): Promise<Uint8Array | null>
+}
+
+export function createShelf (stored: (cid: string) => Promise<Uint8Array | null>): Shelf {
+  const lent = new Map<string, { bytes: Uint8Array, uses: number }>()
+  const allowed = new Set<string>()
+  const key = (peer: string, cid: string): string => `${peer}/${cid}`
+
+  return {
+    lend (peer, blobs) {
+      const keys = blobs.map(blob => {
+        const name = key(peer, blob.cid.toString())
+        const slot = lent.get(name) ?? { bytes: blob.bytes, uses: 0 }
+        slot.uses++
+        lent.set(name, slot)
+        return name
+      })
+      return () => {
+        for (const name of keys.splice(0)) {
+          const slot = lent.get(name)
+          if (slot !== undefined && --slot.uses === 0) lent.delete(name)
+        }
+      }
+    },
+    allow (peer, cid) {
+      allowed.add(key(peer, cid))
+      if (allowed.size > LIMITS.store.repliesMax) allowed.delete(allowed.values().next().value!)
+    },
+    async get (peer, cid) {
+      const name = key(peer, cid)
+      return lent.get(name)?.bytes ?? (allowed.has(name) ? await stored(cid) : null)
+    }
+  }
+}

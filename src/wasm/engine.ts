@@ -1,0 +1,199 @@
+/**
+ * The engine: bytes of a module → an outcome, in the calling thread.
+ *
+ *   size → decode → admit → validate the original → meter → admit again → compile → keep
+ *
+ * What one run does with a compiled module is `instance.ts`; where it may run for how long, and how
+ * it is killed, is the business of whoever calls this (`node/` has executor processes).
+ */
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Admission } from './admit.ts'
+import { admit } from './admit.ts'
+import { invalidModule } from './binary.ts'
+import type { FuncType, Import, Module } from './decode.ts'
+import { decode, KIND } from './decode.ts'
+import type { GuestInterface, HostFunction } from './guest/guest.ts'
+import { inos } from './guest/inos.ts'
+import { wasi, wasiUnstable } from './guest/wasi.ts'
+import type { ImportedFunction, Prepared } from './instance.ts'
+import { runGuest, shortName } from './instance.ts'
+import { capsAfterMetering, meter } from './meter.ts'
+import { TYPE } from './opcodes.ts'
+import type { ModuleReport, Run, Runtime } from './runtime.ts'
+
+export interface EngineOptions {
+  /** What guests may import. @default WASI preview 1 and 0, and `inos` */
+  interfaces?: readonly GuestInterface[]
+  /** Compiled modules kept, the least recently used going first. @default LIMITS.executor.moduleCacheMax */
+  moduleCacheMax?: number
+  /** Told what compiling a module is expected to cost, before it begins. */
+  onEstimate?: (estimate: ModuleReport['estimate']) => void
+}
+
+const CAPS = LIMITS.module
+const METERED_CAPS = capsAfterMetering(CAPS)
+
+type Interfaces = ReadonlyMap<string, GuestInterface>
+
+/** A `Runtime` that runs guests at once, in the calling thread, and so one at a time. */
+export function createEngine (options: EngineOptions = {}): Runtime {
+  const interfaces: Interfaces = new Map((options.interfaces ?? [wasi, wasiUnstable, inos]).map(each => [each.name, each]))
+  const modules = new ModuleCache(options.moduleCacheMax ?? LIMITS.executor.moduleCacheMax)
+  let busy = 0
+  return {
+    execute: async (run, { signal }) => {
+      checkLimits(run)
+      busy++
+      try {
+        const prepared = await modules.get(run.moduleId, () => prepare(run.wasm, interfaces, options.onEstimate))
+        if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
+        return runGuest(prepared, run)
+      } finally {
+        busy--
+      }
+    },
+    inspect: async wasm => report(rewrite(wasm, interfaces)),
+    load: () => ({ slots: 1, busy: Math.min(busy, 1), queued: Math.max(busy - 1, 0) }),
+    stop: async () => { modules.clear() }
+  }
+}
+
+/** Prepared modules by id; two runs of one module at a time share its preparation. */
+class ModuleCache {
+  private readonly modules = new Map<string, Promise<Prepared>>()
+  private readonly sizeMax: number
+
+  constructor (sizeMax: number) { this.sizeMax = sizeMax }
+
+  get (id: string, make: () => Promise<Prepared>): Promise<Prepared> {
+    const { modules } = this
+    let module = modules.get(id)
+    if (module === undefined) {
+      const made = module = make()
+      // A refusal is not kept: the bytes may have been wrong, or could not be fetched this time.
+      made.catch(() => { if (modules.get(id) === made) modules.delete(id) })
+    }
+    // Taken out and put back, the module becomes the most recently used.
+    modules.delete(id)
+    modules.set(id, module)
+    for (const oldest of modules.keys()) {
+      if (modules.size <= this.sizeMax) break
+      modules.delete(oldest)
+    }
+    return module
+  }
+
+  clear (): void { this.modules.clear() }
+}
+
+function checkLimits ({ limits }: Run): void {
+  const { fuelMax, memoryPagesMax, outputBytesMax } = limits
+  if (fuelMax < 0n || fuelMax > LIMITS.spec.fuelMax) throw invalidLimit('fuelMax', fuelMax, LIMITS.spec.fuelMax)
+  for (const name of ['memoryPagesMax', 'outputBytesMax'] as const) {
+    const value = name === 'memoryPagesMax' ? memoryPagesMax : outputBytesMax
+    if (!Number.isInteger(value) || value < 0 || value > LIMITS.spec[name]) throw invalidLimit(name, value, LIMITS.spec[name])
+  }
+}
+
+function invalidLimit (name: string, value: number | bigint, max: number | bigint): InosError {
+  return new InosError('ERR_INVALID_SPEC', `The limit ${name} is ${value}; it must be whole and from 0 to ${max}.`)
+}
+
+interface Rewritten {
+  readonly original: Module
+  readonly wasm: Uint8Array<ArrayBuffer>
+  readonly initFuel: bigint
+  readonly functions: readonly ImportedFunction[]
+  readonly admission: Admission
+}
+
+/** All that is decided about a module without compiling it. */
+function rewrite (bytes: Uint8Array, interfaces: Interfaces): Rewritten {
+  // V8's types want bytes that no other thread can change between the checks and the rewrite.
+  const wasm = bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
+  const original = decode(wasm, CAPS)
+  admit(original, CAPS)
+  const functions = original.imports.map(each => resolve(each, original, interfaces))
+  if (!WebAssembly.validate(wasm)) throw notValid(wasm)
+  const { wasm: metered, initFuel } = meter(original, functions.map(each => each.host.fuel), CAPS)
+  const admission = admit(decode(metered, METERED_CAPS), METERED_CAPS)
+  return { original, wasm: metered, initFuel, functions, admission }
+}
+
+/** V8 says what is wrong only when asked to compile; it has refused these bytes already. */
+function notValid (wasm: Uint8Array<ArrayBuffer>): InosError {
+  try {
+    new WebAssembly.Module(wasm)
+  } catch (error) {
+    const text = error instanceof Error ? error.message.replace(/^WebAssembly\.Module\(\): /, '') : String(error)
+    return new InosError('ERR_INVALID_MODULE', `The module was refused: it is not valid WebAssembly: ${text}.`)
+  }
+  return invalidModule('it is not valid WebAssembly', 0)
+}
+
+async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate: EngineOptions['onEstimate']): Promise<Prepared> {
+  const bytes = typeof source === 'function' ? await source() : source
+  const { original, wasm, initFuel, functions, admission } = rewrite(bytes, interfaces)
+  onEstimate?.(admission.estimate)
+  const { exports, memories, types, functions: typeOf } = original
+  const entries = new Map<string, string>()
+  for (const { name, kind, index } of exports) {
+    if (kind === KIND.func) entries.set(name, signature(types[typeOf[index]!]!))
+  }
+  return {
+    // V8 validates what it compiles; were it to refuse now, the meter would be at fault and not the module.
+    compiled: await WebAssembly.compile(wasm),
+    initFuel,
+    memory: memories[0],
+    start: original.start !== undefined,
+    entries,
+    functions
+  }
+}
+
+const TYPE_LETTERS: Readonly<Record<number, string>> = { [TYPE.i32]: 'i', [TYPE.i64]: 'I', [TYPE.f32]: 'f', [TYPE.f64]: 'F' }
+
+/** A function type in the notation of `HostFunction.type`; "?" stands for types no host function has. */
+function signature ({ params, results }: FuncType): string {
+  const letters = (types: Uint8Array): string => Array.from(types, type => TYPE_LETTERS[type] ?? '?').join('')
+  return `${letters(params)}:${letters(results)}`
+}
+
+/** The host function an import names. */
+function resolve (wanted: Import, module: Module, interfaces: Interfaces): ImportedFunction {
+  const full = `${shortName(wanted.module)}.${shortName(wanted.name)}`
+  if (wanted.kind !== KIND.func) {
+    const kind = Object.entries(KIND).find(([, code]) => code === wanted.kind)?.[0]
+    throw unsupported(`The module imports the ${kind} ${full}; only functions can be imported.`)
+  }
+  const found = interfaces.get(wanted.module)
+  if (found === undefined) {
+    throw unsupported(`The module imports ${full}; supported are the modules ${[...interfaces.keys()].join(', ') || '(none)'}.`)
+  }
+  const host: HostFunction | undefined = Object.hasOwn(found.functions, wanted.name) ? found.functions[wanted.name] : undefined
+  if (host === undefined) {
+    throw unsupported(`The module imports ${full}; ${found.name} has ${Object.keys(found.functions).slice(0, 64).join(', ')}.`)
+  }
+  const type = signature(module.types[wanted.type]!)
+  if (type !== host.type) throw unsupported(`The module imports ${full} as ${type}; its signature is ${host.type}.`)
+  return { provider: found, name: wanted.name, host }
+}
+
+function unsupported (message: string): InosError {
+  return new InosError('ERR_UNSUPPORTED_IMPORT', message)
+}
+
+function report ({ original, wasm, admission, functions }: Rewritten): ModuleReport {
+  const modules = new Set(functions.map(each => each.provider.name))
+  return {
+    bytes: original.bytes.length,
+    functions: original.functions.length - original.imported.functions,
+    abi: ['wasi_snapshot_preview1', 'wasi_unstable', 'inos'].find(name => modules.has(name)) ?? 'plain',
+    imports: original.imports.map(({ module, name }) => `${module}.${name}`),
+    exports: original.exports.map(({ name }) => name),
+    features: admission.features,
+    estimate: { ...admission.estimate },
+    meteredBytes: wasm.length
+  }
+}

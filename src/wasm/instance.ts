@@ -1,0 +1,290 @@
+/**
+ * One run of one guest: memory, host functions and instance are made, the entry function is called,
+ * and how it all ended is put into the words of `Outcome`.
+ *
+ * Host functions are reached through guards that let nothing be thrown into the guest, which could
+ * catch it. Whatever else is known of an ending, the fuel counter is believed first.
+ */
+import { InosError } from '../packet/errors.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
+import type { MemoryType } from './decode.ts'
+import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
+import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
+import { ENDED } from './meter-parts.ts'
+import type { Outcome, OutcomeKind, Run } from './runtime.ts'
+
+export interface ImportedFunction {
+  readonly provider: GuestInterface
+  readonly name: string
+  readonly host: HostFunction
+}
+
+/** A module ready to run any number of times. */
+export interface Prepared {
+  readonly compiled: WebAssembly.Module
+  readonly initFuel: bigint
+  readonly memory: MemoryType | undefined
+  /** Whether there is a start function, to be called before anything else. */
+  readonly start: boolean
+  /** Exported functions and their signatures, in the notation of `HostFunction.type`. */
+  readonly entries: ReadonlyMap<string, string>
+  /** One per imported function, in order. */
+  readonly functions: readonly ImportedFunction[]
+}
+
+/** How a guest ended. */
+interface End { readonly kind: OutcomeKind, readonly exitCode: number | null, readonly message: string }
+
+type Callable = (...args: unknown[]) => unknown
+
+/** Exit codes are 31 bits wide: what `run` or proc_exit gives loses its highest bit. */
+const EXIT_CODE_MASK = 0x7fff_ffff
+
+/** Characters of a name or a trap's text in a message, and names listed in one. */
+const NAME_LENGTH_MAX = 64
+const MESSAGE_LENGTH_MAX = 500
+const NAMES_MAX = 20
+
+/**
+ * @throws {InosError} ERR_MISSING_EXPORT or ERR_INVALID_MODULE before anything ran; ERR_EXECUTOR_LOST
+ * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does
+ */
+export function runGuest (prepared: Prepared, run: Run): Outcome {
+  const calls = entryCalls(prepared.entries, run.entry)
+  const { fuelMax, memoryPagesMax } = run.limits
+  const pages = prepared.memory?.min ?? 0
+  if (pages > memoryPagesMax) {
+    throw new InosError('ERR_INVALID_MODULE', `The module needs at least ${pages} pages of memory, and the limit is ${memoryPagesMax}.`)
+  }
+  if (prepared.initFuel > fuelMax) {
+    const empty = new Uint8Array(0)
+    return { outcome: 'fuel', exitCode: null, result: empty, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
+  }
+  return new Guest(prepared, run).run(calls)
+}
+
+const OUT_OF_FUEL = 'The guest needs more fuel than it was given.'
+
+/** Names come from guests and go into messages, so they are kept short. */
+export function shortName (name: string): string {
+  return name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX)}…` : name
+}
+
+/** The exports to call, in order: a reactor's `_initialize` comes before its entry. */
+function entryCalls (entries: Prepared['entries'], wanted: string): string[] {
+  const entry = wanted !== '' ? wanted : entries.has('_start') ? '_start' : 'run'
+  const type = entries.get(entry)
+  if (type === undefined) {
+    const names = [...entries.keys()].slice(0, NAMES_MAX).map(shortName).join(', ')
+    const more = entries.size > NAMES_MAX ? ` and ${entries.size - NAMES_MAX} more` : ''
+    throw new InosError('ERR_MISSING_EXPORT', `The module exports no function ${shortName(entry)}; it exports ${names || 'none'}${more}.`)
+  }
+  if (type !== ':' && type !== ':i') {
+    throw new InosError('ERR_MISSING_EXPORT', `The exported function ${shortName(entry)} is ${type}; an entry takes nothing and gives nothing or an i32.`)
+  }
+  const isReactor = entry !== '_start' && entry !== '_initialize' && entries.get('_initialize') === ':'
+  return isReactor ? ['_initialize', entry] : [entry]
+}
+
+/** V8 ends endless recursion with a RangeError that no guest can catch; Firefox calls it otherwise. */
+function isStackOverflow (error: unknown): boolean {
+  return error instanceof Error && /call stack|recursion/i.test(error.message)
+}
+
+class Guest {
+  private readonly prepared: Prepared
+  private readonly task: Run
+  private readonly memory: WebAssembly.Memory | undefined
+  private readonly sessions = new Map<GuestInterface, GuestSession>()
+  private exports: WebAssembly.Exports = {}
+  private fuel: WebAssembly.Global<'i64'> | undefined
+  private view = new Uint8Array(0)
+  private ending: Ending | undefined
+  /** What a host function threw, in a box, for anything can be thrown. */
+  private fault: { readonly error: unknown } | undefined
+
+  constructor (prepared: Prepared, task: Run) {
+    this.prepared = prepared
+    this.task = task
+    this.memory = this.createMemory()
+  }
+
+  run (calls: readonly string[]): Outcome {
+    try {
+      const instance = new WebAssembly.Instance(this.prepared.compiled, this.imports())
+      this.exports = instance.exports
+    } catch (error) {
+      // Only active segments can fail now, and they do so alike everywhere; the rest is this machine's.
+      if (!(error instanceof WebAssembly.RuntimeError)) throw lost('An instance could not be made', error)
+      return this.outcome(this.trap(error), this.prepared.initFuel)
+    }
+    const { fuelMax, memoryPagesMax } = this.task.limits
+    this.fuel = this.exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
+    this.fuel.value = fuelMax - this.prepared.initFuel
+    ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = Math.min(this.prepared.memory?.max ?? memoryPagesMax, memoryPagesMax)
+    const end = this.call(calls)
+    const left = this.fuel.value
+    if (left < 0n) return this.outcome({ kind: 'fuel', exitCode: null, message: OUT_OF_FUEL }, fuelMax)
+    return this.outcome(end, fuelMax - left)
+  }
+
+  private createMemory (): WebAssembly.Memory | undefined {
+    const { memory } = this.prepared
+    if (memory === undefined) return undefined
+    const maximum = Math.min(memory.max ?? this.task.limits.memoryPagesMax, this.task.limits.memoryPagesMax)
+    try {
+      return new WebAssembly.Memory({ initial: memory.min, maximum })
+    } catch (error) {
+      throw lost(`A memory of ${memory.min} pages could not be made`, error)
+    }
+  }
+
+  /** Call start function and entries one after the other, until one does not return. */
+  private call (names: readonly string[]): End {
+    let returned: unknown
+    try {
+      if (this.prepared.start) (this.exports[METER_EXPORTS.start] as Callable)()
+      for (const name of names) returned = (this.exports[GUEST_PREFIX + name] as Callable)()
+    } catch (error) {
+      return this.classify(error)
+    }
+    return { kind: 'ok', exitCode: typeof returned === 'number' ? returned & EXIT_CODE_MASK : 0, message: '' }
+  }
+
+  /** What it means that the guest threw. */
+  private classify (error: unknown): End {
+    if (this.fault !== undefined) {
+      if (isStackOverflow(this.fault.error)) return STACK_OVERFLOW
+      throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: this.fault.error })
+    }
+    const ended = (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value
+    if (ended === ENDED.growthFailed) throw lost('A memory or table could not grow within its limits', error)
+    if (this.ending !== undefined) {
+      const { ending } = this
+      return ending.kind === 'exit'
+        ? { kind: 'ok', exitCode: ending.exitCode & EXIT_CODE_MASK, message: '' }
+        : { kind: ending.kind, exitCode: null, message: ending.message }
+    }
+    if (isStackOverflow(error)) return STACK_OVERFLOW
+    if (error instanceof WebAssembly.RuntimeError) return this.trap(error)
+    if (error instanceof WebAssembly.Exception) return { kind: 'trap', exitCode: null, message: 'The guest threw an exception and did not catch it.' }
+    throw lost('The engine failed', error)
+  }
+
+  private trap (error: Error): End {
+    return { kind: 'trap', exitCode: null, message: error.message.slice(0, MESSAGE_LENGTH_MAX) }
+  }
+
+  private outcome (end: End, fuel: bigint): Outcome {
+    const written = this.written(end)
+    return {
+      outcome: written.end.kind,
+      exitCode: written.end.exitCode,
+      result: written.end.kind === 'ok' ? written.result : new Uint8Array(0),
+      stderr: written.stderr,
+      fuel,
+      pages: (this.memory?.buffer.byteLength ?? 0) / PAGE_BYTES,
+      message: written.end.message
+    }
+  }
+
+  /** What the guest wrote through all interfaces it imports, in the order of its imports. */
+  private written (end: End): Pick<Outcome, 'result' | 'stderr'> & { end: End } {
+    const { outputBytesMax } = this.task.limits
+    const parts = Array.from(this.sessions.values(), session => finish(session))
+    const result = join(parts.map(part => part.result))
+    const stderr = join(parts.map(part => part.stderr)).subarray(0, LIMITS.guest.stderrBytesMax)
+    if (end.kind === 'ok' && result.length > outputBytesMax) {
+      return { result, stderr, end: { kind: 'output', exitCode: null, message: `The guest wrote more than ${outputBytesMax} bytes.` } }
+    }
+    return { result, stderr, end: end.kind !== 'fuel' && parts.some(part => part.overflowed) ? STACK_OVERFLOW : end }
+  }
+
+  private imports (): WebAssembly.Imports {
+    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = Object.create(null)
+    const context = this.context()
+    for (const { provider, name, host } of this.prepared.functions) {
+      let session = this.sessions.get(provider)
+      if (session === undefined) this.sessions.set(provider, session = provider.open(context))
+      const functions = imports[provider.name] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>
+      functions[name] = this.guard(session.functions[name] as Callable, host.type)
+    }
+    if (this.memory !== undefined) imports[METER_MODULE] = { [METER_MEMORY]: this.memory }
+    return imports
+  }
+
+  /** A host function from which nothing is thrown into the guest, not even by converting its result. */
+  private guard (call: Callable, type: string): Callable {
+    const result = type.slice(type.indexOf(':') + 1)
+    const nothing = result === '' ? undefined : result === 'I' ? 0n : 0
+    const expected = typeof nothing
+    return (...args) => {
+      try {
+        const value = call(...args)
+        return typeof value === expected ? value : nothing
+      } catch (error) {
+        this.fault ??= { error }
+        this.setEnded()
+        return nothing
+      }
+    }
+  }
+
+  private setEnded (): void {
+    (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value = ENDED.byHost
+  }
+
+  private context (): GuestContext {
+    const { fuelMax } = this.task.limits
+    return {
+      run: this.task,
+      memory: () => {
+        const buffer = this.memory?.buffer
+        if (buffer !== undefined && buffer !== this.view.buffer) this.view = new Uint8Array(buffer)
+        return this.view
+      },
+      fuelUsed: () => {
+        const left = this.fuel!.value
+        return left < 0n ? fuelMax : fuelMax - left
+      },
+      charge: units => {
+        const left = this.fuel!.value
+        // Lengths come from guests: whatever they claim, the counter stays a number of 64 bits.
+        this.fuel!.value = units > left ? -1n : left - units
+        return units <= left
+      },
+      end: ending => {
+        this.ending ??= ending
+        this.setEnded()
+      }
+    }
+  }
+}
+
+const STACK_OVERFLOW: End = { kind: 'stack', exitCode: null, message: 'The guest’s calls nest too deeply.' }
+
+/** A session that met the end of the stack inside a call says so only now. */
+function finish (session: GuestSession): Pick<Outcome, 'result' | 'stderr'> & { overflowed: boolean } {
+  try {
+    return { ...session.finish(), overflowed: false }
+  } catch (error) {
+    if (!isStackOverflow(error)) throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: error })
+    return { result: new Uint8Array(0), stderr: new Uint8Array(0), overflowed: true }
+  }
+}
+
+function lost (what: string, error: unknown): InosError {
+  const text = error instanceof Error ? `: ${error.message}` : ''
+  return new InosError('ERR_EXECUTOR_LOST', `${what}${text}.`, { cause: error })
+}
+
+function join (parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}

@@ -1,0 +1,254 @@
+/**
+ * The meter: rewrites a module so that it counts its own fuel and can be ended from outside, and
+ * changes nothing else a guest could observe. What a unit of fuel is, to the unit:
+ *
+ * - An executed instruction costs 1. `block`, `loop`, `else`, `end`, `nop` and `try_table` cost 0.
+ * - Fuel is charged by the *run*, whole at its entry, also if a trap inside cuts it short. A run
+ *   begins at the entry of a function and after `loop`, `if`, `else`, `br_if`, `call`,
+ *   `call_indirect` and the `end` of a construct that is not closed. A construct (block, loop, if,
+ *   try_table) is *closed* if no reachable code in it branches to a label outside of it, calls,
+ *   returns, throws or tail-calls; traps do not count. After the `end` of a closed construct the
+ *   run in which the construct began goes on: whoever enters the one executes the other.
+ *   Code that follows `br`, `br_table`, `return`, `unreachable`, `throw`, `throw_ref` or a tail
+ *   call, up to the next `else` or `end` of the construct around it, belongs to no run.
+ * - Entering a function costs ⌊declared locals / 16⌋ more.
+ * - memory.fill, .copy, .init cost ⌊length / 8⌋ more and table.fill, .copy, .init 1 per element,
+ *   charged and compared before they act. memory.grow by n pages costs 1024·n more and table.grow
+ *   by n entries n more, unless that would pass the maximum: then they give −1 and cost nothing more.
+ * - Calling an import costs what the caller of `meter` says, charged and compared before the call.
+ * - What instantiation costs is `initFuel`, due before anything of the guest runs.
+ *
+ * A guest is out of fuel iff its path costs more than it has. Comparisons are sparse (function
+ * entries, loops, bulk operations, around imports), so the counter may be below zero for a while;
+ * whoever runs the module reads `m:fuel` at every end and believes a negative one before all else.
+ *
+ * Nothing of the guest's shifts: globals, functions, types, locals and exports are only appended.
+ * Only indices of imported functions change, to wrappers of ours, so that no import is reached past
+ * its price or after the guest was ended. The guest's memory becomes an import, so that one compiled
+ * module serves every limit; its start function becomes the export `m:start`; its exports get the
+ * prefix `g:`. Custom sections are dropped.
+ *
+ * The module must have been decoded, admitted and validated by V8 *before*: an invalid module could
+ * name indices that exist only afterwards and thereby forge its fuel.
+ */
+import { Writer } from './binary.ts'
+import type { Module, ModuleCaps } from './decode.ts'
+import { KIND, SECTION } from './decode.ts'
+import { BodyWriter } from './meter-body.ts'
+import { Layout } from './meter-parts.ts'
+import { OP, TYPE } from './opcodes.ts'
+
+/** Module name of the memory import. */
+export const METER_MODULE = 'm:'
+export const METER_MEMORY = 'memory'
+/** Names of exports: the guest's own behind a prefix, ours in a space of their own. */
+export const GUEST_PREFIX = 'g:'
+export const METER_EXPORTS = { fuel: 'm:fuel', ended: 'm:ended', pages: 'm:pages', start: 'm:start' } as const
+
+/** What the meter adds at most, so that the second admission allows for it. */
+export function capsAfterMetering (caps: ModuleCaps): ModuleCaps {
+  return {
+    ...caps,
+    typesMax: caps.typesMax + caps.tablesMax + 2,
+    importsMax: caps.importsMax + 1,
+    functionsMax: caps.functionsMax + caps.importsMax + caps.tablesMax + 2,
+    globalsMax: caps.globalsMax + 3,
+    exportsMax: caps.exportsMax + 4
+  }
+}
+
+export interface Metered {
+  readonly wasm: Uint8Array<ArrayBuffer>
+  /** Units due before the guest runs: data bytes / 8, elements, 1024 per initial page, table entries / 8, globals. */
+  readonly initFuel: bigint
+}
+
+/**
+ * @param importFuel units per call of each imported function, in the order of imports
+ */
+export function meter (module: Module, importFuel: readonly number[], caps: ModuleCaps): Metered {
+  return new Meter(module, importFuel, caps).meter()
+}
+
+class Meter {
+  private readonly module: Module
+  private readonly caps: ModuleCaps
+  private readonly layout: Layout
+  private readonly out: Writer
+  private readonly section = new Writer()
+
+  constructor (module: Module, importFuel: readonly number[], caps: ModuleCaps) {
+    this.module = module
+    this.caps = caps
+    this.layout = new Layout(module, importFuel, caps.tableEntriesMax)
+    this.out = new Writer(module.bytes.length * 2 + 4096)
+  }
+
+  meter (): Metered {
+    const code = this.code()
+    this.out.ops(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
+    this.types()
+    this.imports()
+    this.functions()
+    this.tables()
+    this.copy(SECTION.tag)
+    this.globals()
+    this.exports()
+    this.patched(SECTION.element)
+    this.copy(SECTION.dataCount)
+    this.emit(SECTION.code, code)
+    this.copy(SECTION.data)
+    return { wasm: this.out.finish(), initFuel: this.initFuel() }
+  }
+
+  private initFuel (): bigint {
+    const { module } = this
+    const own = <T>(all: readonly T[], imported: number): readonly T[] => all.slice(imported)
+    const pages = own(module.memories, module.imported.memories).reduce((sum, memory) => sum + memory.min, 0)
+    const entries = own(module.tables, module.imported.tables).reduce((sum, table) => sum + table.min, 0)
+    return BigInt(Math.floor(module.dataBytes / 8) + module.elements + 1024 * pages + Math.floor(entries / 8) + module.globals)
+  }
+
+  private emit (id: number, content: Writer): void {
+    this.out.u8(id)
+    this.out.u32(content.length)
+    this.out.copy(content.view())
+    content.length = 0
+  }
+
+  private copy (id: number): void {
+    const range = this.module.sections.get(id)
+    if (range === undefined) return
+    this.section.copy(this.module.bytes, range.start, range.end)
+    this.emit(id, this.section)
+  }
+
+  /** The content of a vector section behind its count, with imported functions replaced by their wrappers. */
+  private vector (id: number, added: number): void {
+    const { module, section } = this
+    const range = module.sections.get(id)
+    if (range === undefined) {
+      section.u32(added)
+      return
+    }
+    let from = range.start
+    let count = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = module.bytes[from++]!
+      count += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) break
+    }
+    section.u32(count + added)
+    for (const reference of module.references) {
+      if (reference.start < from || reference.end > range.end) continue
+      section.copy(module.bytes, from, reference.start)
+      section.u32(this.layout.wrapper(reference.index))
+      from = reference.end
+    }
+    section.copy(module.bytes, from, range.end)
+  }
+
+  private patched (id: number): void {
+    if (!this.module.sections.has(id)) return
+    this.vector(id, 0)
+    this.emit(id, this.section)
+  }
+
+  private types (): void {
+    const { types } = this.layout
+    this.vector(SECTION.type, types.length)
+    for (const type of types) this.section.copy(type)
+    this.emit(SECTION.type, this.section)
+  }
+
+  private imports (): void {
+    const { module, section } = this
+    const memory = module.memories[module.imported.memories]
+    this.vector(SECTION.import, memory === undefined ? 0 : 1)
+    if (memory !== undefined) {
+      section.name(METER_MODULE)
+      section.name(METER_MEMORY)
+      section.ops(KIND.memory, 0)
+      section.u32(memory.min)
+    }
+    this.emit(SECTION.import, section)
+  }
+
+  private functions (): void {
+    const { parts } = this.layout
+    this.vector(SECTION.function, parts.length)
+    for (const part of parts) this.section.u32(part.type)
+    this.emit(SECTION.function, this.section)
+  }
+
+  private tables (): void {
+    const { module, section, caps } = this
+    const own = module.tables.slice(module.imported.tables)
+    if (own.length === 0) return
+    section.u32(own.length)
+    for (const { type, min, max } of own) {
+      section.ops(type, 1)
+      section.u32(min)
+      section.u32(Math.min(max ?? caps.tableEntriesMax, caps.tableEntriesMax))
+    }
+    this.emit(SECTION.table, section)
+  }
+
+  private globals (): void {
+    const { section } = this
+    this.vector(SECTION.global, 3)
+    section.ops(TYPE.i64, 1, OP.i64Const, 0, OP.end)
+    section.ops(TYPE.i32, 1, OP.i32Const, 0, OP.end)
+    section.ops(TYPE.i32, 1, OP.i32Const, 0, OP.end)
+    this.emit(SECTION.global, section)
+  }
+
+  private exports (): void {
+    const { module, section, layout } = this
+    section.u32(module.exports.length + (module.start === undefined ? 3 : 4))
+    for (const { name, kind, index } of module.exports) {
+      this.export(GUEST_PREFIX + name, kind, kind === KIND.func ? this.reached(index) : index)
+    }
+    this.export(METER_EXPORTS.fuel, KIND.global, layout.fuel)
+    this.export(METER_EXPORTS.ended, KIND.global, layout.ended)
+    this.export(METER_EXPORTS.pages, KIND.global, layout.pages)
+    if (module.start !== undefined) this.export(METER_EXPORTS.start, KIND.func, this.reached(module.start))
+    this.emit(SECTION.export, section)
+  }
+
+  private export (name: string, kind: number, index: number): void {
+    this.section.name(name)
+    this.section.u8(kind)
+    this.section.u32(index)
+  }
+
+  /** The function that stands for guest function `index`. */
+  private reached (index: number): number {
+    return index < this.layout.importedFunctions ? this.layout.wrapper(index) : index
+  }
+
+  /** All bodies; comes first, for it decides which parts are needed. */
+  private code (): Writer {
+    const { module, layout } = this
+    const own = module.functions.length - module.imported.functions
+    const bodies = new Writer(module.bytes.length * 2 + 4096)
+    const body = new Writer()
+    const writer = new BodyWriter(module.bytes, layout, body)
+    for (let i = 0; i < own; i++) {
+      const type = module.types[module.functions[module.imported.functions + i]!]!
+      writer.write(module.bodies[2 * i]!, module.bodies[2 * i + 1]!, type.params.length)
+      appendSized(bodies, body.view())
+      body.length = 0
+    }
+    for (const part of layout.parts) appendSized(bodies, part.body)
+    const section = new Writer(bodies.length + 8)
+    section.u32(own + layout.parts.length)
+    section.copy(bodies.view())
+    return section
+  }
+}
+
+function appendSized (out: Writer, body: Uint8Array): void {
+  out.u32(body.length)
+  out.copy(body)
+}

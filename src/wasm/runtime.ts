@@ -1,0 +1,87 @@
+/**
+ * The contract of this room: what a runtime takes, what it gives back, and how it refuses.
+ * Two things implement it: the engine of this room (`engine.ts`, in the calling thread) and the
+ * pool of executor processes in `node/`, which runs that engine where it can be killed.
+ */
+
+/** Name of the rules under which a run is deterministic; changing any rule is a new profile. */
+export const PROFILE = 'inos/0'
+
+export interface RunLimits {
+  /** Fuel one run may burn; a unit is one executed WASM instruction. */
+  fuelMax: bigint
+  /** Each memory may grow to this many pages of 64 KiB. */
+  memoryPagesMax: number
+  /** Result bytes a guest may write. */
+  outputBytesMax: number
+}
+
+/** Everything that decides an outcome, by value. */
+export interface Run {
+  /** CID of the module as text: the key under which a compiled module is cached. */
+  moduleId: string
+  /** The module; a function is called only if no executor at hand has it compiled. */
+  wasm: Uint8Array | (() => Promise<Uint8Array>)
+  input: Uint8Array
+  /** Exported function to call; '' means `_start`, else `run`. */
+  entry: string
+  /** argv without argv[0], which is always "main". */
+  args: readonly string[]
+  env: Readonly<Record<string, string>>
+  /** Absolute path → content, read and written in memory only. */
+  files: Readonly<Record<string, Uint8Array>>
+  limits: RunLimits
+  /** 32 bytes from which all randomness of the guest is drawn. */
+  seed: Uint8Array
+}
+
+/** How a run can end; every one is deterministic and charged. */
+export const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack'] as const
+export type OutcomeKind = typeof OUTCOMES[number]
+
+export interface Outcome {
+  outcome: OutcomeKind
+  /** The guest's own exit code, 0 … 2³¹−1; null unless the outcome is ok. */
+  exitCode: number | null
+  /** What the guest wrote to stdout (WASI) or `output_write`; empty unless the outcome is ok. */
+  result: Uint8Array
+  /** First 64 KiB of stderr or `log`; not part of any proof. */
+  stderr: Uint8Array
+  /** Units burnt; equals `fuelMax` if the outcome is fuel. */
+  fuel: bigint
+  /** Pages all memories held at the end (memories never shrink). */
+  pages: number
+  /** What happened, one line, when the outcome is not ok; not part of any proof. */
+  message: string
+}
+
+export interface ExecuteOptions {
+  /** Whose job this is: guests of two payers never share an executor at one time. */
+  payer: string
+  signal?: AbortSignal
+}
+
+export interface ModuleReport {
+  bytes: number
+  functions: number
+  /** 'wasi_snapshot_preview1', 'wasi_unstable', 'inos' or 'plain'. */
+  abi: string
+  imports: string[]
+  exports: string[]
+  features: string[]
+  /** Estimated compile cost: CPU milliseconds and peak bytes. */
+  estimate: { cpuMs: number, peakBytes: number }
+  /** Bytes after the rewrite. */
+  meteredBytes: number
+}
+
+/** @throws {InosError} ERR_INVALID_MODULE, ERR_MISSING_EXPORT, ERR_UNSUPPORTED_IMPORT, ERR_INVALID_SPEC before
+ * anything ran; ERR_EXECUTOR_LOST, ERR_DEADLINE, ERR_CANCELLED for host faults. */
+export interface Runtime {
+  execute (run: Run, options: ExecuteOptions): Promise<Outcome>
+  /** Decode, admit, meter and validate without running. */
+  inspect (wasm: Uint8Array): Promise<ModuleReport>
+  /** Jobs that can run at once, and how many wait. */
+  load (): { slots: number, busy: number, queued: number }
+  stop (): Promise<void>
+}

@@ -1,0 +1,491 @@
+/**
+ * The command line as people use it: real processes, real data directories, loopback TCP. Each test
+ * looks at exit code, stdout and stderr; modules are a few bytes, made by `guests.ts`.
+ */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { ECHO, ENDLESS, EXIT_BY_LENGTH, GROW, LOG, TRAP, UNKNOWN_IMPORT, WITHOUT_RUN } from './guests.ts'
+
+const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+const root = mkdtempSync(join(tmpdir(), 'inos-cli-'))
+/** A command that hangs is killed, and its test fails by its exit code. */
+const COMMAND_MS_MAX = 120_000
+const children = new Set<ChildProcess>()
+after(() => {
+  for (const child of children) child.kill('SIGKILL')
+  rmSync(root, { recursive: true, force: true })
+})
+
+const modules = { echo: ECHO, endless: ENDLESS, exit: EXIT_BY_LENGTH, grow: GROW, log: LOG, trap: TRAP, unknown: UNKNOWN_IMPORT, norun: WITHOUT_RUN, garbage: Uint8Array.of(1, 2, 3) }
+const wasm = Object.fromEntries(Object.entries(modules).map(([name, bytes]) => {
+  const file = join(root, `${name}.wasm`)
+  writeFileSync(file, bytes)
+  return [name, file]
+})) as Record<keyof typeof modules, string>
+
+let folders = 0
+const dataDir = (): string => join(root, `data-${folders++}`)
+
+interface Done { code: number | null, stdout: Buffer, stderr: string }
+interface Options { input?: string | Uint8Array | 'open', env?: Record<string, string> }
+
+function start (args: readonly string[], { input = '', env = {} }: Options = {}): { child: ChildProcess, done: Promise<Done> } {
+  const { INOS_HOME: _home, NO_COLOR: _color, ...inherited } = process.env
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: root, env: { ...inherited, ...env }, stdio: ['pipe', 'pipe', 'pipe'], timeout: COMMAND_MS_MAX, killSignal: 'SIGKILL' })
+  children.add(child)
+  child.stdin!.on('error', () => {})
+  if (input !== 'open') child.stdin!.end(input)
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  child.stdout!.on('data', (chunk: Buffer) => out.push(chunk))
+  child.stderr!.on('data', (chunk: Buffer) => err.push(chunk))
+  const done = once(child, 'close').then(([code]) => {
+    children.delete(child)
+    return { code: code as number | null, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() }
+  })
+  return { child, done }
+}
+
+const inos = (args: readonly string[], options?: Options): Promise<Done> => start(args, options).done
+
+/** Runs a command that must succeed and print one JSON object. */
+async function json (args: readonly string[], options?: Options): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await inos([...args, '--json'], options)
+  assert.equal(code, 0, stderr)
+  assert.equal(stdout.toString().trimEnd().split('\n').length, 1)
+  return JSON.parse(stdout.toString()) as Record<string, unknown>
+}
+
+interface Up extends AsyncDisposable { child: ChildProcess, id: string, address: string, data: string, done: Promise<Done> }
+
+async function up (args: readonly string[] = [], data = dataDir()): Promise<Up> {
+  const { child, done } = start(['up', '--json', '--data', data, ...args])
+  const [line] = await Promise.race([
+    once(createInterface(child.stdout!), 'line') as Promise<[string]>,
+    done.then(({ code, stderr }) => { throw new Error(`up ended with ${code}: ${stderr}`) })
+  ])
+  const ready = JSON.parse(line) as { event: string, id: string, addresses: string[] }
+  assert.equal(ready.event, 'ready')
+  return {
+    child, id: ready.id, address: ready.addresses[0]!, data, done,
+    [Symbol.asyncDispose]: async () => { child.kill('SIGTERM'); await done }
+  }
+}
+
+/** Nobody listens there without being root. */
+const NOBODY = '/ip4/127.0.0.1/tcp/1'
+
+// Goal: the version is there at once. Method: print it, and the time it took beside that of Node alone.
+test('--version', async t => {
+  let begin = performance.now()
+  const { code, stdout, stderr } = await inos(['--version'])
+  const ms = performance.now() - begin
+  begin = performance.now()
+  await once(spawn(process.execPath, ['-e', '0']), 'close')
+  t.diagnostic(`--version ${Math.round(ms)} ms, node alone ${Math.round(performance.now() - begin)} ms`)
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.equal(stdout.toString(), `${(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version}\n`)
+})
+
+// Goal: an older Node is told in a sentence, before anything else is loaded.
+// Method: the entry under a Node that says it is 22.
+test('an older Node is refused', async () => {
+  const pretend = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.1.0' } }); await import(${JSON.stringify(MAIN)})`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', pretend], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const stderr: Buffer[] = []
+  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
+  const [code] = await once(child, 'close') as [number]
+  assert.equal(code, 100)
+  assert.match(Buffer.concat(stderr).toString(), /^error: INOS needs Node 24 or newer; this is Node 22\.1\.0\.\nhint: .+\n$/)
+})
+
+// Goal: every command explains itself with examples. Method: ask each for help.
+test('--help of every command has examples', async () => {
+  const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
+    'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
+  for (const command of commands) {
+    const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
+    assert.equal(code, 0, command)
+    assert.match(stdout.toString(), /Examples:\n {2}# .+\n {2}.*inos /, command)
+  }
+})
+
+// Goal: wrong words are told as such, with 64, nothing on stdout, and what was perhaps meant.
+// Method: a table of wrong command lines.
+test('usage errors exit with 64', async () => {
+  const wrong: [string[], RegExp][] = [
+    [[], /command is missing/],
+    [['rum'], /Did you mean run/],
+    [['run'], /missing required argument/],
+    [['run', wasm.echo, '--quote'], /unknown option/],
+    [['run', wasm.echo, '--agree', '2/3'], /unknown option/],
+    [['run', wasm.echo, '--fule', '3'], /Did you mean --fuel/],
+    [['run', wasm.echo, '--fuel', '1e9'], /--fuel.*whole number/],
+    [['run', wasm.echo, '--memory', '5'], /--memory.*64KiB/],
+    [['run', wasm.echo, '--max-cost', '2'], /--max-cost.*2cr/],
+    [['run', wasm.echo, '--where', 'mars'], /PeerId/],
+    [['run', wasm.echo, 'more'], /too many arguments/],
+    [['run', join(root, 'absent.wasm')], /no such file/],
+    [['run', root], /directory/],
+    [['run', wasm.echo, '-i', join(root, 'absent')], /cannot be read/],
+    [['run', wasm.echo, '-o', join(root, 'no', 'where')], /cannot be written/],
+    [['run', wasm.echo, '--receipt', root], /cannot be written/],
+    [['map', wasm.echo], /unknown command/],
+    [['credits', 'mint'], /unknown command|too many arguments/],
+    [['id', '--', 'x'], /behind `--`/],
+    [['demo', '--size', 'big'], /960x540/]
+  ]
+  for (const [args, words] of wrong) {
+    const { code, stdout, stderr } = await inos(args)
+    assert.equal(code, 64, `${args.join(' ')}: ${stderr}`)
+    assert.equal(stdout.length, 0, args.join(' '))
+    assert.match(stderr, words)
+  }
+  const { stdout } = await inos(['run', wasm.echo, '--quote', '--json'])
+  const { code, exitCode, hint } = JSON.parse(stdout.toString()) as Record<string, unknown>
+  assert.deepEqual([code, exitCode, typeof hint], ['ERR_USAGE', 64, 'string'])
+})
+
+// Goal: stdin to stdout, byte for byte, and nothing else on stdout.
+// Method: bytes that are no text, by stdin, -i FILE, -i -, -o FILE; guest's stderr and one last line on stderr.
+test('run passes bytes from stdin to stdout', async () => {
+  const data = dataDir()
+  const input = Uint8Array.from({ length: 70_000 }, (_, i) => i * 7)
+  const file = join(root, 'input.bin')
+  const result = join(root, 'result.bin')
+  writeFileSync(file, input)
+  for (const [args, options] of [[[], { input }], [['-i', '-'], { input }], [['-i', file], { input: 'open' }]] as [string[], Options][]) {
+    const { child, done } = start(['run', wasm.echo, '--data', data, ...args], options)
+    const { code, stdout, stderr } = await done
+    child.stdin!.destroy()
+    assert.equal(code, 0, stderr)
+    assert.deepEqual(new Uint8Array(stdout), input)
+    assert.match(stderr, /^fuel [\d,]+ · cost 0 cr · ran here\n$/)
+  }
+  const written = await inos(['run', wasm.echo, '--data', data, '-i', file, '-o', result])
+  assert.deepEqual([written.code, written.stdout.length], [0, 0])
+  assert.deepEqual(new Uint8Array(readFileSync(result)), input)
+  const logged = await inos(['run', wasm.log, '--data', data], { input: 'said by the guest\n' })
+  assert.deepEqual([logged.code, logged.stdout.length], [0, 0])
+  assert.match(logged.stderr, /^said by the guest\nfuel /)
+})
+
+// Goal: a closed stdin is an empty one. Method: run under a shell that closes it.
+test('run with stdin closed does not hang', async () => {
+  const child = spawn('/bin/sh', ['-c', 'exec "$@" <&-', 'sh', process.execPath, MAIN, 'run', wasm.echo, '--data', dataDir()], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const [code] = await once(child, 'close') as [number]
+  assert.equal(code, 0)
+})
+
+// Goal: `run --json` has the documented shape, for results and failures. Method: compare keys and types.
+test('run --json', async () => {
+  const data = dataDir()
+  const ok = await json(['run', wasm.echo, '--data', data], { input: 'hi' })
+  assert.deepEqual(Object.keys(ok), ['outcome', 'exitCode', 'guestExitCode', 'fuel', 'cost', 'executor', 'resultBytes', 'result', 'receipt'])
+  assert.deepEqual({ ...ok, fuel: 0, executor: 0, receipt: 0 }, {
+    outcome: 'ok', exitCode: 0, guestExitCode: 0, fuel: 0, cost: '0', executor: 0, resultBytes: 2, result: Buffer.from('hi').toString('base64'), receipt: 0
+  })
+  assert.match(String(ok['fuel']), /^\d+$/)
+  assert.match(String(ok['executor']), /^12D3KooW/)
+  assert.match(String(ok['receipt']), /^bafyrei/)
+  const large = await json(['run', wasm.echo, '--data', data], { input: new Uint8Array(2 ** 20 + 1) })
+  assert.deepEqual([large['resultBytes'], 'result' in large], [2 ** 20 + 1, false])
+  const toFile = await json(['run', wasm.echo, '--data', data, '-o', join(root, 'hi')], { input: 'hi' })
+  assert.equal('result' in toFile, false)
+
+  const trapped = await inos(['run', wasm.trap, '--data', data, '--json'])
+  const trap = JSON.parse(trapped.stdout.toString()) as Record<string, unknown>
+  assert.deepEqual([trapped.code, trap['outcome'], trap['exitCode'], trap['guestExitCode'], trap['code']], [102, 'trap', 102, null, 'ERR_TRAP'])
+  assert.match(String(trap['receipt']), /^bafyrei/)
+  const refused = await inos(['run', wasm.garbage, '--data', data, '--json'])
+  const nothing = JSON.parse(refused.stdout.toString()) as Record<string, unknown>
+  assert.deepEqual([refused.code, nothing['outcome'], nothing['exitCode'], nothing['receipt'], nothing['code']], [101, null, 101, null, 'ERR_INVALID_MODULE'])
+})
+
+// Goal: every ending has its exit code. Method: one module per ending.
+test('exit codes of run', async () => {
+  const data = dataDir()
+  const endings: [string, string[], Options, number][] = [
+    ['exit', [], { input: 'abc' }, 3],
+    ['exit', [], { input: 'x'.repeat(256) }, 255],
+    ['garbage', [], {}, 101],
+    ['norun', [], {}, 101],
+    ['unknown', [], {}, 101],
+    ['trap', [], {}, 102],
+    ['endless', ['--fuel', '1_000_000'], {}, 103],
+    ['echo', ['--where', 'remote'], {}, 104],
+    ['echo', ['--peer', NOBODY], {}, 107],
+    ['echo', ['--peer', 'nonsense'], {}, 64]
+  ]
+  for (const [name, args, options, expected] of endings) {
+    const { code, stdout, stderr } = await inos(['run', wasm[name as keyof typeof wasm], '--data', data, ...args], options)
+    assert.equal(code, expected, `${name} ${args.join(' ')}: ${stderr}`)
+    assert.equal(stdout.length, 0)
+    if (name !== 'exit') assert.match(stderr, /^error: [\s\S]+\(ERR_\w+\)$/m)
+  }
+  const guest = await inos(['run', wasm.exit, '--data', data, '--json'], { input: 'x'.repeat(300) })
+  const { exitCode, guestExitCode } = JSON.parse(guest.stdout.toString()) as Record<string, unknown>
+  assert.deepEqual([guest.code, exitCode, guestExitCode], [44, 44, 300])
+})
+
+// Goal: memory is what was given. Method: a guest that tells how many pages it could grow to.
+test('run --memory', async () => {
+  const { code, stderr } = await inos(['run', wasm.grow, '--data', dataDir(), '--memory', '1MiB'])
+  assert.equal(code, 16, stderr)
+})
+
+// Goal: five commands at once in one data directory all succeed. Method: start them together, count the receipts.
+test('commands at once in one data directory', async () => {
+  const data = dataDir()
+  const all = await Promise.all(Array.from({ length: 5 }, (_, i) => inos(['run', wasm.echo, '--data', data], { input: `n${i}` })))
+  for (const [i, { code, stdout, stderr }] of all.entries()) assert.deepEqual([code, stdout.toString()], [0, `n${i}`], stderr)
+  const { stdout } = await inos(['receipts', 'ls', '--data', data, '--json'])
+  assert.equal(stdout.toString().trimEnd().split('\n').length, 5)
+})
+
+// Goal: who waits says so and for whom; the first interrupt settles and exits 130.
+// Method: an endless job holds the directory; another command waits; interrupt the first, the second ends well.
+test('waiting and interrupt', async () => {
+  const data = dataDir()
+  const holder = start(['run', wasm.endless, '--data', data, '--fuel', '9_000_000_000_000'])
+  const begin = performance.now()
+  while (!existsSync(join(data, 'owner.json'))) {
+    assert.ok(performance.now() - begin < 20_000, 'the first command does not start')
+    await sleep(20)
+  }
+  const waiter = start(['id', '--data', data])
+  const [said] = await once(createInterface(waiter.child.stderr!), 'line') as [string]
+  assert.match(said, new RegExp(`waiting for \`inos run\` \\(process ${holder.child.pid}\\)`))
+  holder.child.kill('SIGINT')
+  const held = await holder.done
+  assert.equal(held.code, 130, held.stderr)
+  assert.equal(held.stdout.length, 0)
+  const waited = await waiter.done
+  assert.equal(waited.code, 0, waited.stderr)
+  assert.match(waited.stdout.toString(), /^12D3KooW\w+\n$/)
+})
+
+// Goal: a second interrupt quits at once, and an idle stdin can be interrupted.
+// Method: interrupt a run that reads an open stdin; interrupt an endless job twice.
+test('interrupts', async () => {
+  const reading = start(['run', wasm.echo, '--data', dataDir()], { input: 'open' })
+  await sleep(700)
+  reading.child.kill('SIGINT')
+  const read = await reading.done
+  assert.equal(read.code, 130, read.stderr)
+
+  const data = dataDir()
+  const running = start(['run', wasm.endless, '--data', data, '--fuel', '9_000_000_000_000'])
+  while (!existsSync(join(data, 'owner.json'))) await sleep(20)
+  running.child.kill('SIGINT')
+  running.child.kill('SIGINT')
+  assert.equal((await running.done).code, 130)
+})
+
+// Goal: a reader that leaves early is no failure. Method: close stdout's other end before the result comes.
+test('a closed stdout is no error', async () => {
+  const { child, done } = start(['run', wasm.echo, '--data', dataDir()], { input: new Uint8Array(4_000_000) })
+  child.stdout!.destroy()
+  const { code, stderr } = await done
+  assert.equal(code, 0, stderr)
+  assert.doesNotMatch(stderr, /EPIPE|error/)
+})
+
+// Goal: a result that cannot be written is not lost silently, and what the job cost is still told.
+// Method: a device that is always full, as -o and as stdout.
+test('a full disk', { skip: existsSync('/dev/full') ? false : 'no /dev/full here' }, async () => {
+  const data = dataDir()
+  const { code, stdout, stderr } = await inos(['run', wasm.echo, '--data', data, '-o', '/dev/full', '--json'], { input: 'x' })
+  const said = JSON.parse(stdout.toString()) as Record<string, unknown>
+  assert.deepEqual([code, said['exitCode'], said['outcome'], said['code'], said['resultBytes']], [100, 100, 'ok', 'ERR_INTERNAL', 1])
+  assert.match(stderr, /the disk is full/)
+  const child = spawn('/bin/sh', ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, MAIN, 'run', wasm.echo, '--data', data], { stdio: ['pipe', 'ignore', 'ignore'] })
+  child.stdin.end('x')
+  assert.equal((await once(child, 'close'))[0], 100)
+})
+
+// Goal: a directory that cannot be used is told in one sentence, with a hint.
+// Method: a file where the directory should be, and a place where nobody can write.
+test('unusable data directories', async () => {
+  for (const data of [join(wasm.echo, 'sub'), '/proc/inos']) {
+    const { code, stdout, stderr } = await inos(['id', '--data', data])
+    assert.deepEqual([code, stdout.length], [100, 0])
+    assert.match(stderr, /^error: The data directory .+\(ERR_DATA_DIR\)\nhint: .+\n$/)
+  }
+})
+
+// Goal: INOS_HOME chooses the directory, --data wins over it. Method: both, and look which exists.
+test('INOS_HOME and --data', async () => {
+  const [home, data] = [dataDir(), dataDir()]
+  await json(['id'], { env: { INOS_HOME: home } })
+  assert.ok(existsSync(home))
+  await json(['id', '--data', data], { env: { INOS_HOME: join(wasm.echo, 'bad') } })
+  assert.ok(existsSync(data))
+})
+
+// Goal: receipts can be listed, shown, verified offline; one changed byte is found.
+// Method: make one by run, flip bytes of its file.
+test('receipts', async () => {
+  const data = dataDir()
+  const file = join(root, 'r.inos')
+  const { receipt } = await json(['run', wasm.echo, '--data', data, '--receipt', file], { input: 'x' })
+  const ls = await inos(['receipts', 'ls', '--data', data, '--json'])
+  const listed = JSON.parse(ls.stdout.toString()) as Record<string, unknown>
+  assert.deepEqual(Object.keys(listed), ['id', 'role', 'peer', 'module', 'order', 'outcome', 'exitCode', 'fuel', 'charge', 'paid'])
+  assert.deepEqual([listed['id'], listed['role'], listed['charge']], [receipt, 'own', '0'])
+  const text = await inos(['receipts', 'ls', '--data', data])
+  assert.match(text.stdout.toString(), new RegExp(`^${receipt} {2}own {2}exit 0`))
+
+  const shown = JSON.parse((await inos(['receipts', 'show', String(receipt), '--data', data])).stdout.toString()) as Record<string, { type: string, payload: Record<string, unknown> } | null>
+  assert.deepEqual([shown['receipt']!.type, shown['receipt']!.payload['charge'], shown['order']!.type, shown['offer']], ['receipt', '0', 'order', null])
+  assert.match(String(shown['receipt']!.payload['executor']), /^12D3KooW/)
+
+  const verified = await json(['receipts', 'verify', file])
+  assert.deepEqual([verified['ok'], verified['receipt'], verified['selfExecuted'], verified['outcome']], [true, receipt, true, 'ok'])
+  const byId = await inos(['receipts', 'verify', file, String(receipt), '--data', data])
+  assert.equal(byId.code, 0, byId.stderr)
+  assert.equal(byId.stdout.toString().match(/: valid, self-executed\n/g)?.length, 2)
+
+  const bytes = readFileSync(file)
+  for (const at of [0, Math.floor(bytes.length / 2), bytes.length - 1]) {
+    const changed = Buffer.from(bytes)
+    changed[at]! ^= 1
+    const broken = join(root, 'broken.inos')
+    writeFileSync(broken, changed)
+    const { code, stdout, stderr } = await inos(['receipts', 'verify', broken, '--json'])
+    const said = JSON.parse(stdout.toString()) as Record<string, unknown>
+    assert.deepEqual([code, said['ok'], said['code']], [106, false, 'ERR_RECEIPT_INVALID'])
+    assert.match(stderr, /fails at "\w+"/)
+  }
+  assert.equal((await inos(['receipts', 'verify', join(root, 'none.inos')])).code, 64)
+  assert.equal((await inos(['receipts', 'show', wasm.echo])).code, 106)
+  assert.equal((await inos(['receipts', 'show', `bafyrei${'a'.repeat(52)}`, '--data', data])).code, 64)
+})
+
+// Goal: modules are judged and named without running. Method: a good and a bad one.
+test('module check and hash', async () => {
+  const report = await json(['module', 'check', wasm.echo])
+  assert.deepEqual([report['ok'], report['abi'], report['bytes']], [true, 'inos', ECHO.length])
+  const { cid } = await json(['module', 'hash', wasm.echo])
+  assert.equal(report['cid'], cid)
+  assert.match(String(cid), /^bafkrei/)
+  const bad = await inos(['module', 'check', wasm.garbage])
+  assert.deepEqual([bad.code, bad.stdout.length], [101, 0])
+  assert.match((await inos(['module', 'check', wasm.echo])).stdout.toString(), /nodes take it\n {2}cid/)
+})
+
+// Goal: the doctor finds this machine fit, and a broken directory not. Method: both, as JSON.
+test('doctor', async () => {
+  const { ok, checks } = await json(['doctor', '--data', dataDir()])
+  assert.equal(ok, true)
+  assert.deepEqual((checks as { name: string }[]).map(({ name }) => name), ['node', 'isolation', 'data directory', 'disk', 'job', 'listening'])
+  const sick = await inos(['doctor', '--data', join(wasm.echo, 'sub')])
+  assert.equal(sick.code, 100)
+  assert.match(sick.stdout.toString(), /^fail {2}data directory .+\n.+next: /m)
+})
+
+// Goal: a node serves another directory's commands over TCP: job, price, books of both, peers.
+// Method: up in one directory, run from another; then audit both.
+test('up and a remote run', async () => {
+  const data = dataDir()
+  const receipt = join(root, 'remote.inos')
+  await using node = await up(['--slots', '1'])
+  const remote = ['--data', data, '--where', 'remote', '--peer', node.address]
+  const result = await json(['run', wasm.echo, ...remote, '--receipt', receipt], { input: 'far' })
+  assert.deepEqual([result['outcome'], result['executor'], Buffer.from(String(result['result']), 'base64').toString()], ['ok', node.id, 'far'])
+  assert.ok(BigInt(String(result['cost'])) > 0n)
+  const plain = await inos(['run', wasm.echo, ...remote], { input: 'far' })
+  assert.equal(plain.stdout.toString(), 'far')
+  assert.match(plain.stderr, new RegExp(`cost 0\\.\\d+ cr · ran at ${node.id}\\n$`))
+  const proof = await json(['receipts', 'verify', receipt])
+  assert.deepEqual([proof['executor'], proof['selfExecuted'], proof['charge']], [node.id, false, result['cost']])
+
+  assert.equal((await inos(['run', wasm.echo, ...remote, '--max-cost', '1ucr'])).code, 105)
+  assert.equal((await inos(['run', wasm.trap, ...remote])).code, 102)
+
+  const mine = await json(['credits', 'audit', '--data', data])
+  const theirs = await json(['credits', 'audit', '--data', node.data])
+  assert.deepEqual(Object.keys(mine), ['ok', 'id', 'balance', 'held', 'due', 'owed', 'earned', 'spent', 'records', 'bad'])
+  assert.deepEqual([mine['ok'], theirs['ok'], mine['owed'], theirs['due']], [true, true, '0', '0'])
+  assert.equal(BigInt(String(mine['balance'])), -BigInt(String(theirs['balance'])))
+  assert.equal(theirs['id'], node.id)
+  const history = (await inos(['credits', 'history', '--data', node.data, '--json'])).stdout.toString().trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
+  assert.equal(history.reduce((sum, { amount }) => sum + BigInt(String(amount)), 0n), BigInt(String(theirs['earned'])))
+  assert.match((await inos(['credits', '--data', node.data])).stdout.toString(), /^balance +0\.\d+ cr/)
+})
+
+// Goal: every command works in the data directory of a running node, and a job runs there.
+// Method: up, then each command with the same --data; SIGTERM ends it cleanly and takes the socket away.
+test('commands beside a running node', async () => {
+  const node = await up()
+  const socket = join(node.data, 'control.sock')
+  assert.equal(statSync(socket).mode & 0o777, 0o600)
+  const result = await json(['run', wasm.echo, '--data', node.data], { input: 'near' })
+  assert.equal(result['executor'], node.id)
+  assert.deepEqual(await json(['id', '--data', node.data]), { id: node.id, addresses: [node.address] })
+  assert.equal((await json(['credits', '--data', node.data]))['id'], node.id)
+  assert.equal((await json(['credits', 'audit', '--data', node.data]))['ok'], true)
+  assert.equal((await inos(['receipts', 'ls', '--data', node.data])).code, 0)
+  assert.equal((await inos(['receipts', 'verify', String(result['receipt']), '--data', node.data])).code, 0)
+  assert.equal((await inos(['peers', '--data', node.data])).code, 0)
+  assert.equal((await json(['doctor', '--data', node.data]))['ok'], true)
+  await using other = await up(['--peer', node.address])
+  const peers = (await inos(['peers', '--data', node.data, '--json'])).stdout.toString().trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
+  assert.deepEqual(peers.map(({ id, direction }) => [id, direction]), [[other.id, 'in']])
+  assert.match((await inos(['peers', '--data', node.data])).stdout.toString(), new RegExp(`^peer .+\n${other.id} `))
+
+  const endless = start(['run', wasm.endless, '--data', node.data, '--fuel', '9_000_000_000_000'])
+  await sleep(1_500)
+  endless.child.kill('SIGINT')
+  assert.equal((await endless.done).code, 130)
+
+  node.child.kill('SIGTERM')
+  const { code, stdout, stderr } = await node.done
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(JSON.parse(stdout.toString().trimEnd().split('\n').at(-1)!), { event: 'stopped', id: node.id })
+  assert.equal(existsSync(socket), false)
+})
+
+// Goal: a node killed hard leaves nothing that stops the next one. Method: SIGKILL, then commands and up again.
+test('after a crash everything works again', async () => {
+  const node = await up()
+  node.child.kill('SIGKILL')
+  await node.done
+  assert.ok(existsSync(join(node.data, 'control.sock')))
+  assert.deepEqual(await json(['id', '--data', node.data]), { id: node.id, addresses: [] })
+  await using again = await up([], node.data)
+  assert.equal(again.id, node.id)
+})
+
+// Goal: an address that is taken is told with a hint and 107. Method: listen there first.
+test('a port in use', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port } = taken.address() as { port: number }
+  const { code, stdout, stderr } = await inos(['up', '--data', dataDir(), '--listen', `/ip4/127.0.0.1/tcp/${port}`])
+  taken.close()
+  assert.deepEqual([code, stdout.length], [107, 0])
+  assert.match(stderr, /^error: .+\(ERR_LISTEN\)\nhint: /)
+})
+
+// Goal: who cannot be reached costs ten seconds at most and 107. Method: a socket that accepts and says nothing.
+test('a silent peer is given up after ten seconds', async () => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as { port: number }
+  const begin = performance.now()
+  const { code, stderr } = await inos(['run', wasm.echo, '--data', dataDir(), '--peer', `/ip4/127.0.0.1/tcp/${port}`])
+  const seconds = (performance.now() - begin) / 1000
+  silent.close()
+  assert.equal(code, 107, stderr)
+  assert.ok(seconds < 17, `${seconds} s`)
+})

@@ -1,0 +1,75 @@
+/**
+ * One record of each kind, from fixed keys and fixed values: whoever implements INOS must get these
+ * bytes. `node test/suites/record-vectors.ts > test/vectors/records.json` writes them anew, which
+ * nobody should need while `inos/record/1` stands.
+ */
+import { encodeBundle } from '../../src/credits/bundle.ts'
+import { charge } from '../../src/credits/pricing.ts'
+import { createSigner } from '../../src/node/keys.ts'
+import { rawCid } from '../../src/packet/cid.ts'
+import { seal, type Sealed, sealBatch } from '../../src/packet/envelope.ts'
+import { toHex } from '../../src/packet/identity.ts'
+import { DEFAULT_PRICES } from '../../src/packet/limits.ts'
+import type { Ack, Cheque, Offer, Order, Receipt } from '../../src/packet/records.ts'
+import { encodeSpec } from '../../src/packet/spec.ts'
+
+export interface Vector { readonly name: string, readonly id: string, readonly bytes: string }
+
+export const PAYER_SEED = new Uint8Array(32).fill(1)
+export const EXECUTOR_SEED = new Uint8Array(32).fill(2)
+
+const payer = createSigner(PAYER_SEED)
+const executor = createSigner(EXECUTOR_SEED)
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+const EXPIRES = 1_800_003_600
+
+export const spec = encodeSpec({
+  module: rawCid(bytesOf('module')), input: rawCid(bytesOf('input')), entry: '', args: ['-v', 'ü'], env: { LANG: 'C' }, files: null,
+  limits: { fuelMax: 10_000_000_000n, memoryPagesMax: 4_096, outputBytesMax: 16_777_216 }, seed: null, profile: 'inos/0'
+})
+
+export const offer: Sealed<Offer> = seal('offer', {
+  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/0', slots: 2, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
+}, executor)
+
+export const order: Sealed<Order> = seal('order', {
+  net: null, payer: payer.publicKey, executor: executor.publicKey, offer: offer.id, spec: spec.id, costMax: 20_000_000n, level: 0, tick: 0n, expires: EXPIRES, nonce: new Uint8Array(16).fill(4)
+}, payer)
+
+const usage = { fuel: 123_456_789n, pages: 17, resultBytes: 1_025 }
+
+export const receiptPayload: Receipt = {
+  net: null, executor: executor.publicKey, payer: payer.publicKey, order: order.id, item: 0, spec: spec.id, module: spec.spec.module, input: spec.spec.input,
+  outcome: 'ok', exitCode: 0, result: rawCid(bytesOf('result')), ...usage, charge: charge(DEFAULT_PRICES, usage), children: [],
+  class: 'deterministic', profile: 'inos/0', proof: null
+}
+
+export const receipt: Sealed<Receipt> = seal('receipt', receiptPayload, executor)
+
+/** The last of three under one signature: the odd one out. */
+export const batched: Sealed<Receipt> = sealBatch('receipt', [{ ...receiptPayload, item: 1 }, { ...receiptPayload, item: 2 }, receiptPayload], executor)[2]!
+
+const ownOrder: Sealed<Order> = seal('order', { ...order.payload, executor: payer.publicKey, offer: null, costMax: 0n }, payer)
+
+export const cheque: Sealed<Cheque> = seal('cheque', {
+  net: null, from: payer.publicKey, to: executor.publicKey, via: null, epoch: 0, n: 1, prev: null, total: receiptPayload.charge,
+  items: [{ order: order.id, amount: receiptPayload.charge, kind: 'job' }], ack: 0
+}, payer)
+
+export const ack: Sealed<Ack> = seal('ack', { net: null, from: payer.publicKey, to: executor.publicKey, epoch: 0, n: 1, cheque: cheque.id }, executor)
+
+export const bundles = {
+  sold: encodeBundle({ receipt, order, offer }),
+  batched: encodeBundle({ receipt: batched, order, offer }),
+  own: encodeBundle({
+    receipt: seal<Receipt>('receipt', { ...receiptPayload, executor: payer.publicKey, order: ownOrder.id, charge: 0n }, payer), order: ownOrder, offer: null
+  })
+}
+
+export function makeVectors (): Vector[] {
+  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
+  return [...records, ...files]
+}
+
+if (import.meta.main) console.log(JSON.stringify(makeVectors(), null, 2))
