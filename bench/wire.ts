@@ -85,10 +85,13 @@ export async function measure (ask: () => Promise<unknown>, inFlight: number, co
   return { perSecond: Math.round(count / seconds), p50Ms: Number(waits.sort()[count >> 1]!.toFixed(4)) }
 }
 
-/** A bare stream to whoever runs `serveBare`: each call echoes one frame, as long as a session's request. */
-export async function openBare (node: Libp2p, address: string): Promise<() => Promise<void>> {
+/**
+ * A bare stream to whoever runs `serveBare`: each call echoes one frame.
+ * @param inputBytes makes the frame as long as a session's request with that input
+ */
+export async function openBare (node: Libp2p, address: string, inputBytes = INPUT_BYTES): Promise<() => Promise<void>> {
   const stream = await node.dialProtocol(multiaddr(address), BARE_PROTOCOL)
-  const frame = encodePacket({ kind: 'job', id: new Uint8Array(8), input: new Uint8Array(INPUT_BYTES) })
+  const frame = encodePacket({ kind: 'job', id: new Uint8Array(8), input: new Uint8Array(inputBytes) })
   const waiting: Array<() => void> = []
   let done = 0
   const send = batching(stream)
@@ -102,9 +105,9 @@ export async function openBare (node: Libp2p, address: string): Promise<() => Pr
 export async function serveBare (node: Libp2p): Promise<void> {
   await node.handle(BARE_PROTOCOL, (stream: Stream) => {
     const send = batching(stream)
-    // The length of these frames fits one byte.
     listen(stream, frame => {
-      send(Uint8Array.of(frame.length))
+      // Lengths up to 2¹⁴ − 1 take one or two varint bytes.
+      send(frame.length < 128 ? Uint8Array.of(frame.length) : Uint8Array.of(frame.length % 128 + 128, frame.length >> 7))
       send(frame)
     })
   })

@@ -38,7 +38,7 @@ export interface Parts {
 }
 
 /** A signed LEB128 of up to 64 bits. */
-export function signed (value: bigint): number[] {
+function signed (value: bigint): number[] {
   const bytes: number[] = []
   for (let rest = value; ;) {
     const byte = Number(rest & 0x7fn)

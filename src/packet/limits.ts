@@ -206,6 +206,8 @@ export const LIMITS = {
     /** Free fuel for peers of four fields. */
     freeFuelPerPeerHour: 1_000_000_000n,
     freeFuelPerHour: 10_000_000_000n,
+    /** How long a peer may take to answer a cheque, a sync or a receipt; what it leaves unanswered waits for the next contact. */
+    answerMsMax: 30_000,
     /** How long a buyer that leaves waits for its last acknowledgement. */
     leaveMsMax: 5_000
   },
@@ -217,6 +219,18 @@ export const LIMITS = {
     discoveredMax: 8,
     /** How long a buyer that knows nobody looks for somebody. */
     seekMsMax: 10_000,
+    /** Orders of one peer at work here, over all its sessions. */
+    jobsPerPeerMax: 512,
+    /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
+    inputBytesPerPeerMax: 256 * MIB,
+    inputBytesMax: 512 * MIB,
+    /** How long a module, input or files archive may take to come from its payer. */
+    gatherMsMax: 60_000,
+    /** A peer's offers that follow the last one sooner are not looked at. */
+    offerMsMin: 100,
+    /** How soon, and at the slowest how often, a buyer asks again about an order that still runs without it. */
+    askMsMin: 500,
+    askMsMax: 60_000,
     /** How often a node looks whether its offer needs renewal and what has expired. */
     renewMs: 60_000
   },
@@ -277,6 +291,8 @@ relate(wire.outboxBytesMax >= wire.windowBytesMax + wire.frameBytesMax, 'a full 
 relate(wire.blobsPerPeerMax + wire.oneShotsPerPeerMax + 2 <= wire.streamsPerPeerMax, 'a session, its rival, blobs and jobs of four fields fit a peer’s streams')
 relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to identify, ping and the DHT')
 relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
+relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
+relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result can be fetched')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')

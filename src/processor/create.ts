@@ -146,6 +146,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
     credits: () => credits.balance(),
+    async settle () { await Promise.all(creditors(node, sessions).map(peer => settlement.pay(peer))) },
     history: () => credits.history(),
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
@@ -170,14 +171,18 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
 /** Pay what is owed where a session is open; what is not acknowledged in time goes out at the next contact. */
 async function leave (node: Rooms, sessions: Sessions | null): Promise<void> {
-  if (sessions === null) return
-  const open = new Set(sessions.list().map(({ id }) => id))
-  const creditors = node.credits.creditors().filter(peer => open.has(peer))
-  if (creditors.length === 0) return
+  const unpaid = creditors(node, sessions)
+  if (unpaid.length === 0) return
   const timeout = new AbortController()
-  const paid = Promise.all(creditors.map(peer => node.settlement.reconcile(peer)))
+  const paid = Promise.all(unpaid.map(peer => node.settlement.reconcile(peer)))
   await Promise.race([paid, node.platform.sleep(LIMITS.credits.leaveMsMax, timeout.signal)])
   timeout.abort()
+}
+
+/** Connected peers that wait for a cheque, or have not acknowledged one. */
+function creditors (node: Rooms, sessions: Sessions | null): string[] {
+  const open = new Set(sessions?.list().map(({ id }) => id))
+  return node.credits.creditors().filter(peer => open.has(peer))
 }
 
 function withHelpers (result: Finished): Result {

@@ -81,17 +81,21 @@ export function packJob (job: Job): Partial<Packet> {
   for (const name of ['wasm', 'input', 'files'] as const) {
     const blob = job[name]
     if (blob === null) continue
-    const inline = blob.bytes.length <= LIMITS.wire.inlineBytesMax
+    const inline = isInline(blob)
     packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
     if (!inline) packet.byReference = packet.byReference! | BY_REFERENCE[name]
   }
+  // So that who is to run it knows what it will hold in memory before it fetches anything.
+  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob === null || isInline(blob) ? 0 : blob.bytes.length), 0))
   return packet
 }
 
 /** Blobs of a job that its packet only names. */
 export function blobsByReference (job: Job): Blob[] {
-  return [job.wasm, job.input, job.files].filter(blob => blob !== null && blob.bytes.length > LIMITS.wire.inlineBytesMax) as Blob[]
+  return [job.wasm, job.input, job.files].filter(blob => blob !== null).filter(blob => !isInline(blob))
 }
+
+function isInline ({ bytes }: Blob): boolean { return bytes.length <= LIMITS.wire.inlineBytesMax }
 
 /** A blob as a received packet has it: the bytes, or only their name. */
 export interface Wanted { readonly cid: CID, readonly bytes: Uint8Array | null }
@@ -101,6 +105,8 @@ export interface ReceivedJob {
   readonly wasm: Wanted
   readonly input: Wanted
   readonly files: Wanted | null
+  /** Of input and files together; 0 when both are inline. */
+  readonly bytesByReference: number
 }
 
 /**
@@ -117,8 +123,15 @@ export function unpackJob (packet: Packet): ReceivedJob {
     spec,
     wasm: wanted(packet, 'wasm', module),
     input: wanted(packet, 'input', input),
-    files: files === null ? null : wanted(packet, 'files', files)
+    files: files === null ? null : wanted(packet, 'files', files),
+    bytesByReference: sizeOf(packet)
   }
+}
+
+function sizeOf ({ byReference, size }: Packet): number {
+  const parts = [BY_REFERENCE.input, BY_REFERENCE.files].filter(bit => (byReference & bit) !== 0).length
+  if (size > BigInt(parts * LIMITS.spec.inputBytesMax)) throw new InosError('ERR_INPUT_TOO_LARGE', `Input and files of ${size} bytes are more than a job may have.`)
+  return Number(size)
 }
 
 function wanted (packet: Packet, name: 'wasm' | 'input' | 'files', cid: CID): Wanted {

@@ -14,6 +14,7 @@ const OUTCOME_ERRORS: Record<Exclude<OutcomeKind, 'ok'>, { code: ErrorCode, text
 export function outcomeError ({ outcome, fuel, message }: { outcome: OutcomeKind, fuel: bigint, message?: string }): InosError | null {
   if (outcome === 'ok') return null
   const { code, text, hint } = OUTCOME_ERRORS[outcome]
-  const detail = message === undefined || message === '' ? '' : `: ${message}`
+  // Only of a trap does the engine know more than the outcome already says.
+  const detail = outcome === 'trap' && message !== undefined && message !== '' ? `: ${message.replace(/\.$/, '')}` : ''
   return new InosError(code, `${text} after ${fuel} fuel${detail}.`, hint === undefined ? {} : { hint })
 }

@@ -152,6 +152,8 @@ export interface Processor extends AsyncDisposable {
   /** Like `compute`, but traps and limits come back as results too. */
   run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
   credits (): Balance
+  /** Pay what is owed to connected peers now, and resolve when they have acknowledged it; never throws. */
+  settle (): Promise<void>
   history (): AsyncIterable<HistoryEntry>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>

@@ -1,6 +1,6 @@
 /**
  * What the processor is made of: the rooms and what the platform lends, put together once in
- * `create.ts`. `serve.ts`, `submit.ts` and `settle.ts` take it as their first argument.
+ * `create.ts`. The ways of a job and of money take it as their first argument.
  */
 import type { Allowance } from '../credits/allowance.ts'
 import type { Bundle } from '../credits/bundle.ts'
@@ -8,6 +8,7 @@ import type { Credits } from '../credits/credits.ts'
 import type { Sessions } from '../network/sessions.ts'
 import type { Signer, Verify } from '../packet/identity.ts'
 import type { Runtime } from '../wasm/runtime.ts'
+import type { Desk } from './desk.ts'
 import type { Events } from './events.ts'
 import type { Digest } from './job.ts'
 import type { Market } from './market.ts'
@@ -44,15 +45,21 @@ export interface Rooms {
   readonly blobs: BlobStore
   readonly market: Market
   readonly shelf: Shelf
+  readonly desk: Desk
   readonly settlement: Settlement
   readonly events: Events<ProcessorEvents>
+  /** Aborts when this node stops. */
+  readonly stopping: AbortSignal
   /** @throws {InosError} ERR_NO_OFFER when this node works alone */
   sessions (): Sessions
+  /** Whether a session with a peer is open. */
+  isOpen (peer: string): boolean
   /** Look for nodes that could take a job wanted at `where`. @returns whether anyone new was reached */
   seek (where: Where, signal: AbortSignal): Promise<boolean>
   /** Balances or the market changed: whoever waits for that looks again. */
   changed (): void
-  nextChange (signal: AbortSignal): Promise<void>
+  /** The next such change. To be asked before one looks, or the change that comes in between is missed. */
+  change (): Promise<void>
   /** Tell listeners of a new receipt. */
   announce (role: ReceiptView['role'], bundle: Bundle): void
 }

@@ -1,86 +1,132 @@
 /**
  * Money after the work: one cheque for all that is owed to a peer, off the caller's path, and the
- * reconciliation of a line when two peers meet again. Both may be called at any time; per peer each
- * runs once at a time.
+ * reconciliation of a line when two peers meet again. Both may be asked for at any time; per peer
+ * one at a time runs.
  */
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
+import type { Resend } from '../credits/buyer.ts'
 import { own } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 export interface Settlement {
-  /** Pay what is owed to a peer; joins the payment under way. Never throws: what stays is sent at the next contact. */
+  /** Pay what is owed to a peer; joins what is under way. Never throws: what stays is sent at the next contact. */
   pay (peer: string): Promise<void>
-  /** After a session opened: learn what the peer has, send again what it lacks, then pay. */
+  /** After a session opened, or an order's end is unknown: learn what the peer has, send what it lacks, then pay. */
   reconcile (peer: string): Promise<void>
+  /** The peer refused this order, or gave for it what is wrong: a receipt it shows for it later is not paid. */
+  renounce (order: string): void
   /** Answer a peer's cheque, sync or due. @throws {InosError} refusals */
   answer (peer: string, packet: Packet): Promise<Partial<Packet>>
-  /** Resolves when no payment is under way. */
+  /** Resolves when nothing is under way. */
   idle (): Promise<void>
 }
 
-export function createSettlement (node: Rooms): Settlement {
-  const paying = new Map<string, Promise<void>>()
-  const again = new Set<string>()
+/** What is under way with one peer, and whether more was asked for since. */
+interface Turn { reconcile: boolean, pay: boolean, done: Promise<void> }
 
-  /** One at a time per peer; a call during a run asks for one more. */
-  const pay = (peer: string): Promise<void> => {
-    again.add(peer)
-    const current = paying.get(peer)
-    if (current !== undefined) return current
-    const work = (async () => {
-      while (again.delete(peer)) await payAll(node, peer)
-    })().catch(error => { node.platform.log(`paying ${peer}`, error) }).finally(() => { paying.delete(peer) })
-    paying.set(peer, work)
-    return work
+export function createSettlement (node: Rooms): Settlement {
+  const turns = new Map<string, Turn>()
+  const renounced = new Set<string>()
+  /** Peers to be asked again about orders that run there without this node waiting for them. */
+  const asking = new Set<string>()
+
+  const join = (peer: string, what: 'reconcile' | 'pay'): Promise<void> => {
+    const current = turns.get(peer)
+    if (current !== undefined) {
+      current[what] = true
+      return current.done
+    }
+    const turn: Turn = { reconcile: false, pay: false, done: Promise.resolve() }
+    turn[what] = true
+    turns.set(peer, turn)
+    turn.done = run(peer, turn).finally(() => { turns.delete(peer) })
+    return turn.done
+  }
+
+  const run = async (peer: string, turn: Turn): Promise<void> => {
+    while ((turn.reconcile || turn.pay) && node.isOpen(peer)) {
+      const { reconcile: first } = turn
+      turn.reconcile = turn.pay = false
+      try {
+        if (first && await reconcile(node, peer)) void askAgain(peer)
+        await payAll(node, peer)
+      } catch (error) {
+        node.platform.log(`settling with ${peer}`, error)
+      }
+    }
+  }
+
+  /** An order that was cancelled still ran when the peer was asked: its hold stays until the peer says otherwise. */
+  const askAgain = async (peer: string): Promise<void> => {
+    if (asking.has(peer)) return
+    asking.add(peer)
+    try {
+      const { askMsMin, askMsMax } = LIMITS.market
+      for (let ms: number = askMsMin, open = true; open && node.isOpen(peer); ms = Math.min(2 * ms, askMsMax)) {
+        await node.platform.sleep(ms, node.stopping)
+        open = node.isOpen(peer) && await reconcile(node, peer)
+      }
+    } catch (error) {
+      if (!node.stopping.aborted) node.platform.log(`asking ${peer} about lost orders`, error)
+    } finally {
+      asking.delete(peer)
+    }
   }
 
   return {
-    pay,
-    async reconcile (peer) {
-      await reconcile(node, peer).catch(error => { node.platform.log(`reconciling with ${peer}`, error) })
-      await pay(peer)
+    pay: peer => join(peer, 'pay'),
+    reconcile: peer => join(peer, 'reconcile'),
+    renounce (order) {
+      renounced.add(order)
+      if (renounced.size > LIMITS.store.repliesMax) renounced.delete(renounced.values().next().value!)
     },
     async answer (peer, packet) {
       switch (packet.kind) {
         case 'cheque': return await takeCheque(node, peer, packet)
         case 'sync': return { kind: 'answer', body: own(await node.credits.answerSync(peer, packet.body.slice())) }
         case 'due': {
-          await node.credits.acceptReceipt(peer, packet.body.slice())
+          await takeDue(node, peer, packet, renounced)
           // Paid after the answer, so that whoever presents many is not kept waiting.
-          void pay(peer)
+          void join(peer, 'pay')
           return { kind: 'answer' }
         }
         default: throw new InosError('ERR_UNKNOWN_KIND', `This node knows no packet of kind "${packet.kind}".`)
       }
     },
     async idle () {
-      while (paying.size > 0) await Promise.all(paying.values())
+      while (turns.size > 0) await Promise.all(Array.from(turns.values(), ({ done }) => done))
     }
+  }
+}
+
+/** Ask a peer, and wait only so long: one that never answers must not keep its other payments waiting. */
+async function ask (node: Rooms, peer: string, packet: Partial<Packet>): Promise<Packet> {
+  const late = new AbortController()
+  const answered = new AbortController()
+  void node.platform.sleep(LIMITS.credits.answerMsMax, answered.signal).then(() => { late.abort() }, () => {})
+  try {
+    return await node.sessions().request(peer, packet, { signal: late.signal })
+  } finally {
+    answered.abort()
   }
 }
 
 async function payAll (node: Rooms, peer: string): Promise<void> {
   for (let cheque = await node.credits.nextCheque(peer); cheque !== null; cheque = await node.credits.nextCheque(peer)) {
     node.changed()
-    if (!await sendCheque(node, peer, cheque.bytes)) return
+    const answer = await ask(node, peer, { kind: 'cheque', records: [own(cheque.bytes)] })
+    // It came too early, or pays for what the peer has lost: the answer says what to send before.
+    if (answer.kind === 'answer' && answer.body.length > 0) await sendLacking(node, peer, answer.body.slice())
+    else await takeAck(node, peer, answer)
   }
 }
 
-/** @returns whether it was acknowledged */
-async function sendCheque (node: Rooms, peer: string, bytes: Uint8Array): Promise<boolean> {
-  const answer = await node.sessions().request(peer, { kind: 'cheque', records: [own(bytes)] })
-  const [ack] = answer.records
-  if (answer.kind === 'ack' && ack !== undefined) {
-    await node.credits.takeAck(peer, ack.slice())
-    node.changed()
-    return true
-  }
-  if (answer.kind === 'answer' && answer.body.length > 0) {
-    await resend(node, peer, answer.body.slice())
-    return false
-  }
-  throw new InosError('ERR_PEER_LOST', `The peer refused a cheque: ${answer.text}`)
+async function takeAck (node: Rooms, peer: string, { kind, records: [ack], text }: Packet): Promise<void> {
+  if (kind !== 'ack' || ack === undefined) throw new InosError('ERR_PEER_LOST', `The peer refused a cheque: ${text}`)
+  await node.credits.takeAck(peer, ack.slice())
+  node.changed()
 }
 
 async function takeCheque (node: Rooms, peer: string, packet: Packet): Promise<Partial<Packet>> {
@@ -91,28 +137,35 @@ async function takeCheque (node: Rooms, peer: string, packet: Packet): Promise<P
   return taken.kind === 'ack' ? { kind: 'ack', records: [own(taken.bytes)] } : { kind: 'answer', body: own(taken.body) }
 }
 
-async function reconcile (node: Rooms, peer: string): Promise<void> {
-  for (const question of node.credits.syncQuestions(peer)) {
-    const answer = await node.sessions().request(peer, { kind: 'sync', body: own(question) })
-    if (answer.kind === 'refusal') throw new InosError('ERR_PEER_LOST', `The peer refused to reconcile: ${answer.text}`)
-    await resend(node, peer, answer.body.slice())
-  }
+async function takeDue (node: Rooms, peer: string, { body }: Packet, renounced: ReadonlySet<string>): Promise<void> {
+  const bundle = body.slice()
+  const order = orderOf(bundle)
+  if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused, or answered with what was wrong.`)
+  await node.credits.acceptReceipt(peer, bundle)
+  node.changed()
 }
 
-/** Send what the peer's answer says it lacks, stored bytes as they are. */
-async function resend (node: Rooms, peer: string, answer: Uint8Array): Promise<void> {
-  const { resend } = await node.credits.applySync(peer, answer)
-  node.changed()
-  for await (const { kind, bytes } of resend) {
-    if (kind === 'due') {
-      const reply = await node.sessions().request(peer, { kind: 'due', body: own(bytes) })
-      if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
-    } else {
-      const reply = await node.sessions().request(peer, { kind: 'cheque', records: [own(bytes)] })
-      const [ack] = reply.records
-      if (reply.kind !== 'ack' || ack === undefined) throw new InosError('ERR_PEER_LOST', `The peer refused a cheque: ${reply.text}`)
-      await node.credits.takeAck(peer, ack.slice())
-      node.changed()
-    }
+/** @returns whether orders that nobody waits for still run there */
+async function reconcile (node: Rooms, peer: string): Promise<boolean> {
+  let running = false
+  for (const question of node.credits.syncQuestions(peer)) {
+    const answer = await ask(node, peer, { kind: 'sync', body: own(question) })
+    if (answer.kind === 'refusal') throw new InosError('ERR_PEER_LOST', `The peer refused to reconcile: ${answer.text}`)
+    if (await sendLacking(node, peer, answer.body.slice())) running = true
   }
+  return running
+}
+
+/** Send what the peer's answer says it lacks, stored bytes as they are. @returns as `reconcile` */
+async function sendLacking (node: Rooms, peer: string, answer: Uint8Array): Promise<boolean> {
+  const { resend, running } = await node.credits.applySync(peer, answer)
+  node.changed()
+  for await (const record of resend) await send(node, peer, record)
+  return running.length > 0
+}
+
+async function send (node: Rooms, peer: string, { kind, bytes }: Resend): Promise<void> {
+  if (kind === 'cheque') return await takeAck(node, peer, await ask(node, peer, { kind, records: [own(bytes)] }))
+  const reply = await ask(node, peer, { kind, body: own(bytes) })
+  if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
 }

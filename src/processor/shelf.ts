@@ -35,7 +35,9 @@ export function createShelf (stored: (cid: string) => Promise<Uint8Array | null>
       }
     },
     allow (peer, cid) {
-      allowed.add(key(peer, cid))
+      const name = key(peer, cid)
+      allowed.delete(name)
+      allowed.add(name)
       if (allowed.size > LIMITS.store.repliesMax) allowed.delete(allowed.values().next().value!)
     },
     async get (peer, cid) {

@@ -19,9 +19,7 @@ export const PATCH = {
   /** memory.grow, replaced by a call. */
   memoryGrow: 3,
   /** table.grow of the table in the argument, replaced by a call. */
-  tableGrow: 4,
-  /** A branch back to the loop in the argument follows. */
-  backEdge: 5
+  tableGrow: 4
 } as const
 
 /** What is known of a segment: a stretch of code without a boundary inside. */
@@ -58,8 +56,8 @@ export class RunScan {
   readonly runCost: number[] = []
 
   loops = 0
-  /** Branches back to each loop; Infinity if an exception can land on its head. */
-  readonly loopBackEdges: number[] = []
+  /** Whether anything leads back to the head of each loop. */
+  readonly loopsBack: boolean[] = []
   /** The segment at the head of each loop; −1 if nothing gets there. */
   private readonly loopHead: number[] = []
 
@@ -157,14 +155,12 @@ export class RunScan {
     if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
   }
 
-  /** Record a branch of the segment being closed; true if it leads back. */
-  private branch (target: number, dirty: boolean): boolean {
+  /** Record a branch of the segment just closed. */
+  private branch (target: number, dirty: boolean): void {
     this.leave(target)
     if (dirty) this.endDirty[target] = true
     const loop = this.loopOf[target]!
-    if (loop < 0) return false
-    this.loopBackEdges[loop]!++
-    return true
+    if (loop >= 0) this.loopsBack[loop] = true
   }
 
   private endConstruct (at: number): void {
@@ -270,7 +266,7 @@ export class RunScan {
         const alive = this.alive
         this.close(0)
         this.loopOf[this.depth] = this.loops
-        this.loopBackEdges[this.loops] = 0
+        this.loopsBack[this.loops] = false
         this.loopHead[this.loops] = -1
         if (alive) {
           // What the branches back bring is not known yet, so the worst is assumed.
@@ -340,18 +336,8 @@ export class RunScan {
     }
     this.cost++
     const dirty = this.close(leaves)
-    if (alive) {
-      let back = -2
-      let p = first
-      for (let k = left; k > 0; k--) {
-        const target = depth - index(bytes, p)
-        p = afterLeb(bytes, p)
-        if (!this.branch(target, dirty)) continue
-        const loop = this.loopOf[target]!
-        // A table that leads to several loops is checked whatever those loops do at their heads.
-        back = back === -2 || back === loop ? loop : -1
-      }
-      if (back !== -2) this.patch(PATCH.backEdge, from, from, back)
+    for (let k = left, p = first; alive && k > 0; k--, p = afterLeb(bytes, p)) {
+      this.branch(depth - index(bytes, p), dirty)
     }
     if (alive && op === OP.brIf) this.begin(at, SEGMENT.starts, dirty)
     return at
@@ -391,7 +377,7 @@ export class RunScan {
       this.isLanding[target] = true
       return
     }
-    this.loopBackEdges[loop] = Infinity
+    this.loopsBack[loop] = true
     const head = this.loopHead[loop]!
     if (head >= 0) this.segmentFlags[head]! |= SEGMENT.reload
   }

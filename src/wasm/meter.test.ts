@@ -37,7 +37,7 @@ const BURN = { module: 'probe', name: 'burn', type: 'i64:i32' }
 const engine = createEngine({ interfaces: [probe] })
 let ids = 0
 
-export function task (bytes: Uint8Array, fuelMax = 1_000_000n, moduleId = `module ${ids++}`): Run {
+function task (bytes: Uint8Array, fuelMax = 1_000_000n, moduleId = `module ${ids++}`): Run {
   return {
     moduleId, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
     limits: { fuelMax, memoryPagesMax: PAGES, outputBytesMax: 1024 }, seed: new Uint8Array(32)
@@ -119,7 +119,10 @@ const CASES: Record<string, Case> = {
     // The `if` holds a trap only, so the four instructions behind it belong to the run before it.
     code: 'i32.const 1 if unreachable end i32.const 1 i32.const 2 i32.add nop', fuel: 2n + 3n + 1n, ends: 'trap'
   },
-  'a block that is left does not': { code: 'block block i32.const 1 if unreachable end i32.const 1 br_if 1 end end i32.const 2', fuel: 4n + 1n, ends: 'trap' },
+  'a block that is left does not': {
+    // Of the inner block the rest of the outer one is no part of its run, what follows the outer one is.
+    code: 'block block i32.const 1 if unreachable end i32.const 1 br_if 1 end i32.const 7 drop end i32.const 2', fuel: 5n + 1n, ends: 'trap'
+  },
   'memory out of bounds': { memory: { min: 1 }, code: 'i32.const 65536 i32.load', fuel: 2n + 1024n, ends: 'trap' },
   'memory.fill': { memory: { min: 1 }, code: 'i32.const 0 i32.const 1 i32.const 1007 memory.fill 0 i32.const 900 i32.load8_u', fuel: 6n + 125n + 1024n, ends: 1 },
   'memory.fill out of bounds still costs': { memory: { min: 0 }, code: 'i32.const 0 i32.const 1 i32.const 800 memory.fill 0 i32.const 9', fuel: 5n + 100n, ends: 'trap' },
@@ -220,3 +223,117 @@ for (const [name, each] of Object.entries(CASES)) {
     assert.equal(short.exitCode, null)
   })
 }
+
+function entry (code: string): Func { return { type: ':i32', code, export: 'run' } }
+
+// Goal: fuel is exact where the host can look at it.
+// Method: a host function that notes the fuel burnt, called between pieces of known cost.
+test('the host sees what was executed, and nothing of what comes', async () => {
+  seen.length = 0
+  await run({
+    imports: [FUEL],
+    functions: [entry('i32.const 1 drop call 0 i32.const 1 if i32.const 1 drop end call 0 i32.const 1 if call 0 end i32.const 1 drop i32.const 0')]
+  })
+  assert.deepEqual(seen, [3n + 10n, 3n + 10n + 2n + 2n + 1n + 10n, 3n + 10n + 5n + 10n + 2n + 1n + 10n])
+})
+
+// Goal: no guest forges its fuel by naming what only the rewrite makes.
+// Method: modules that are invalid as they are, yet would be valid behind the meter: they set the global
+// or call the function whose index comes right behind their own.
+test('a module that names what the meter adds is refused', async () => {
+  const forged: Record<string, Parts> = {
+    fuel: { functions: [entry('i64.const 1000000 global.set 0 i32.const 1')] },
+    ended: { functions: [entry('i32.const 0 global.set 1 i32.const 1')] },
+    wrapper: { imports: [EXIT], functions: [entry('i32.const 3 call 2 i32.const 1')] },
+    burn: { functions: [entry('i64.const -1000 call 1 i32.const 1')] },
+    memory: { functions: [entry('i32.const 0 i32.load')] }
+  }
+  for (const [name, each] of Object.entries(forged)) {
+    await assert.rejects(run(each), { code: 'ERR_INVALID_MODULE' }, name)
+  }
+})
+
+// Goal: a guest may export what names it likes.
+// Method: export functions under the names the meter and the prefix use; each is callable as itself.
+test('names of exports cannot collide', async () => {
+  const functions = ['m:fuel', 'm:ended', 'm:start', 'g:run', 'run'].map((name, i) => ({ type: ':i32', code: `i32.const ${i}`, export: name }))
+  const bytes = wasm({ functions })
+  for (const [i, { export: name }] of functions.entries()) {
+    const outcome = await engine.execute({ ...task(bytes), entry: name }, { payer: '' })
+    assert.equal(outcome.exitCode, i)
+  }
+})
+
+// Goal: what ends a guest cannot be survived.
+// Method: catch everything around a host call that ends the guest, is out of fuel, or fails; directly,
+// through a table and by a tail call. Code that went on would exit with 77.
+const survivors = {
+  direct: (call: string) => ({ functions: [entry(`block try_table[catch_all:0] ${call} call 0 drop_result end end i32.const 77`)] }),
+  loop: (call: string) => ({ functions: [entry(`loop try_table[catch_all:0] ${call} call 0 drop_result end end i32.const 77`)] }),
+  table: (call: string, type: string) => ({
+    tables: [{ min: 1 }], elements: [{ offset: 0, functions: [0] }],
+    functions: [entry(`block try_table[catch_all:0] ${call} i32.const 0 call_indirect(${type}) drop_result end end i32.const 77`)]
+  }),
+  tail: (call: string, type: string) => ({
+    functions: [
+      { type: `:${type.split(':')[1]}`, code: `${call} return_call 0` },
+      entry('block try_table[catch_all:0] call 1 drop_result end end i32.const 77')
+    ]
+  })
+}
+for (const [way, make] of Object.entries(survivors)) {
+  const build = (code: string, imported: typeof EXIT): Parts => {
+    const parts: Parts = make(code, imported.type)
+    for (const each of parts.functions!) each.code = each.code.replace('drop_result', imported.type.endsWith(':') ? '' : 'drop')
+    return { imports: [imported], ...parts }
+  }
+  test(`no guest survives its end (${way})`, async () => {
+    const exited = await run(build('i32.const 5', EXIT))
+    assert.deepEqual([exited.outcome, exited.exitCode], ['ok', 5])
+    const spent = await run(build('i64.const -1', BURN))
+    assert.deepEqual([spent.outcome, spent.fuel], ['fuel', 1_000_000n])
+    await assert.rejects(run(build('', { module: 'probe', name: 'fail', type: ':' })), { code: 'ERR_INTERNAL' })
+  })
+}
+
+// Goal: endless recursion ends as `stack`, also for a guest that catches everything, also when the end
+// of the stack comes inside of a host call.
+// Method: recurse endlessly with a catch_all around each call.
+test('the end of the stack cannot be caught', async () => {
+  const caught = (code: string): Func => ({ code: `block try_table[catch_all:0] ${code} end end` })
+  const plain = await run({ functions: [caught('call 0'), entry('call 0 i32.const 77')] }, 10n ** 12n)
+  assert.equal(plain.outcome, 'stack')
+  const hosted = await run({ imports: [FUEL], functions: [caught('call 0 call 1'), entry('call 1 i32.const 77')] }, 10n ** 12n)
+  assert.equal(hosted.outcome, 'stack')
+})
+
+// Goal: a guest that never ends is ended by its fuel, which is then the limit.
+// Method: endless loops of several kinds at two limits.
+test('endless guests end at the limit', async () => {
+  const endless: Record<string, Parts> = {
+    loop: { functions: [entry('loop br 0 end unreachable')] },
+    recursion: { functions: [{ type: ':i32', code: 'return_call 0', export: 'run' }] },
+    fill: { memory: { min: PAGES }, functions: [entry('loop i32.const 0 i32.const 1 i32.const 655360 memory.fill 0 br 0 end unreachable')] },
+    start: { functions: [{ code: 'loop br 0 end' }, entry('i32.const 1')], start: 0 },
+    table: { functions: [entry('loop i32.const 0 br_table[0,0] end unreachable')] },
+    exceptions: { tags: [':'], functions: [entry('loop try_table[catch_all:0] throw 0 end end unreachable')] },
+    calls: { functions: [...Array.from({ length: 40 }, (_, i) => ({ code: i === 0 ? '' : `call ${i - 1} call ${i - 1}` })), entry('call 39 i32.const 1')] }
+  }
+  for (const [name, each] of Object.entries(endless)) {
+    for (const fuelMax of [100_000n, 300_000n]) {
+      const outcome = await run(each, fuelMax)
+      assert.deepEqual([outcome.outcome, outcome.fuel, outcome.result.length], ['fuel', fuelMax, 0], name)
+    }
+  }
+})
+
+// Goal: growth fails by the limit alone, at exactly its page.
+// Method: grow by one page until −1, then by four gigabytes; the exit code is the size at the end.
+test('memory grows to the limit and no further', async () => {
+  const code = 'block loop i32.const 1 memory.grow 0 i32.const -1 i32.eq br_if 1 br 0 end end i32.const 65536 memory.grow 0 drop memory.size 0'
+  const sizes = [{ memory: { min: 1 }, pages: PAGES }, { memory: { min: 1, max: 4 }, pages: 4 }, { memory: { min: 0, max: 60_000 }, pages: PAGES }]
+  for (const { memory, pages } of sizes) {
+    const outcome = await run({ memory, functions: [entry(code)] })
+    assert.deepEqual([outcome.outcome, outcome.exitCode, outcome.pages], ['ok', pages, pages])
+  }
+})

@@ -1,0 +1,72 @@
+/**
+ * What a job's packet only names is fetched from its payer, kept on disk, and found there the next
+ * time. A module is found whoever brought it. Inputs and files are found only for who brought them:
+ * their hashes stand in receipts, and a guest that echoes would hand them to anybody.
+ */
+import { InosError, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Run } from '../wasm/runtime.ts'
+import { type ReceivedJob, runOf, type Wanted } from './job.ts'
+import type { Rooms } from './rooms.ts'
+
+/** Between tries at a payer that sends too many blobs at once already. */
+const BUSY_MS = 500
+
+/**
+ * The run with everything by value; the module only if no executor has it compiled.
+ * @throws {InosError} ERR_GONE, ERR_VERIFICATION, ERR_DEADLINE, ERR_PEER_LOST, ERR_CANCELLED …
+ */
+export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Run> {
+  const ofAnybody = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
+    const id = cid.toString()
+    return bytes ?? await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
+  }
+  // Memory was set aside for both together; the second may take what the first left.
+  let left = job.bytesByReference
+  const ofPayer = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
+    if (bytes !== null) return bytes
+    const id = cid.toString()
+    const found = await node.shelf.get(peer, id) ?? await fetchAndKeep(node, peer, id, left, cancel)
+    left -= found.length
+    if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input and files of a job are larger than its packet says.')
+    return found
+  }
+  const input = await ofPayer(job.input)
+  const files = job.files === null ? null : await ofPayer(job.files)
+  return runOf(job.spec, () => ofAnybody(job.wasm), input, files)
+}
+
+async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
+  const bytes = await fetchInTime(node, peer, id, bytesMax, cancel)
+  try {
+    await node.blobs.put(id, bytes)
+    node.shelf.allow(peer, id)
+  } catch (error) {
+    // A cache that cannot be written costs a fetch the next time.
+    node.platform.log(`keeping ${id}`, error)
+  }
+  return bytes
+}
+
+async function fetchInTime (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
+  const late = new AbortController()
+  const done = new AbortController()
+  const signal = AbortSignal.any([cancel, late.signal])
+  void node.platform.sleep(LIMITS.market.gatherMsMax, done.signal).then(() => { late.abort() }, () => {})
+  try {
+    for (;;) {
+      try {
+        return await node.sessions().fetch(peer, id, { bytesMax, signal })
+      } catch (thrown) {
+        const error = toInosError(thrown)
+        if (error.code !== 'ERR_BUSY') throw error
+        await node.platform.sleep(BUSY_MS, signal)
+      }
+    }
+  } catch (error) {
+    if (late.signal.aborted && !cancel.aborted) throw new InosError('ERR_DEADLINE', `${id} did not come from its payer within ${LIMITS.market.gatherMsMax} ms.`, { cause: error })
+    throw error
+  } finally {
+    done.abort()
+  }
+}
