@@ -90,7 +90,7 @@ export class Reader {
 
 /** A buffer that grows. Room is made once per call, so writing a byte is a store and a compare. */
 export class Writer {
-  bytes: Uint8Array
+  private bytes: Uint8Array<ArrayBuffer>
   length = 0
 
   constructor (capacity = 1024) {
@@ -150,7 +150,7 @@ export class Writer {
   }
 
   /** What was written so far, as a view that the next write may leave behind. */
-  view (): Uint8Array { return this.bytes.subarray(0, this.length) }
+  view (): Uint8Array<ArrayBuffer> { return this.bytes.subarray(0, this.length) }
 
   finish (): Uint8Array<ArrayBuffer> { return new Uint8Array(this.view()) }
 }

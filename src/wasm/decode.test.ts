@@ -136,7 +136,7 @@ test('structure caps', () => {
   at({ paramsMax: 2 }, { functions: [{ type: 'i32,i32:', code: '' }] }, { functions: [{ type: 'i32,i32,i32:', code: '' }] }, /3 params in type 0/)
   at({ resultsMax: 1 }, { functions: [{ type: ':i32', code: 'i32.const 0' }] }, { functions: [{ type: ':i32,i32', code: 'i32.const 0 i32.const 0' }] }, /2 results in type 0/)
   at({ tableEntriesMax: 5 }, { tables: [{ min: 2 }, { min: 3 }] }, { tables: [{ min: 3 }, { min: 3 }] }, /start with 6 entries/)
-  at({ elementsMax: 2 }, { functions: [{ code: '' }], elements: [{ functions: [0, 0] }] }, { functions: [{ code: '' }], elements: [{ functions: [0, 0] }, { functions: [0] }] }, /1 elements/)
+  at({ elementsMax: 2 }, { functions: [{ code: '' }], elements: [{ functions: [0, 0] }] }, { functions: [{ code: '' }], elements: [{ functions: [0, 0] }, { functions: [0] }] }, /1 more elements/)
   at({ globalsMax: 1 }, { globals: ['i32 0'] }, { globals: ['i32 0', 'i32 0'] }, /2 globals/)
   at({ exportsMax: 1 }, { functions: [{ code: '', export: 'a' }] }, { functions: [{ code: '', export: 'a' }], exports: { b: 'func 0' } }, /2 exports/)
   at({ typesMax: 1 }, { functions: [{ code: '' }] }, { functions: [{ code: '' }, { type: 'i32:', code: '' }] }, /2 types/)

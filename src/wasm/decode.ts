@@ -48,6 +48,7 @@ export interface Module {
   readonly memories: readonly MemoryType[]
   /** Own globals, without imported ones. */
   readonly globals: number
+  readonly tags: number
   readonly exports: readonly Export[]
   readonly start: number | undefined
   readonly elements: number
@@ -130,6 +131,7 @@ class Decoder {
   functions = new Uint32Array()
   bodies = new Uint32Array()
   globals = 0
+  tags = 0
   start: number | undefined
   elements = 0
   tableEntries = 0
@@ -313,8 +315,8 @@ class Decoder {
   }
 
   tagSection (reader: Reader): void {
-    const count = reader.count(this.caps.tagsMax, 'tags')
-    for (let i = 0; i < count; i++) this.tagType(reader)
+    this.tags = reader.count(this.caps.tagsMax, 'tags')
+    for (let i = 0; i < this.tags; i++) this.tagType(reader)
   }
 
   globalSection (reader: Reader): void {
@@ -389,7 +391,7 @@ class Decoder {
         if (expressions) this.valueType(reader)
         else if (reader.u8() !== 0) throw invalidModule('an element kind is not in the profile', reader.at - 1)
       }
-      const length = reader.count(this.caps.elementsMax - this.elements, 'elements left to it')
+      const length = reader.count(this.caps.elementsMax - this.elements, 'more elements')
       this.elements += length
       for (let k = 0; k < length; k++) {
         if (expressions) this.constant(reader)

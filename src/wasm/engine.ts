@@ -142,13 +142,21 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
     if (kind === KIND.func) entries.set(name, signature(types[typeOf[index]!]!))
   }
   return {
-    // V8 validates what it compiles; were it to refuse now, the meter would be at fault and not the module.
-    compiled: await WebAssembly.compile(wasm),
+    compiled: await compile(wasm),
     initFuel,
     memory: memories[0],
     start: original.start !== undefined,
     entries,
     functions
+  }
+}
+
+/** V8 validates what it compiles; were it to refuse now, the meter would be at fault and not the module. */
+async function compile (wasm: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(wasm)
+  } catch (error) {
+    throw new InosError('ERR_INTERNAL', 'The metered module could not be compiled.', { cause: error })
   }
 }
 

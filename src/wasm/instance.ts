@@ -110,9 +110,10 @@ class Guest {
   }
 
   run (calls: readonly string[]): Outcome {
+    // A session may refuse what the spec asks of it; that is the spec's fault, not this machine's.
+    const imports = this.imports()
     try {
-      const instance = new WebAssembly.Instance(this.prepared.compiled, this.imports())
-      this.exports = instance.exports
+      this.exports = new WebAssembly.Instance(this.prepared.compiled, imports).exports
     } catch (error) {
       // Only active segments can fail now, and they do so alike everywhere; the rest is this machine's.
       if (!(error instanceof WebAssembly.RuntimeError)) throw lost('An instance could not be made', error)

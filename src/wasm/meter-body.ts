@@ -19,7 +19,7 @@ const UNCHECKED_COST_MAX = 256
 export class BodyWriter {
   private readonly bytes: Uint8Array
   private readonly layout: Layout
-  private readonly scan = new RunScan()
+  private readonly scan: RunScan
   private readonly out: Writer
   /** Index of the local counter; the one after it holds lengths of bulk operations. */
   private counter = 0
@@ -27,6 +27,7 @@ export class BodyWriter {
   constructor (bytes: Uint8Array, layout: Layout, out: Writer) {
     this.bytes = bytes
     this.layout = layout
+    this.scan = new RunScan(layout.throws)
     this.out = out
   }
 

@@ -24,6 +24,8 @@ interface Part { readonly type: number, readonly body: Uint8Array }
 /** Indices of everything added, and the parts added so far: those for growth only if something grows. */
 export class Layout {
   readonly importedFunctions: number
+  /** Whether the module has tags, so that a call may end in an exception. */
+  readonly throws: boolean
   /** Globals: the fuel left (i64), how the guest ended (i32), pages its memory may have (i32). */
   readonly fuel: number
   readonly ended: number
@@ -45,6 +47,7 @@ export class Layout {
     this.module = module
     this.tableEntriesMax = tableEntriesMax
     this.importedFunctions = module.imported.functions
+    this.throws = module.tags > 0
     this.fuel = module.imported.globals + module.globals
     this.ended = this.fuel + 1
     this.pages = this.fuel + 2

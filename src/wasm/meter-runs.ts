@@ -64,6 +64,9 @@ export class RunScan {
   hasCalls = false
   hasBulk = false
 
+  /** Whether exceptions exist: then a call may not come back to the code after it. */
+  private readonly throws: boolean
+
   /** Per open construct, the body being number 0. */
   private depth = 0
   private readonly openRun: number[] = []
@@ -81,6 +84,11 @@ export class RunScan {
   private run = 0
   /** Flags every segment is born with. */
   private birth = 0
+
+  /** @param throws whether the module has tags */
+  constructor (throws: boolean) {
+    this.throws = throws
+  }
 
   /**
    * @param start first instruction of the body
@@ -349,10 +357,13 @@ export class RunScan {
     else at = afterLeb(bytes, at)
     this.hasCalls = true
     this.cost++
-    this.leave(0)
     const { alive } = this
+    // A function of the module's own comes back into the same run; only a host reads the counter.
+    const own = !this.throws && op === OP.call && index(bytes, from + 1) >= importedFunctions
+    if (!own) this.leave(0)
     this.close(SEGMENT.observed)
-    if (alive && (op === OP.call || op === OP.callIndirect)) this.begin(at, SEGMENT.starts | SEGMENT.reload, false)
+    if (alive && own) this.begin(at, SEGMENT.reload, false)
+    else if (alive && (op === OP.call || op === OP.callIndirect)) this.begin(at, SEGMENT.starts | SEGMENT.reload, false)
     return at
   }
 

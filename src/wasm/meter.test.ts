@@ -90,6 +90,8 @@ const CASES: Record<string, Case> = {
     ends: 3
   },
   'a call and what follows': { before: [{ type: 'i32:i32', code: 'local.get 0 i32.const 1 i32.add' }], code: 'i32.const 4 call 0', fuel: 5n, ends: 5 },
+  'code after a call that traps was charged before it': { before: [{ type: ':', code: 'unreachable' }], code: 'i32.const 4 call 0', fuel: 3n, ends: 'trap' },
+  'code after a call that may throw was not': { tags: [':'], before: [{ type: ':', code: 'unreachable' }], code: 'call 0 i32.const 4', fuel: 2n, ends: 'trap' },
   'call_indirect': {
     before: [{ type: 'i32:i32', code: 'local.get 0 i32.const 1 i32.add' }],
     tables: [{ min: 1 }],

@@ -4,10 +4,12 @@
  *
  * - An executed instruction costs 1. `block`, `loop`, `else`, `end`, `nop` and `try_table` cost 0.
  * - Fuel is charged by the *run*, whole at its entry, also if a trap inside cuts it short. A run
- *   begins at the entry of a function and after `loop`, `if`, `else`, `br_if`, `call`,
- *   `call_indirect` and the `end` of a construct that is not closed. A construct (block, loop, if,
- *   try_table) is *closed* if no reachable code in it branches to a label outside of it, calls,
- *   returns, throws or tail-calls; traps do not count. After the `end` of a closed construct the
+ *   begins at the entry of a function and after `loop`, `if`, `else`, `br_if`, `call` of an import,
+ *   `call_indirect` and the `end` of a construct that is not closed. A `call` of a function that the
+ *   module defines begins none: the code after it was charged before it; only in a module with tags
+ *   it begins one, because an exception may pass that code by. A construct (block, loop, if,
+ *   try_table) is *closed* if no reachable code in it branches to a label outside of it, makes a call
+ *   that begins a run, returns, throws or tail-calls; traps do not count. After the `end` of a closed construct the
  *   run in which the construct began goes on: whoever enters the one executes the other.
  *   Code that follows `br`, `br_table`, `return`, `unreachable`, `throw`, `throw_ref` or a tail
  *   call, up to the next `else` or `end` of the construct around it, belongs to no run.
@@ -31,7 +33,7 @@
  * The module must have been decoded, admitted and validated by V8 *before*: an invalid module could
  * name indices that exist only afterwards and thereby forge its fuel.
  */
-import { Writer } from './binary.ts'
+import { invalidModule, Writer } from './binary.ts'
 import type { Module, ModuleCaps } from './decode.ts'
 import { KIND, SECTION } from './decode.ts'
 import { BodyWriter } from './meter-body.ts'
@@ -81,11 +83,11 @@ class Meter {
     this.module = module
     this.caps = caps
     this.layout = new Layout(module, importFuel, caps.tableEntriesMax)
-    this.out = new Writer(module.bytes.length * 2 + 4096)
+    this.out = new Writer(module.bytes.length + 4096)
   }
 
   meter (): Metered {
-    const code = this.code()
+    const bodies = this.bodies()
     this.out.ops(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
     this.types()
     this.imports()
@@ -96,9 +98,9 @@ class Meter {
     this.exports()
     this.patched(SECTION.element)
     this.copy(SECTION.dataCount)
-    this.emit(SECTION.code, code)
+    this.code(bodies)
     this.copy(SECTION.data)
-    return { wasm: this.out.finish(), initFuel: this.initFuel() }
+    return { wasm: this.out.view(), initFuel: this.initFuel() }
   }
 
   private initFuel (): bigint {
@@ -227,24 +229,32 @@ class Meter {
     return index < this.layout.importedFunctions ? this.layout.wrapper(index) : index
   }
 
-  /** All bodies; comes first, for it decides which parts are needed. */
-  private code (): Writer {
-    const { module, layout } = this
+  /** All bodies; they come first, for they decide which parts are needed. */
+  private bodies (): Writer {
+    const { module, layout, caps } = this
     const own = module.functions.length - module.imported.functions
-    const bodies = new Writer(module.bytes.length * 2 + 4096)
+    const all = new Writer(module.bytes.length + 4096)
     const body = new Writer()
     const writer = new BodyWriter(module.bytes, layout, body)
     for (let i = 0; i < own; i++) {
       const type = module.types[module.functions[module.imported.functions + i]!]!
       writer.write(module.bodies[2 * i]!, module.bodies[2 * i + 1]!, type.params.length)
-      appendSized(bodies, body.view())
+      appendSized(all, body.view())
       body.length = 0
+      if (all.length > caps.bytesMax) throw invalidModule(`metered it has more than the ${caps.bytesMax} bytes allowed`, module.bodies[2 * i]!)
     }
-    for (const part of layout.parts) appendSized(bodies, part.body)
-    const section = new Writer(bodies.length + 8)
-    section.u32(own + layout.parts.length)
-    section.copy(bodies.view())
-    return section
+    for (const part of layout.parts) appendSized(all, part.body)
+    return all
+  }
+
+  private code (bodies: Writer): void {
+    const { module, layout, section, out } = this
+    section.u32(module.functions.length - module.imported.functions + layout.parts.length)
+    out.u8(SECTION.code)
+    out.u32(section.length + bodies.length)
+    out.copy(section.view())
+    out.copy(bodies.view())
+    section.length = 0
   }
 }
 
