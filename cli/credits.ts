@@ -50,9 +50,9 @@ async function list (options: CommonOptions, context: Context): Promise<number> 
   for await (const entry of operator.history()) {
     signal.throwIfAborted()
     if (output.closed) break
-    const { direction, peer, n, order, amount, receipt } = entry
-    if (options.json === true) await output.json({ direction, peer, n, order, receipt, amount })
-    else await output.write(`${direction === 'earned' ? '+' : '-'}${formatCredits(amount)}  ${direction === 'earned' ? 'from' : 'to'} ${plain(peer)}  receipt ${plain(receipt)}\n`)
+    const { direction, peer, cheque, n, order, amount, receipt } = entry
+    if (options.json === true) await output.json({ direction, peer, cheque, n, order, receipt, amount })
+    else await output.write(`${direction === 'earned' ? '+' : '-'}${formatCredits(amount)}  ${direction === 'earned' ? 'from' : 'to'} ${plain(peer)}  cheque ${n} ${plain(cheque)}  receipt ${plain(receipt)}\n`)
   }
   return 0
 }

@@ -16,7 +16,7 @@ const [address, file, input = ''] = process.argv.slice(2)
 const node = await createLibp2p({ transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()] })
 try {
   const stream = await node.dialProtocol(multiaddr(address), '/inos/packet/1')
-  const job = Buffer.concat([bytesField(1, readFileSync(file)), bytesField(2, Buffer.from(input)), varint(4 << 3), varint(1_000_000)])
+  const job = Buffer.concat([bytesField(1, readFileSync(file)), bytesField(2, Buffer.from(input)), varint(4 << 3), varint(1_000)])
   if (!stream.send(Buffer.concat([varint(job.length), job]))) await stream.onDrain()
   await stream.close()
   const chunks = []

@@ -15,56 +15,67 @@ export interface Grant {
 export interface Allowance {
   /**
    * Set aside what is left, up to `fuelMax`.
-   * @throws {InosError} ERR_ALLOWANCE_SPENT when nothing is left for this peer or for all
+   * @throws {InosError} ERR_ALLOWANCE_SPENT when nothing is left for this peer or for all, ERR_BUSY while jobs at work may give some back
    */
   take (peer: string, fuelMax: bigint): Grant
 }
 
+/** Fuel an hour, for each peer and for all of them together. */
+export interface AllowanceLimits { readonly perPeer: bigint, readonly total: bigint }
+
+const DEFAULTS: AllowanceLimits = { perPeer: LIMITS.credits.freeFuelPerPeerHour, total: LIMITS.credits.freeFuelPerHour }
 const HOUR_MS = 3_600_000
 
 /** @param now unix milliseconds */
-export function createAllowance (now: () => number, limits: {
-  perPeer: bigint
-  total: bigint
-} = { perPeer: LIMITS.credits.freeFuelPerPeerHour, total: LIMITS.credits.freeFuelPerHour }): Allowance {
+export function createAllowance (now: () => number, limits: AllowanceLimits = DEFAULTS): Allowance {
   let hour = 0
-  let total = 0n
-  let peers = new Map<string, bigint>()
+  let all: Use = { fuel: 0n, jobs: 0 }
+  let peers = new Map<string, Use>()
 
   return {
     take (peer, fuelMax) {
       const current = Math.floor(now() / HOUR_MS)
       if (current !== hour) {
         hour = current
-        total = 0n
+        all = { fuel: 0n, jobs: 0 }
         peers = new Map()
       }
-      const used = peers.get(peer) ?? 0n
-      const left = min(limits.perPeer - used, limits.total - total)
-      if (left <= 0n) {
-        const whose = used >= limits.perPeer ? 'yours' : 'that of all guests together'
-        throw new InosError('ERR_ALLOWANCE_SPENT', `The free allowance of this hour is spent: ${whose}, ${used >= limits.perPeer ? limits.perPeer : limits.total} fuel.`, {
-          hint: 'Come back in the next hour, or speak the whole protocol and pay.'
-        })
+      const own = peers.get(peer) ?? { fuel: 0n, jobs: 0 }
+      if (own.fuel >= limits.perPeer) throw nothingLeft('yours', limits.perPeer, own)
+      if (all.fuel >= limits.total) throw nothingLeft('that of all guests together', limits.total, all)
+      const granted = min(min(limits.perPeer - own.fuel, limits.total - all.fuel), fuelMax)
+      const [uses, byPeer] = [[own, all], peers]
+      for (const use of uses) {
+        use.fuel += granted
+        use.jobs++
       }
-      const granted = min(left, fuelMax)
-      const open = { hour, used: false }
-      const add = (fuel: bigint): void => {
-        if (open.hour !== hour) return
-        total += fuel
-        peers.set(peer, (peers.get(peer) ?? 0n) + fuel)
-      }
-      add(granted)
+      byPeer.set(peer, own)
+      let open = true
       return {
         fuelMax: granted,
         end (fuel) {
-          if (open.used) return
-          open.used = true
-          add(min(fuel, granted) - granted)
+          if (!open) return
+          open = false
+          for (const use of uses) {
+            use.fuel -= granted - min(fuel, granted)
+            use.jobs--
+          }
+          // Names cost nothing: one that has burnt nothing needs no memory.
+          if (own.fuel === 0n && own.jobs === 0) byPeer.delete(peer)
         }
       }
     }
   }
+}
+
+/** Fuel burnt or set aside this hour, and the jobs that set some aside. */
+interface Use { fuel: bigint, jobs: number }
+
+function nothingLeft (whose: string, limit: bigint, { jobs }: Use): InosError {
+  if (jobs > 0) {
+    return new InosError('ERR_BUSY', `The free allowance of this hour is set aside for jobs that run: ${whose}, ${limit} fuel.`, { hint: 'What they do not burn comes back; try again when they have ended.' })
+  }
+  return new InosError('ERR_ALLOWANCE_SPENT', `The free allowance of this hour is spent: ${whose}, ${limit} fuel.`, { hint: 'Come back in the next hour, or speak the whole protocol and pay.' })
 }
 
 function min (a: bigint, b: bigint): bigint { return a < b ? a : b }

@@ -3,10 +3,10 @@
  * that a long history needs no memory. A row that cannot be read is left out; the audit names it.
  */
 import { equals } from 'multiformats/bytes'
-import { openEnvelope } from '../packet/envelope.ts'
+import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
-import { checkCheque, type ChequeItem } from '../packet/records.ts'
+import { checkCheque, type Cheque, type ChequeItem } from '../packet/records.ts'
 import type { Books } from './books.ts'
 import { type BundleRecords, readBundle } from './bundle.ts'
 import { KEYS } from './store.ts'
@@ -16,7 +16,8 @@ export interface Entry {
   readonly direction: 'earned' | 'spent'
   /** PeerId. */
   readonly peer: string
-  /** Number of the cheque on its lane. */
+  /** The signed cheque, CID as text, and its number on its lane. */
+  readonly cheque: string
   readonly n: number
   /** CIDs as text. */
   readonly order: string
@@ -46,19 +47,19 @@ export async function * history (books: Books): AsyncIterable<Entry> {
   for (const [prefix, direction] of [['in', 'earned'], ['out', 'spent']] as const) {
     const rows = await books.journal.look(() => books.journal.rows(prefix))
     for await (const [key, bytes] of rows) {
-      const cheque = readable(() => openEnvelope(bytes, 'cheque', checkCheque).payload)
+      const cheque = readable(() => openEnvelope(bytes, 'cheque', checkCheque))
       if (cheque === null) continue
       const peer = key.split('!')[1]!
-      for (const item of cheque.items) yield await entry(books, direction, peer, cheque.n, item)
+      for (const item of cheque.payload.items) yield await entry(books, direction, peer, cheque, item)
     }
   }
 }
 
-async function entry ({ journal }: Books, direction: Entry['direction'], peer: string, n: number, item: ChequeItem): Promise<Entry> {
+async function entry ({ journal }: Books, direction: Entry['direction'], peer: string, { id, payload: { n } }: Sealed<Cheque>, item: ChequeItem): Promise<Entry> {
   const order = item.order.toString()
   const bundle = await journal.read(KEYS.receipt(order))
   const receipt = bundle === undefined ? null : readable(() => readBundle(bundle).receipt.id.toString())
-  return { direction, peer, n, order, receipt: receipt ?? '', amount: item.amount }
+  return { direction, peer, cheque: id.toString(), n, order, receipt: receipt ?? '', amount: item.amount }
 }
 
 export async function * receipts (books: Books): AsyncIterable<ReceiptFacts> {

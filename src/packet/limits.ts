@@ -278,6 +278,9 @@ export const DEFAULT_PRICES = {
   perGiBh: 10_000n
 } as const
 
+/** What a node charges, µcr; the fields of an offer. */
+export type PriceList = { -readonly [K in keyof typeof DEFAULT_PRICES]: bigint }
+
 function relate (holds: boolean, relation: string): void {
   if (!holds) throw new Error(`limits contradict each other: ${relation}`)
 }

@@ -5,7 +5,7 @@
  */
 import { worstCase } from '../credits/pricing.ts'
 import type { Sealed } from '../packet/envelope.ts'
-import { type Attempt, type ErrorCode, InosError } from '../packet/errors.ts'
+import { type Attempt, type ErrorCode, InosError, isErrorCode } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Offer } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
@@ -15,6 +15,7 @@ import type { Rooms } from './rooms.ts'
 
 export type Choice =
   | { readonly kind: 'own' }
+  /** `costMax` is the worst case at the job's limits: a run can't cost more, so no more is held. */
   | { readonly kind: 'buy', readonly peer: string, readonly offer: Sealed<Offer>, readonly costMax: bigint }
   /** Somebody would take it once earlier jobs are settled; ask again then. */
   | { readonly kind: 'wait', readonly peer: string, readonly reason: string }
@@ -70,22 +71,21 @@ function judge (node: Rooms, job: Job, wish: Wish, { peer, offer, inFlight }: Ca
   if (payload.slots === 0) return pass('ERR_NO_OFFER', 'It takes no work.')
   if (payload.expires * 1000 <= node.platform.now()) return pass('ERR_NO_OFFER', 'Its offer has expired.')
   const worst = worstCase(payload, job.spec.spec.limits)
-  const costMax = wish.costMax ?? worst
   if (wish.costMax === undefined && worst > LIMITS.job.costMax) {
     return pass('ERR_BUDGET', `It may charge up to ${worst} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`)
   }
-  if (worst > costMax) return pass('ERR_BUDGET', `It may charge up to ${worst} µcr at these limits, more than ${costMax} µcr.`)
+  if (wish.costMax !== undefined && worst > wish.costMax) return pass('ERR_BUDGET', `It may charge up to ${worst} µcr at these limits, more than ${wish.costMax} µcr.`)
   const spendable = node.credits.spendable(peer)
-  if (spendable < costMax) {
+  if (spendable < worst) {
     if (inFlight > 0) return { kind: 'wait', peer, reason: 'earlier jobs there hold its line' }
-    return pass('ERR_INSUFFICIENT_CREDITS', `Its line to this node has ${spendable} µcr left, the job may cost ${costMax} µcr.`)
+    return pass('ERR_INSUFFICIENT_CREDITS', `Its line to this node has ${spendable} µcr left, the job may cost ${worst} µcr.`)
   }
-  return { kind: 'buy', peer, offer, costMax }
+  return { kind: 'buy', peer, offer, costMax: worst }
 }
 
 /** One error for all that was tried and passed over; its code is the one most worth acting on. */
 function nobody (wish: Wish, passed: readonly Attempt[], tried: readonly Attempt[]): InosError {
-  const attempts = [...tried, ...passed]
+  const attempts = [...tried, ...passed.filter(({ peer }) => !tried.some(attempt => attempt.peer === peer))]
   const codes = new Set(passed.map(({ code }) => code))
   if (codes.has('ERR_BUDGET')) {
     return new InosError('ERR_BUDGET', passed.find(({ code }) => code === 'ERR_BUDGET')!.message, { attempts, hint: 'Lower the limits (fuelMax, memoryPagesMax, outputBytesMax) or raise costMax.' })
@@ -95,10 +95,11 @@ function nobody (wish: Wish, passed: readonly Attempt[], tried: readonly Attempt
   }
   const last = tried.at(-1)
   if (last !== undefined) {
-    const lost = last.code === 'ERR_PEER_LOST' || last.code === 'ERR_NOT_REACHABLE'
-    return new InosError(lost ? 'ERR_PEER_LOST' : 'ERR_NO_OFFER', `No node is left to try; the last one said: ${last.message}`, { attempts })
+    const code = last.code === 'ERR_NOT_REACHABLE' ? 'ERR_PEER_LOST' : isErrorCode(last.code) ? last.code : 'ERR_NO_OFFER'
+    return new InosError(code, `No node is left to try. The last one: ${last.message}`, { attempts })
   }
   if (passed.length > 0) return new InosError('ERR_NO_OFFER', `No connected node takes this job: ${passed[0]!.message}`, { attempts })
+  if (wish.where === 'local') return new InosError('ERR_NO_OFFER', 'This node is among those to avoid.')
   const whom = wish.where === 'any' || wish.where === 'remote' ? 'No other node is connected' : `The node ${wish.where} is not connected, or takes no work`
   return new InosError('ERR_NO_OFFER', `${whom}.`, { attempts, hint: 'Name one with peers (`--peer ADDR`), or run it here with where: local.' })
 }

@@ -2,7 +2,7 @@
  * Puts the rooms together to one Processor: a job's two sides, money afterwards, and the views that
  * people look at. Opens nothing and closes what it was given, in the reverse order of the list.
  */
-import { createAllowance } from '../credits/allowance.ts'
+import { type AllowanceLimits, createAllowance } from '../credits/allowance.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import type { Network, Timers } from '../network/network.ts'
@@ -10,18 +10,19 @@ import { createSessions, type SessionInfo, type Sessions } from '../network/sess
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
-import { peerIdOfKey } from '../packet/identity.ts'
+import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
+import { createDesk } from './desk.ts'
 import { beFound, keepBooks, seek } from './discover.ts'
 import { createEvents } from './events.ts'
 import { describeJob, describeModule } from './job.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import { outcomeError } from './outcome.ts'
-import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result } from './processor.ts'
+import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
-import { type Running, serveJob } from './serve.ts'
+import { serveJob } from './serve.ts'
 import { createSettlement } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { type Finished, submitJob } from './submit.ts'
@@ -35,18 +36,25 @@ export interface ProcessorParts {
   readonly network: Network | null
   readonly timers: Timers
   readonly market: MarketOptions
+  /** What peers of four fields get for free. @default LIMITS.credits */
+  readonly allowance?: AllowanceLimits
 }
 
 /** The open mesh has no name. */
 const NET = ''
+/** Every other place is a PeerId. */
+const PLACES: readonly Where[] = ['any', 'local', 'remote']
 
 export function createProcessor (parts: ProcessorParts): Processor {
   const { platform, runtime, credits, blobs, network, timers } = parts
   const events = createEvents<ProcessorEvents>()
   const market = createMarket(platform, parts.market)
   const shelf = createShelf(cid => blobs.get(cid))
-  const running: Running = new Map()
   const stopping = new AbortController()
+  const open = new Set<string>()
+  /** Jobs of this node's own callers that are not over. */
+  const jobs = new Set<Promise<unknown>>()
+  const seeking = new Map<Where, Promise<boolean>>()
   let change = Promise.withResolvers<void>()
 
   const sessions: Sessions | null = network === null ? null : createSessions({
@@ -54,7 +62,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     timers,
     hello: () => ({ profile: PROFILE, net: NET, records: [market.offer()].filter(offer => offer !== null).map(offer => offer.bytes) }),
     serve: {
-      request: (peer, packet, signal) => packet.kind === 'job' ? serveJob(node, running, peer, packet, signal) : node.settlement.answer(peer, packet),
+      request: (peer, packet, signal) => packet.kind === 'job' ? serveJob(node, peer, packet, signal) : node.settlement.answer(peer, packet),
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)
     },
     blobs: shelf
@@ -64,10 +72,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     platform,
     runtime,
     credits,
-    allowance: createAllowance(platform.now),
+    allowance: createAllowance(platform.now, parts.allowance),
     blobs,
     market,
     shelf,
+    desk: createDesk(),
+    stopping: stopping.signal,
+    isOpen: peer => open.has(peer),
     get settlement () { return settlement },
     events,
     sessions () {
@@ -79,19 +90,26 @@ export function createProcessor (parts: ProcessorParts): Processor {
       change = Promise.withResolvers()
       events.emit('credits:change', credits.balance())
     },
-    seek: (where, signal) => seek(node, network, where, signal),
-    nextChange: signal => unlessAborted(change.promise, signal),
+    change: () => change.promise,
+    // Many jobs that find nobody search once.
+    seek (where, signal) {
+      const search = seeking.get(where) ?? seek(node, network, where, stopping.signal).finally(() => { seeking.delete(where) })
+      seeking.set(where, search)
+      return unlessAborted(search, signal)
+    },
     announce (role, bundle) { events.emit('receipt', viewOf(role, bundle)) }
   }
   const settlement = createSettlement(node)
   if (sessions !== null) {
     sessions.on({
       open (peer, hello) {
+        open.add(peer)
         for (const record of hello.records) learn(peer, record)
         events.emit('peer:connect', { peer })
         void settlement.reconcile(peer)
       },
       close (peer) {
+        open.delete(peer)
         market.forget(peer)
         node.changed()
         events.emit('peer:disconnect', { peer })
@@ -110,20 +128,26 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const describe = async (wasm: Uint8Array | Module): Promise<Module> => {
-    if (!(wasm instanceof Uint8Array)) return wasm
+    if (!(wasm instanceof Uint8Array)) {
+      if (!(wasm?.bytes instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'A module is given as its bytes, or as what `load` made of them.')
+      return wasm
+    }
     const { cid, bytes } = await describeModule(wasm, platform.digest)
     return { id: cid.toString(), bytes }
   }
 
-  const submit = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
-    if (stopping.signal.aborted) throw new InosError('ERR_CANCELLED', 'This node has stopped.')
+  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+    stopping.signal.throwIfAborted()
+    const { where = 'any' } = options
+    if (!PLACES.includes(where)) keyOfPeerId(where)
+    if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
     const signal = options.signal === undefined ? stopping.signal : AbortSignal.any([options.signal, stopping.signal])
     const { id, bytes } = await describe(wasm)
     const job = await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
-    const observed: ComputeOptions = {
+    const observed = {
       ...options,
       signal,
-      onProgress (state) {
+      onProgress (state: JobState) {
         events.emit('job:state', { job: job.spec.id.toString(), role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) })
         options.onProgress?.(state)
       }
@@ -131,11 +155,32 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return await submitJob(node, job, observed)
   }
 
+  const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+    const job = begin(wasm, input, options).finally(() => { jobs.delete(job) })
+    jobs.add(job)
+    return job
+  }
+
   const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
   const upkeep = keepBooks(node, stopping.signal)
 
+  let stopped: Promise<void> | undefined
+  const stop = async (): Promise<void> => {
+    await using parts = new AsyncDisposableStack()
+    // Called from the last to the first, each whatever became of the others.
+    parts.defer(() => credits.close())
+    parts.defer(async () => { await Promise.all([offering, upkeep, node.desk.idle(), settlement.idle()]) })
+    parts.defer(() => runtime.stop())
+    parts.defer(async () => { await network?.stop() })
+    parts.defer(async () => { await sessions?.stop() })
+    stopping.abort(new InosError('ERR_CANCELLED', 'This node has stopped.'))
+    await Promise.allSettled(jobs)
+    await leave(node, sessions)
+  }
+
   const processor: Processor = {
     id: platform.signer.id,
+    slots: runtime.load().slots,
     addresses: () => network?.addresses() ?? [],
     load: describe,
     async compute (wasm, input, options = {}) {
@@ -152,18 +197,9 @@ export function createProcessor (parts: ProcessorParts): Processor {
     receipts: () => credits.receipts(),
     receipt: id => credits.bundle(id),
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
-    connect: (address, signal = stopping.signal) => node.sessions().connect(address, signal),
+    async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
-    async stop () {
-      if (stopping.signal.aborted) return
-      stopping.abort(new InosError('ERR_CANCELLED', 'This node has stopped.'))
-      await leave(node, sessions)
-      await Promise.all([offering, upkeep])
-      await sessions?.stop()
-      await network?.stop()
-      await runtime.stop()
-      await credits.close()
-    },
+    stop: () => stopped ??= stop(),
     [Symbol.asyncDispose]: () => processor.stop()
   }
   return processor

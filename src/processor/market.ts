@@ -6,14 +6,11 @@ import { equals } from 'multiformats/bytes'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
-import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
+import { DEFAULT_PRICES, LIMITS, type PriceList } from '../packet/limits.ts'
 import { checkOffer, type Offer, type Order } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import type { Candidate } from './choose.ts'
 import type { Platform } from './rooms.ts'
-
-/** What a node charges, µcr; see `Offer`. */
-export type PriceList = { -readonly [K in keyof typeof DEFAULT_PRICES]: bigint }
 
 export interface MarketOptions {
   /** Whether this node takes work at all. */
@@ -28,12 +25,14 @@ export interface Market {
   offer (): Sealed<Offer> | null
   /** The own offer that an order accepts. @throws {InosError} ERR_RECORD_INVALID when it is none of ours, or too old */
   offerOf (order: Sealed<Order>): Sealed<Offer>
-  /** Remember a peer's offer. @throws {InosError} ERR_RECORD_INVALID */
+  /** Remember a peer's offer, unless it comes too soon after the last. @throws {InosError} ERR_RECORD_INVALID */
   learn (peer: string, bytes: Uint8Array): void
   forget (peer: string): void
   offerBy (peer: string): Sealed<Offer> | null
   /** Peers with an offer, and how many of our jobs each has. */
   candidates (): Candidate[]
+  /** Jobs of ours a peer has not answered. */
+  inFlight (peer: string): number
   /** A job goes to a peer, and is over. */
   begin (peer: string): void
   end (peer: string): void
@@ -43,8 +42,8 @@ const NONCE_BYTES = 16
 
 export function createMarket (platform: Platform, { serve, slots, prices }: MarketOptions): Market {
   const own: Sealed<Offer>[] = []
-  const offers = new Map<string, Sealed<Offer>>()
-  const inFlight = new Map<string, number>()
+  const offers = new Map<string, { readonly offer: Sealed<Offer>, readonly at: number }>()
+  const jobs = new Map<string, number>()
   const seconds = (): number => Math.floor(platform.now() / 1000)
 
   const sign = (): Sealed<Offer> => seal<Offer>('offer', {
@@ -74,23 +73,27 @@ export function createMarket (platform: Platform, { serve, slots, prices }: Mark
       return found
     },
     learn (peer, bytes) {
+      const known = offers.get(peer)
+      // Checking a signature is work that a peer must not be able to ask for without end.
+      if (known !== undefined && Math.abs(platform.now() - known.at) < LIMITS.market.offerMsMin) return
       const offer = openEnvelope(bytes, 'offer', checkOffer)
       if (!equals(offer.payload.executor, keyOfPeerId(peer)) || offer.payload.net !== null) {
         throw new InosError('ERR_RECORD_INVALID', `The offer of ${peer} is somebody else’s, or of another mesh.`)
       }
       verifySealed(offer, offer.payload.executor, platform.verify)
-      offers.set(peer, offer)
+      offers.set(peer, { offer, at: platform.now() })
     },
     forget (peer) { offers.delete(peer) },
-    offerBy (peer) { return offers.get(peer) ?? null },
+    offerBy (peer) { return offers.get(peer)?.offer ?? null },
     candidates () {
-      return Array.from(offers, ([peer, offer]) => ({ peer, offer, inFlight: inFlight.get(peer) ?? 0 }))
+      return Array.from(offers, ([peer, { offer }]) => ({ peer, offer, inFlight: jobs.get(peer) ?? 0 }))
     },
-    begin (peer) { inFlight.set(peer, (inFlight.get(peer) ?? 0) + 1) },
+    inFlight (peer) { return jobs.get(peer) ?? 0 },
+    begin (peer) { jobs.set(peer, (jobs.get(peer) ?? 0) + 1) },
     end (peer) {
-      const left = (inFlight.get(peer) ?? 1) - 1
-      if (left === 0) inFlight.delete(peer)
-      else inFlight.set(peer, left)
+      const left = (jobs.get(peer) ?? 1) - 1
+      if (left === 0) jobs.delete(peer)
+      else jobs.set(peer, left)
     }
   }
 }

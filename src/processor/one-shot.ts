@@ -10,14 +10,15 @@ import { describeJob, describeModule, own, runOf } from './job.ts'
 import { outcomeError } from './outcome.ts'
 import type { Rooms } from './rooms.ts'
 
-/** @throws {InosError} ERR_ALLOWANCE_SPENT, ERR_POLICY, and whatever the module deserves */
+/** @throws {InosError} ERR_ALLOWANCE_SPENT, ERR_POLICY, ERR_BUSY, and whatever the module deserves */
 export async function serveOneShot (node: Rooms, peer: string, packet: Packet, signal: AbortSignal): Promise<Partial<Packet>> {
   const offer = node.market.offer()
   if (offer === null) throw new InosError('ERR_POLICY', 'This node takes no work.')
   if (packet.wasm.length === 0) throw new InosError('ERR_BAD_PACKET', 'A job carries its module in field 1.')
-  if (packet.cost < 0n) throw new InosError('ERR_BAD_PACKET', `A job cannot cost ${packet.cost} µcr.`)
+  if (packet.cost < 0n || packet.cost > LIMITS.credits.amountMax) throw new InosError('ERR_BAD_PACKET', `A job cannot cost ${packet.cost} µcr.`)
   const grant = node.allowance.take(peer, LIMITS.job.fuelMax)
-  let fuel = 0n
+  const began = node.platform.now()
+  let fuel: bigint | undefined
   try {
     const wasm = await describeModule(packet.wasm, node.platform.digest)
     const limits = { fuelMax: grant.fuelMax, outputBytesMax: LIMITS.wire.frameBytesMax / 2 }
@@ -28,6 +29,7 @@ export async function serveOneShot (node: Rooms, peer: string, packet: Packet, s
     if (failure !== null) throw failure
     return { result: own(outcome.result), cost: charge(offer.payload, { fuel, pages: outcome.pages, resultBytes: outcome.result.length }) }
   } finally {
-    grant.end(fuel)
+    // Refusing a module takes time as well: without an outcome that is what counts, a second like 10⁹ fuel.
+    grant.end(fuel ?? BigInt(Math.max(0, Math.ceil(node.platform.now() - began))) * 1_000_000n)
   }
 }

@@ -32,7 +32,7 @@ export interface ComputeOptions {
   limits?: Partial<RunLimits>
   /** 32 bytes for the guest's randomness. @default derived from the spec */
   seed?: Uint8Array
-  /** Most this job may cost, µcr; reserved before dispatch, never exceeded. @default the offer's worst case, refused above 20 credits */
+  /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
   costMax?: bigint
   /** @default 'any' */
   where?: Where
@@ -114,7 +114,8 @@ export interface AuditReport extends Balance {
 export interface HistoryEntry {
   readonly direction: 'earned' | 'spent'
   readonly peer: string
-  /** Number of the cheque on its lane. */
+  /** The signed cheque that pays for it, as CID, and its number on its lane. */
+  readonly cheque: string
   readonly n: number
   readonly order: string
   readonly receipt: string
@@ -139,6 +140,8 @@ export interface Module {
 export interface Processor extends AsyncDisposable {
   /** PeerId. */
   readonly id: string
+  /** Jobs that run here at once. */
+  readonly slots: number
   addresses (): string[]
   /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
   load (wasm: Uint8Array): Promise<Module>

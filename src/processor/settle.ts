@@ -6,7 +6,9 @@
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
+import { readBundle } from '../credits/bundle.ts'
 import type { Resend } from '../credits/buyer.ts'
+import { decodeAnswer } from '../credits/sync.ts'
 import { own } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -15,6 +17,11 @@ export interface Settlement {
   pay (peer: string): Promise<void>
   /** After a session opened, or an order's end is unknown: learn what the peer has, send what it lacks, then pay. */
   reconcile (peer: string): Promise<void>
+  /**
+   * A job waits for the answer to this order: until the scope of what comes back ends, its receipt
+   * is taken with the answer and its result, where it is checked, and not when shown alone.
+   */
+  await (order: string): Disposable
   /** The peer refused this order, or gave for it what is wrong: a receipt it shows for it later is not paid. */
   renounce (order: string): void
   /** Answer a peer's cheque, sync or due. @throws {InosError} refusals */
@@ -28,6 +35,7 @@ interface Turn { reconcile: boolean, pay: boolean, done: Promise<void> }
 
 export function createSettlement (node: Rooms): Settlement {
   const turns = new Map<string, Turn>()
+  const awaited = new Set<string>()
   const renounced = new Set<string>()
   /** Peers to be asked again about orders that run there without this node waiting for them. */
   const asking = new Set<string>()
@@ -75,9 +83,28 @@ export function createSettlement (node: Rooms): Settlement {
     }
   }
 
+  const takeDue = async (peer: string, bundle: Uint8Array): Promise<void> => {
+    const order = readBundle(bundle).order.id.toString()
+    if (awaited.has(order)) throw new InosError('ERR_BUSY', `The answer to the order ${order} is still awaited.`)
+    if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused, or answered with what was wrong.`)
+    await node.credits.acceptReceipt(peer, bundle)
+    node.changed()
+  }
+
+  const answerSync = async (peer: string, question: Uint8Array): Promise<Uint8Array> => {
+    const answer = await node.credits.answerSync(peer, question)
+    // Their receipts are what the peer lacks.
+    if (decodeAnswer(answer).done.length > 0) void join(peer, 'reconcile')
+    return answer
+  }
+
   return {
     pay: peer => join(peer, 'pay'),
     reconcile: peer => join(peer, 'reconcile'),
+    await (order) {
+      awaited.add(order)
+      return { [Symbol.dispose]: () => { awaited.delete(order) } }
+    },
     renounce (order) {
       renounced.add(order)
       if (renounced.size > LIMITS.store.repliesMax) renounced.delete(renounced.values().next().value!)
@@ -85,9 +112,9 @@ export function createSettlement (node: Rooms): Settlement {
     async answer (peer, packet) {
       switch (packet.kind) {
         case 'cheque': return await takeCheque(node, peer, packet)
-        case 'sync': return { kind: 'answer', body: own(await node.credits.answerSync(peer, packet.body.slice())) }
+        case 'sync': return { kind: 'answer', body: own(await answerSync(peer, packet.body.slice())) }
         case 'due': {
-          await takeDue(node, peer, packet, renounced)
+          await takeDue(peer, packet.body.slice())
           // Paid after the answer, so that whoever presents many is not kept waiting.
           void join(peer, 'pay')
           return { kind: 'answer' }
@@ -135,14 +162,6 @@ async function takeCheque (node: Rooms, peer: string, packet: Packet): Promise<P
   const taken = await node.credits.takeCheque(peer, record.slice())
   node.changed()
   return taken.kind === 'ack' ? { kind: 'ack', records: [own(taken.bytes)] } : { kind: 'answer', body: own(taken.body) }
-}
-
-async function takeDue (node: Rooms, peer: string, { body }: Packet, renounced: ReadonlySet<string>): Promise<void> {
-  const bundle = body.slice()
-  const order = orderOf(bundle)
-  if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused, or answered with what was wrong.`)
-  await node.credits.acceptReceipt(peer, bundle)
-  node.changed()
 }
 
 /** @returns whether orders that nobody waits for still run there */

@@ -1,22 +1,16 @@
 /**
- * A job as its buyer sees it: choose → mandate → send → verify → pay, mirrored by `serve.ts`.
- * A lost or faulty node costs a retry elsewhere; what the guest itself does is a result.
+ * A job as its caller sees it: choose a node, run or buy, and after a lost or faulty node choose
+ * again. What the guest itself does is a result; `buy.ts` deals with one peer.
  */
-import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Packet } from '../packet/packet.pb.js'
-import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
-import { type Bundle, encodeBundle } from '../credits/bundle.ts'
-import { errorOf } from '../network/talk.ts'
+import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
-import { type Choice, choose } from './choose.ts'
-import { blobsByReference, BY_REFERENCE, describeResult, factsOf, type Job, own, packJob, runOf } from './job.ts'
+import { buy, type Done, PAUSES_MS } from './buy.ts'
+import { type Choice, choose, type Wish } from './choose.ts'
+import { describeResult, factsOf, type Job, runOf } from './job.ts'
 import type { ComputeOptions, JobState, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
-
-/** What a run gave, with the receipt that proves it. */
-interface Done { readonly bundle: Bundle, readonly bytes: Uint8Array, readonly stderr: Uint8Array, readonly message: string }
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
 export interface Finished extends Omit<Result, 'text' | 'json'> { readonly message: string }
@@ -26,141 +20,118 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_VERIFICATION', 'ERR_RECEIPT_INVALID', 'ERR_RECORD_INVALID', 'ERR_BAD_PACKET', 'ERR_UNKNOWN_KIND', 'ERR_GONE',
   'ERR_BUSY', 'ERR_POLICY', 'ERR_NO_OFFER', 'ERR_INSUFFICIENT_CREDITS', 'ERR_EXECUTOR_LOST', 'ERR_DEADLINE', 'ERR_INTERNAL', 'ERR_STORE'
 ])
-/** After a lost connection to the only node there is, how long to wait before each new dial. */
-const REDIAL_MS = [200, 1_000, 3_000] as const
 
-/** @throws {InosError} the last failure, with all attempts */
-export async function submitJob (node: Rooms, job: Job, options: ComputeOptions): Promise<Finished> {
-  const { where = 'any', costMax, retries = LIMITS.job.retries, signal = new AbortController().signal } = options
-  const avoid = new Set(options.avoid)
-  const attempts: Attempt[] = []
-  const say = guarded(options.onProgress)
-  const find = async (): Promise<Choice> => {
-    const wish = { where, costMax, avoid }
-    try {
-      return choose(node, job, wish, node.market.candidates(), attempts)
-    } catch (error) {
-      say({ state: 'queued', reason: 'looking for a node that takes this job' })
-      if (!await node.seek(where, signal)) throw error
-      return choose(node, job, wish, node.market.candidates(), attempts)
-    }
-  }
-  for (;;) {
-    signal.throwIfAborted()
-    const choice = await find()
-    if (choice.kind === 'wait') {
-      say({ state: 'queued', reason: choice.reason })
-      await node.nextChange(signal)
-      continue
-    }
-    const peer = choice.kind === 'own' ? node.platform.signer.id : choice.peer
-    try {
-      const done = choice.kind === 'own' ? await runHere(node, job, signal, say) : await buy(node, job, choice, signal, say)
-      say({ state: 'done', peer })
-      return finish(done, peer, attempts)
-    } catch (cause) {
-      const error = toInosError(cause)
-      attempts.push({ peer, code: error.code, message: error.message })
-      if (signal.aborted || !ELSEWHERE.has(error.code)) throw error
-      if (attempts.length > retries) throw withAttempts(error, attempts)
-      avoid.add(peer)
-      say({ state: 'retrying', peer, reason: error.message })
-    }
-  }
-}
-
-/** A job of one's own: the same records, signed by oneself, and nothing moves. */
-async function runHere (node: Rooms, job: Job, signal: AbortSignal, say: (state: JobState) => void): Promise<Done> {
-  const { id } = node.platform.signer
-  say({ state: 'running', peer: id })
-  const outcome = await node.runtime.execute(runOf(job.spec, job.wasm.bytes, job.input.bytes, job.files?.bytes ?? null), { payer: id, signal })
-  const result = await describeResult(outcome, node.platform.digest)
-  const bundle = await node.credits.recordOwn(job.spec.id, factsOf(job.spec, outcome, result))
-  node.announce('own', bundle)
-  return { bundle, bytes: result.bytes, stderr: outcome.stderr, message: outcome.message }
-}
-
-async function buy (node: Rooms, job: Job, choice: Choice & { kind: 'buy' }, signal: AbortSignal, say: (state: JobState) => void): Promise<Done> {
-  const { peer, offer, costMax } = choice
-  const order = await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds })
-  const id = order.id.toString()
-  const takeDown = node.shelf.lend(peer, blobsByReference(job))
-  node.market.begin(peer)
+/** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
+export async function submitJob (node: Rooms, job: Job, options: ComputeOptions & { signal: AbortSignal }): Promise<Finished> {
   try {
-    say({ state: 'sending', peer })
-    const answer = await ask(node, peer, { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)] }, signal, say)
-    if (answer.kind === 'refusal') {
-      await node.credits.refuseOrder(id)
-      throw errorOf(answer)
-    }
-    say({ state: 'verifying', peer })
-    const done = await verify(node, job, order, choice, answer, signal)
-    node.announce('bought', done.bundle)
-    void node.settlement.pay(peer)
-    return done
-  } catch (error) {
-    // Unless it was refused or accepted above, what became of the order is for reconciliation to say.
-    node.credits.loseOrder(id)
-    throw error
-  } finally {
-    node.market.end(peer)
-    takeDown()
-    node.changed()
+    return await new Submission(node, job, options).run()
+  } catch (thrown) {
+    throw options.signal.aborted ? cancelled(options.signal) : toInosError(thrown)
   }
 }
 
-/** Send the job; if the connection breaks and nobody else could do it, find the peer again and ask for the same order. */
-async function ask (node: Rooms, peer: string, packet: Partial<Packet>, signal: AbortSignal, say: (state: JobState) => void): Promise<Packet> {
-  for (let tries = 0; ; tries++) {
+class Submission {
+  readonly #node: Rooms
+  readonly #job: Job
+  readonly #signal: AbortSignal
+  readonly #wish: Wish & { readonly avoid: Set<string> }
+  readonly #retries: number
+  readonly #attempts: Attempt[] = []
+  /** Passed over for now: too busy a moment ago. */
+  readonly #resting = new Set<string>()
+  readonly #say: (state: JobState) => void
+
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, avoid = [], retries = LIMITS.job.retries, signal, onProgress }: ComputeOptions & { signal: AbortSignal }) {
+    this.#node = node
+    this.#job = job
+    this.#signal = signal
+    this.#wish = { where, costMax, avoid: new Set(avoid) }
+    this.#retries = retries
+    this.#say = guarded(onProgress)
+  }
+
+  async run (): Promise<Finished> {
+    for (;;) {
+      this.#signal.throwIfAborted()
+      // From here to the hold in `buy` there is no wait: what was chosen is still so when it is held.
+      const change = this.#node.change()
+      const choice = this.#choose()
+      if (choice instanceof InosError) {
+        if (!await this.#rest() && !await this.#seek()) throw choice
+      } else if (choice.kind === 'wait') {
+        this.#say({ state: 'queued', reason: choice.reason })
+        await unlessAborted(change, this.#signal)
+      } else {
+        const done = await this.#attempt(choice)
+        if (done !== null) return done
+      }
+    }
+  }
+
+  /** A choice, or why there is none. */
+  #choose (alsoAvoid?: string): Choice | InosError {
+    const wish = alsoAvoid === undefined ? this.#wish : { ...this.#wish, avoid: new Set([...this.#wish.avoid, alsoAvoid]) }
     try {
-      const answer = node.sessions().request(peer, packet, { signal })
-      say({ state: 'running', peer })
-      return await answer
+      return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
+    } catch (error) {
+      return toInosError(error)
+    }
+  }
+
+  /** @returns null to choose again */
+  async #attempt (choice: Choice & { kind: 'own' | 'buy' }): Promise<Finished | null> {
+    const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
+    try {
+      const done = choice.kind === 'own' ? await this.#runHere() : await buy(this.#node, this.#job, choice, {
+        signal: this.#signal, say: this.#say, lastHope: () => this.#choose(choice.peer) instanceof InosError
+      })
+      this.#say({ state: 'done', peer })
+      return finish(done, peer, this.#attempts)
     } catch (cause) {
       const error = toInosError(cause)
-      const pause = REDIAL_MS[tries]
-      const lost = error.code === 'ERR_PEER_LOST' || error.code === 'ERR_NOT_REACHABLE'
-      if (!lost || pause === undefined || node.market.candidates().some(other => other.peer !== peer)) throw error
-      say({ state: 'retrying', peer, reason: error.message })
-      await node.platform.sleep(pause, signal)
+      this.#attempts.push({ peer, code: error.code, message: error.message })
+      if (this.#signal.aborted || !ELSEWHERE.has(error.code) || this.#attempts.length > this.#retries) throw withAttempts(error, this.#attempts)
+      this.#passOver(choice, peer, error)
+      this.#say({ state: 'retrying', peer, reason: error.message })
+      return null
     }
   }
-}
 
-/** The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing. */
-async function verify (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Choice & { kind: 'buy' }, answer: Packet, signal: AbortSignal): Promise<Done> {
-  const [record] = answer.records
-  if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw new InosError('ERR_VERIFICATION', `The answer of ${peer} has no receipt.`)
-  const receipt = openEnvelope(record.slice(), 'receipt', checkReceipt)
-  checkFacts(job, receipt.payload)
-  const bytes = await resultOf(node, peer, receipt.payload, answer, signal)
-  const bundle = await node.credits.acceptReceipt(peer, encodeBundle({ receipt, order, offer }).bytes)
-  return { bundle, bytes, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
-}
-
-async function resultOf (node: Rooms, peer: string, { result, resultBytes }: Receipt, answer: Packet, signal: AbortSignal): Promise<Uint8Array> {
-  const referred = (answer.byReference & BY_REFERENCE.result) !== 0
-  const bytes = referred
-    ? await node.sessions().fetch(peer, result.toString(), { bytesMax: resultBytes, signal })
-    : answer.result.slice()
-  const { cid } = await describeResult({ result: bytes }, node.platform.digest)
-  if (!cid.equals(result) || bytes.length !== resultBytes) {
-    throw new InosError('ERR_VERIFICATION', `The result that ${peer} sent is not the one its receipt names.`)
+  #passOver (choice: Choice & { kind: 'own' | 'buy' }, peer: string, { code }: InosError): void {
+    const { market } = this.#node
+    // It has made a new offer since, which the order could not name.
+    if (code === 'ERR_NO_OFFER' && choice.kind === 'buy' && market.offerBy(peer)?.id.equals(choice.offer.id) === false) return
+    this.#wish.avoid.add(peer)
+    // Its line has room again when jobs that run there are settled.
+    if (code === 'ERR_BUSY' || (code === 'ERR_INSUFFICIENT_CREDITS' && market.inFlight(peer) > 0)) this.#resting.add(peer)
   }
-  return bytes
-}
 
-/** A receipt may only say what this job's spec allows. */
-function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
-  const { limits } = spec
-  const wrong = !receipt.module.equals(spec.module) ? 'module'
-    : !receipt.input.equals(spec.input) ? 'input'
-      : receipt.profile !== spec.profile ? 'profile'
-        : receipt.fuel > limits.fuelMax || (receipt.outcome === 'fuel' && receipt.fuel !== limits.fuelMax) ? 'fuel'
-          : receipt.pages > limits.memoryPagesMax ? 'pages'
-            : receipt.resultBytes > limits.outputBytesMax ? 'resultBytes'
-              : null
-  if (wrong !== null) throw new InosError('ERR_VERIFICATION', `The receipt says of "${wrong}" what this job cannot have done.`)
+  /** Nobody else takes it: give those who were only busy a moment, then ask them again. */
+  async #rest (): Promise<boolean> {
+    if (this.#resting.size === 0) return false
+    this.#say({ state: 'queued', reason: 'every node that takes this job is busy' })
+    await this.#node.platform.sleep(PAUSES_MS[Math.min(this.#attempts.length, PAUSES_MS.length) - 1]!, this.#signal)
+    for (const peer of this.#resting) this.#wish.avoid.delete(peer)
+    this.#resting.clear()
+    return true
+  }
+
+  async #seek (): Promise<boolean> {
+    this.#say({ state: 'queued', reason: 'looking for a node that takes this job' })
+    return await this.#node.seek(this.#wish.where, this.#signal)
+  }
+
+  /** A job of one's own: the same records, signed by oneself, and nothing moves. */
+  async #runHere (): Promise<Done> {
+    const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
+    const { spec, wasm, input, files } = this.#job
+    this.#say({ state: 'running', peer: id })
+    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null), { payer: id, signal: this.#signal })
+    const result = await describeResult(outcome, digest)
+    const bundle = await credits.recordOwn(spec.id, factsOf(spec, outcome, result))
+    announce('own', bundle)
+    return { bundle, bytes: result.bytes, stderr: outcome.stderr, message: outcome.message }
+  }
 }
 
 function finish ({ bundle, bytes, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
@@ -183,6 +154,11 @@ function finish ({ bundle, bytes, stderr, message }: Done, executor: string, att
 
 function withAttempts (error: InosError, attempts: readonly Attempt[]): InosError {
   return new InosError(error.code, error.message, { cause: error, attempts, ...(error.hint === undefined ? {} : { hint: error.hint }) })
+}
+
+/** This node stopped, or whoever asked for the job gave it up. */
+function cancelled ({ reason }: AbortSignal): InosError {
+  return reason instanceof InosError && reason.code === 'ERR_CANCELLED' ? reason : new InosError('ERR_CANCELLED', 'The job was cancelled.', { cause: reason })
 }
 
 /** A listener's fault must not fail a job. */

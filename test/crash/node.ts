@@ -3,7 +3,7 @@
  * at one named point. Nothing in the product knows of this.
  */
 import { echo } from '../programs.ts'
-import { openParts, start } from '../../src/node/join.ts'
+import { openParts, start } from '../../src/node/parts.ts'
 import type { Credits } from '../../src/credits/credits.ts'
 import { toInosError } from '../../src/packet/errors.ts'
 import type { Processor } from '../../src/processor/processor.ts'

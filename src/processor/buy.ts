@@ -1,0 +1,164 @@
+/**
+ * One job bought from one peer: mandate → send → verify → accept. For the order this ends in one of
+ * three ways: owed; refused or answered wrongly, and nothing is owed; or lost, when nobody here
+ * knows its end and reconciliation will say.
+ */
+import { openEnvelope, type Sealed } from '../packet/envelope.ts'
+import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Packet } from '../packet/packet.pb.js'
+import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
+import { type Bundle, encodeBundle } from '../credits/bundle.ts'
+import { errorOf } from '../network/talk.ts'
+import type { Choice } from './choose.ts'
+import { blobsByReference, BY_REFERENCE, describeResult, type Job, own, packJob } from './job.ts'
+import type { JobState } from './processor.ts'
+import type { Rooms } from './rooms.ts'
+
+export type Purchase = Choice & { kind: 'buy' }
+
+/** What a run gave, with the receipt that proves it. `message` is the guest's own last word. */
+export interface Done { readonly bundle: Bundle, readonly bytes: Uint8Array, readonly stderr: Uint8Array, readonly message: string }
+
+export interface BuyOptions {
+  readonly signal: AbortSignal
+  say (state: JobState): void
+  /** Whether no other node could do the job now: then a lost one is worth waiting for. */
+  lastHope (): boolean
+}
+
+/** Before each new try at a node that was lost, or is too busy. */
+export const PAUSES_MS = [200, 1_000, 3_000] as const
+
+/** What failed may well work with the same peer a moment later. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_BUSY'])
+
+/** @throws {InosError} the peer's refusal, ERR_VERIFICATION for a wrong answer, ERR_PEER_LOST, ERR_CANCELLED … */
+export async function buy (node: Rooms, job: Job, purchase: Purchase, options: BuyOptions): Promise<Done> {
+  const { peer, offer, costMax } = purchase
+  const takeDown = node.shelf.lend(peer, blobsByReference(job))
+  node.market.begin(peer)
+  try {
+    // Held before its first wait, so that nobody else spends the same credit.
+    const order = await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds })
+    using _answer = node.settlement.await(order.id.toString())
+    return await trade(node, job, order, purchase, options)
+  } finally {
+    node.market.end(peer)
+    takeDown()
+    node.changed()
+  }
+}
+
+async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done> {
+  const { peer } = purchase
+  const id = order.id.toString()
+  try {
+    options.say({ state: 'sending', peer })
+    const done = await ask(node, job, order, purchase, options)
+    if (!(done instanceof InosError)) {
+      node.announce('bought', done.bundle)
+      void node.settlement.pay(peer)
+      return done
+    }
+    // Of an order that was answered before, its receipt may still come.
+    if (done.code !== 'ERR_GONE') node.settlement.renounce(id)
+    await node.credits.refuseOrder(id)
+    throw done
+  } catch (error) {
+    if (error instanceof InosError && error.code === 'ERR_VERIFICATION') {
+      node.settlement.renounce(id)
+      await node.credits.refuseOrder(id)
+    } else {
+      node.credits.loseOrder(id)
+      void node.settlement.reconcile(peer)
+    }
+    throw error
+  }
+}
+
+/**
+ * Send the job until there is an answer; what is asked twice is run once.
+ * @returns what was bought, or why the peer refused
+ */
+async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, { signal, say, lastHope }: BuyOptions): Promise<Done | InosError> {
+  const { peer, costMax } = purchase
+  const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)] }
+  let answered = false
+  for (let tries = 0; ; tries++) {
+    try {
+      const request = node.sessions().request(peer, packet, { signal })
+      say({ state: 'running', peer })
+      const answer = await request
+      if (answer.kind === 'refusal') return refusalOf(peer, answer)
+      answered = true
+      say({ state: 'verifying', peer })
+      return await take(node, job, order, purchase, answer, signal)
+    } catch (cause) {
+      const error = toInosError(cause)
+      // Larger than this peer takes at once: it never left.
+      if (error.code === 'ERR_INPUT_TOO_LARGE') return new InosError('ERR_NO_OFFER', error.message, { cause })
+      const pause = PAUSES_MS[tries]
+      // Who has answered is owed for it, and worth more patience than somebody new.
+      if (signal.aborted || !PASSING.has(error.code) || pause === undefined || !(answered || lastHope())) throw error
+      say({ state: 'retrying', peer, reason: error.message })
+      await node.platform.sleep(pause, signal)
+    }
+  }
+}
+
+/** What a peer cancelled is not what this node's caller cancelled. */
+function refusalOf (peer: string, answer: Packet): InosError {
+  const error = errorOf(answer)
+  return error.code === 'ERR_CANCELLED' ? new InosError('ERR_EXECUTOR_LOST', `${peer} has given the job up: ${error.message}`) : error
+}
+
+/**
+ * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
+ * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
+ */
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, signal: AbortSignal): Promise<Done> {
+  const [record] = answer.records
+  if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
+  const bundle = await right(peer, () => {
+    const receipt = openEnvelope(record.slice(), 'receipt', checkReceipt)
+    checkFacts(job, receipt.payload)
+    return encodeBundle({ receipt, order, offer })
+  })
+  const { result, resultBytes } = bundle.receipt.payload
+  const referred = (answer.byReference & BY_REFERENCE.result) !== 0
+  const bytes = referred ? await right(peer, () => node.sessions().fetch(peer, result.toString(), { bytesMax: resultBytes, signal })) : answer.result.slice()
+  const { cid } = await describeResult({ result: bytes }, node.platform.digest)
+  if (!cid.equals(result) || bytes.length !== resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
+  await right(peer, () => node.credits.acceptReceipt(peer, bundle.bytes))
+  return { bundle, bytes, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+}
+
+/** What an answer that is wrong, or a result that is not given out, shows itself by. */
+const WRONG: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_RECORD_INVALID', 'ERR_RECEIPT_INVALID', 'ERR_BAD_PACKET', 'ERR_INPUT_TOO_LARGE', 'ERR_GONE', 'ERR_POLICY'])
+
+async function right<T> (peer: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    const error = toInosError(cause)
+    throw WRONG.has(error.code) ? wrong(peer, error.message, cause) : error
+  }
+}
+
+function wrong (peer: string, why: string, cause?: unknown): InosError {
+  return new InosError('ERR_VERIFICATION', `The answer of ${peer} is wrong. ${why}`, { cause })
+}
+
+/** A receipt may only say what this job's spec allows. */
+function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
+  const { limits } = spec
+  const field = !receipt.module.equals(spec.module) ? 'module'
+    : !receipt.input.equals(spec.input) ? 'input'
+      : receipt.profile !== spec.profile ? 'profile'
+        : receipt.fuel > limits.fuelMax || (receipt.outcome === 'fuel' && receipt.fuel !== limits.fuelMax) ? 'fuel'
+          : receipt.pages > limits.memoryPagesMax ? 'pages'
+            : receipt.resultBytes > (receipt.outcome === 'ok' ? limits.outputBytesMax : 0) ? 'resultBytes'
+              : null
+  if (field !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt says of "${field}" what this job cannot have done.`)
+}

@@ -1,0 +1,75 @@
+/**
+ * What is published works by itself: the bundle in a project of its own that has neither our sources
+ * nor our dependencies, but the one that is native.
+ */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { echo } from './programs.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('..', import.meta.url))
+let project = ''
+
+before(async () => {
+  project = await mkdtemp(join(tmpdir(), 'inos-package-'))
+  const installed = join(project, 'node_modules', 'inos')
+  await mkdir(installed, { recursive: true })
+  const { stdout } = await run(process.execPath, [join(root, 'scripts', 'build.ts'), join(installed, 'dist')])
+  const { ok, bytes } = JSON.parse(stdout.trim().split('\n').at(-1)!) as { ok: boolean, bytes: number }
+  assert.ok(ok, `the program has ${bytes} bytes`)
+  await cp(join(root, 'package.json'), join(installed, 'package.json'))
+  const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  assert.deepEqual(Object.keys(dependencies), ['classic-level'])
+  await symlink(join(root, 'node_modules', 'classic-level'), join(project, 'node_modules', 'classic-level'))
+  await writeFile(join(project, 'package.json'), '{ "type": "module" }')
+  await writeFile(join(project, 'echo.wasm'), echo())
+})
+
+after(async () => { await rm(project, { recursive: true, force: true }) })
+
+// Goal: `import { join } from 'inos'` is all a program needs. Method: buy a job between two nodes of the bundle.
+test('the library works from the package', async () => {
+  await writeFile(join(project, 'main.js'), `
+    import { readFile } from 'node:fs/promises'
+    import { join, verifyReceipt } from 'inos'
+    await using seller = await join({ dataDir: 'seller', listen: ['/ip4/127.0.0.1/tcp/0'] })
+    await using buyer = await join({ dataDir: 'buyer', peers: seller.addresses() })
+    const result = await buyer.compute(await readFile('echo.wasm'), 'hello', { where: 'remote' })
+    const { charge, selfExecuted } = await verifyReceipt(result.receipt)
+    await buyer.settle()
+    console.log(JSON.stringify({ text: result.text(), selfExecuted, even: charge + buyer.credits().balance === 0n }))
+  `)
+  const { stdout } = await run(process.execPath, ['main.js'], { cwd: project })
+  assert.deepEqual(JSON.parse(stdout), { text: 'hello', selfExecuted: false, even: true })
+})
+
+// Goal: so does the command. Method: run a program from a foreign directory through the bundle's entry.
+test('the command line works from the package', async () => {
+  const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
+  const version = await run(process.execPath, [cli, '--version'])
+  assert.equal(version.stdout.trim(), (JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }).version)
+  const args = [cli, 'run', '--data', join(project, 'data'), '-i', join(project, 'echo.wasm'), '-o', join(project, 'out'), join(project, 'echo.wasm')]
+  await run(process.execPath, args, { cwd: tmpdir() })
+  assert.deepEqual(await readFile(join(project, 'out')), await readFile(join(project, 'echo.wasm')))
+})
+
+// Goal: types come along. Method: the compiler checks a program against them, and nothing of ours is around.
+test('the types work from the package', async () => {
+  await writeFile(join(project, 'types.ts'), `
+    import { join, type Result } from 'inos'
+    const node = await join({ slots: 1 })
+    const result: Result = await node.compute(new Uint8Array(), 'x', { where: 'local' })
+    const cost: bigint = result.cost
+    for await (const item of node.map(new Uint8Array(), ['a'])) console.log(item.index, cost)
+  `)
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const flags = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024', '--lib', 'es2024,esnext.disposable', '--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')]
+  const { stdout } = await run(process.execPath, [tsc, ...flags, 'types.ts'], { cwd: project }).catch((error: { stdout: string }) => error)
+  assert.equal(stdout, '')
+})
