@@ -200,6 +200,8 @@ export class Frames {
       // Between two packets of one chunk the stream may have been aborted.
       if (this.#failure === null) take(decodePacket(frame, this.limits), bytes)
     })
+    // What was aborted meanwhile waits for nothing more.
+    if (this.#failure !== null) return
     const packets = this.#decoder.frames - this.#framesSeen
     this.#await(packets)
     const waitMs = this.#pace?.take(packets) ?? 0

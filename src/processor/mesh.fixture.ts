@@ -45,11 +45,11 @@ export interface MeshNode extends Processor {
   readonly log: string[]
 }
 
-/** Deadlines of streams must not keep a test's process alive. */
+/** Real time: what a mesh in one process waits for is short. */
 export const timers: Timers = {
   now: () => performance.now(),
   after (ms, run) {
-    const timer = setTimeout(run, ms).unref()
+    const timer = setTimeout(run, ms)
     return () => { clearTimeout(timer) }
   }
 }
