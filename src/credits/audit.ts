@@ -10,19 +10,7 @@ import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
 import { type Books, checkLane } from './books.ts'
 import { openBundle } from './bundle.ts'
-import type { Balance } from './ledger.ts'
-
-export interface BadRecord { readonly key: string, readonly reason: string }
-
-export interface AuditReport extends Balance {
-  /** No record is bad, and the folded totals are the running ones. */
-  readonly ok: boolean
-  /** PeerId of the node. */
-  readonly id: string
-  /** Records that were counted. */
-  readonly records: number
-  readonly bad: readonly BadRecord[]
-}
+import type { AuditReport, BadRecord, Balance } from './views.ts'
 
 type Rows = AsyncIterable<[string, Uint8Array]>
 /** Charges by order, of one peer and one role. */

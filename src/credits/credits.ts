@@ -17,19 +17,17 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
-import { type AuditReport, audit } from './audit.ts'
+import { audit } from './audit.ts'
 import { type Books, type CreditsComponents, openBooks } from './books.ts'
 import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
 import { Buyer, type OrderRequest, type SyncResult } from './buyer.ts'
-import { type Entry, history, type ReceiptFacts, receipts } from './history.ts'
-import { type Balance, bundleRows, type LedgerOptions } from './ledger.ts'
+import { history, receipts } from './history.ts'
+import { bundleRows, type LedgerOptions } from './ledger.ts'
 import { type ChequeAnswer, type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { KEYS } from './store.ts'
+import type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView } from './views.ts'
 
-export type { AuditReport, Balance, ChequeAnswer, CreditsComponents, Entry, Hold, LedgerOptions as CreditsOptions, OrderRequest, ReceiptFacts, RunFacts, SyncResult }
-
-/** One peer's line, µcr. */
-export interface LineView { readonly spendable: bigint, readonly due: bigint, readonly owed: bigint, readonly earned: bigint, readonly spent: bigint }
+export type { ChequeAnswer, CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
 
 export interface Credits {
   /** Constant time. */
@@ -100,8 +98,8 @@ export interface Credits {
   expire (): Promise<string[]>
 
   /** Every payment, cheque by cheque: first what was earned, then what was spent. */
-  history (): AsyncIterable<Entry>
-  receipts (): AsyncIterable<ReceiptFacts>
+  history (): AsyncIterable<HistoryEntry>
+  receipts (): AsyncIterable<ReceiptView>
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   bundle (receipt: string): Promise<Uint8Array | null>
   /** Fold the signed records again, check every signature and link, compare with `balance`. */
@@ -220,8 +218,8 @@ class Room implements Credits {
     return over
   }
 
-  history (): AsyncIterable<Entry> { return history(this.#books) }
-  receipts (): AsyncIterable<ReceiptFacts> { return receipts(this.#books) }
+  history (): AsyncIterable<HistoryEntry> { return history(this.#books) }
+  receipts (): AsyncIterable<ReceiptView> { return receipts(this.#books) }
 
   async bundle (receipt: string): Promise<Uint8Array | null> {
     const order = await this.#books.journal.read(KEYS.of(receipt))

@@ -10,40 +10,9 @@ import { checkCheque, type Cheque, type ChequeItem } from '../packet/records.ts'
 import type { Books } from './books.ts'
 import { type BundleRecords, readBundle } from './bundle.ts'
 import { KEYS } from './store.ts'
+import type { HistoryEntry, ReceiptView } from './views.ts'
 
-/** One job on one cheque. */
-export interface Entry {
-  readonly direction: 'earned' | 'spent'
-  /** PeerId. */
-  readonly peer: string
-  /** The signed cheque, CID as text, and its number on its lane. */
-  readonly cheque: string
-  readonly n: number
-  /** CIDs as text. */
-  readonly order: string
-  readonly receipt: string
-  /** µcr. */
-  readonly amount: bigint
-}
-
-export interface ReceiptFacts {
-  /** CIDs as text. */
-  readonly id: string
-  readonly order: string
-  readonly module: string
-  readonly role: 'own' | 'bought' | 'sold'
-  /** PeerId of the other party; this node's own for a job of one's own. */
-  readonly peer: string
-  readonly outcome: string
-  readonly exitCode: number | null
-  readonly fuel: bigint
-  /** µcr. */
-  readonly charge: bigint
-  /** It is on a cheque, or needs none. */
-  readonly paid: boolean
-}
-
-export async function * history (books: Books): AsyncIterable<Entry> {
+export async function * history (books: Books): AsyncIterable<HistoryEntry> {
   for (const [prefix, direction] of [['in', 'earned'], ['out', 'spent']] as const) {
     const rows = await books.journal.look(() => books.journal.rows(prefix))
     for await (const [key, bytes] of rows) {
@@ -55,14 +24,14 @@ export async function * history (books: Books): AsyncIterable<Entry> {
   }
 }
 
-async function entry ({ journal }: Books, direction: Entry['direction'], peer: string, { id, payload: { n } }: Sealed<Cheque>, item: ChequeItem): Promise<Entry> {
+async function entry ({ journal }: Books, direction: HistoryEntry['direction'], peer: string, { id, payload: { n } }: Sealed<Cheque>, item: ChequeItem): Promise<HistoryEntry> {
   const order = item.order.toString()
   const bundle = await journal.read(KEYS.receipt(order))
   const receipt = bundle === undefined ? null : readable(() => readBundle(bundle).receipt.id.toString())
   return { direction, peer, cheque: id.toString(), n, order, receipt: receipt ?? '', amount: item.amount }
 }
 
-export async function * receipts (books: Books): AsyncIterable<ReceiptFacts> {
+export async function * receipts (books: Books): AsyncIterable<ReceiptView> {
   const rows = await books.journal.look(() => books.journal.rows('receipt'))
   for await (const [, bytes] of rows) {
     const records = readable(() => readBundle(bytes))
@@ -70,7 +39,7 @@ export async function * receipts (books: Books): AsyncIterable<ReceiptFacts> {
   }
 }
 
-function factsOf ({ ledger, signer }: Books, { receipt, order }: BundleRecords): ReceiptFacts {
+function factsOf ({ ledger, signer }: Books, { receipt, order }: BundleRecords): ReceiptView {
   const { payer, executor, module, outcome, exitCode, fuel, charge } = receipt.payload
   const isPayer = equals(payer, signer.publicKey)
   const role = isPayer && equals(executor, signer.publicKey) ? 'own' : isPayer ? 'bought' : 'sold'

@@ -20,19 +20,7 @@ import type { Bundle } from './bundle.ts'
 import { type Debt, encodeLanes, type Line, newLine, readLanes } from './line.ts'
 import { Pool } from './pool.ts'
 import { del, KEYS, type Op, put } from './store.ts'
-
-/** All µcr. `balance` = earned − spent, settled records only; it may be negative. */
-export interface Balance {
-  balance: bigint
-  /** Most that orders still open can cost. */
-  held: bigint
-  /** Earned, not yet paid. */
-  due: bigint
-  /** Mine to pay. */
-  owed: bigint
-  earned: bigint
-  spent: bigint
-}
+import type { Balance } from './views.ts'
 
 export interface LedgerOptions {
   /** µcr that one peer may owe this node, cheques included, less what this node owes it. @default LIMITS.credits.strangerLineMax */

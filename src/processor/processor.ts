@@ -2,21 +2,11 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
+import type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView } from '../credits/views.ts'
 import type { Attempt } from '../packet/errors.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-/** All amounts µcr. `balance` = earned − spent, settled records only; it may be negative. */
-export interface Balance {
-  balance: bigint
-  /** Most that orders still open can cost. */
-  held: bigint
-  /** Earned, not yet paid. */
-  due: bigint
-  /** Mine to pay. */
-  owed: bigint
-  earned: bigint
-  spent: bigint
-}
+export type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -85,41 +75,7 @@ export interface PeerView {
   readonly offer: { readonly slots: number, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
   /** What it would still accept from this node, and what both owe each other, µcr. */
-  readonly line: { readonly spendable: bigint, readonly due: bigint, readonly owed: bigint, readonly earned: bigint, readonly spent: bigint }
-}
-
-/** Facts of a stored receipt. */
-export interface ReceiptView {
-  readonly id: string
-  readonly order: string
-  readonly role: 'own' | 'bought' | 'sold'
-  readonly peer: string
-  readonly module: string
-  /** One of OUTCOMES. */
-  readonly outcome: string
-  readonly exitCode: number | null
-  readonly fuel: bigint
-  readonly charge: bigint
-  readonly paid: boolean
-}
-
-export interface AuditReport extends Balance {
-  readonly ok: boolean
-  readonly id: string
-  readonly records: number
-  /** Records that are not counted, by key, with why. */
-  readonly bad: readonly { readonly key: string, readonly reason: string }[]
-}
-
-export interface HistoryEntry {
-  readonly direction: 'earned' | 'spent'
-  readonly peer: string
-  /** The signed cheque that pays for it, as CID, and its number on its lane. */
-  readonly cheque: string
-  readonly n: number
-  readonly order: string
-  readonly receipt: string
-  readonly amount: bigint
+  readonly line: LineView
 }
 
 export interface ProcessorEvents {

@@ -1,0 +1,69 @@
+/** What the books show: plain shapes without records or keys, for programs and people. All amounts µcr. */
+
+/** `balance` = earned − spent, settled records only; it may be negative. */
+export interface Balance {
+  balance: bigint
+  /** Most that orders still open can cost. */
+  held: bigint
+  /** Earned, not yet paid. */
+  due: bigint
+  /** Mine to pay. */
+  owed: bigint
+  earned: bigint
+  spent: bigint
+}
+
+/** One peer's line. */
+export interface LineView {
+  /** What the peer would still accept from this node. */
+  readonly spendable: bigint
+  readonly due: bigint
+  readonly owed: bigint
+  readonly earned: bigint
+  readonly spent: bigint
+}
+
+/** One job on one cheque. */
+export interface HistoryEntry {
+  readonly direction: 'earned' | 'spent'
+  /** PeerId. */
+  readonly peer: string
+  /** The signed cheque, CID as text, and its number on its lane. */
+  readonly cheque: string
+  readonly n: number
+  /** CIDs as text. */
+  readonly order: string
+  readonly receipt: string
+  readonly amount: bigint
+}
+
+/** Facts of a stored receipt. */
+export interface ReceiptView {
+  /** CIDs as text. */
+  readonly id: string
+  readonly order: string
+  readonly module: string
+  readonly role: 'own' | 'bought' | 'sold'
+  /** PeerId of the other party; this node's own for a job of one's own. */
+  readonly peer: string
+  /** One of OUTCOMES. */
+  readonly outcome: string
+  readonly exitCode: number | null
+  readonly fuel: bigint
+  readonly charge: bigint
+  /** It is on a cheque, or needs none. */
+  readonly paid: boolean
+}
+
+/** A record that an audit does not count. */
+export interface BadRecord { readonly key: string, readonly reason: string }
+
+export interface AuditReport extends Balance {
+  /** No record is bad, and the folded totals are the running ones. */
+  readonly ok: boolean
+  /** PeerId of the node. */
+  readonly id: string
+  /** Records that were counted. */
+  readonly records: number
+  readonly bad: readonly BadRecord[]
+}
