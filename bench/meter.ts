@@ -10,6 +10,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { main as compileScript } from 'assemblyscript/asc'
 import { LIMITS } from '../src/packet/limits.ts'
+import { admit } from '../src/wasm/admit.ts'
 import { decode } from '../src/wasm/decode.ts'
 import { GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from '../src/wasm/meter.ts'
 
@@ -51,8 +52,9 @@ function plain (wasm: Uint8Array<ArrayBuffer>): Run {
 /** The metered module, and what its last run burnt. */
 function metered (wasm: Uint8Array<ArrayBuffer>): { run: Run, burnt: () => number } {
   const module = decode(wasm, LIMITS.module)
+  const { graph } = admit(module, LIMITS.module)
   const memory = new WebAssembly.Memory({ initial: module.memories[0]?.min ?? 0, maximum: LIMITS.job.memoryPagesMax })
-  const compiled = new WebAssembly.Module(meter(module, [], LIMITS.module).wasm)
+  const compiled = new WebAssembly.Module(meter(module, graph, [], LIMITS.module).wasm)
   const { exports } = new WebAssembly.Instance(compiled, { [METER_MODULE]: { [METER_MEMORY]: memory } })
   const fuel = exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
   const pages = exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>
@@ -123,8 +125,9 @@ function measure (name: string, wasm: Uint8Array<ArrayBuffer>): Figures {
 function rewriteSpeed (): number {
   const wasm = new Uint8Array(readFileSync(LARGE))
   const module = decode(wasm, LIMITS.module)
+  const { graph } = admit(module, LIMITS.module)
   const price = Array.from({ length: module.imported.functions }, () => 1)
-  const times = Array.from({ length: 5 }, () => time(() => meter(module, price, LIMITS.module).wasm.length))
+  const times = Array.from({ length: 5 }, () => time(() => meter(module, graph, price, LIMITS.module).wasm.length))
   return wasm.length / 1e6 / (Math.min(...times) / 1e3)
 }
 

@@ -6,6 +6,8 @@
  * The body has passed `admit` and V8's validation. No object is made per instruction: what is found
  * lies in arrays that are used again for the next function.
  */
+import type { CallStack } from './call-stack.ts'
+import { indirectCallee } from './admit.ts'
 import { FC, FD, IMMEDIATE, IMMEDIATES, OP, TRAPS } from './opcodes.ts'
 
 /** What a patch puts into a body. */
@@ -19,7 +21,11 @@ export const PATCH = {
   /** memory.grow, replaced by a call. */
   memoryGrow: 3,
   /** table.grow of the table in the argument, replaced by a call. */
-  tableGrow: 4
+  tableGrow: 4,
+  /** A call follows that takes from the stack budget. */
+  call: 5,
+  /** The same in place of this function, whose frame is given back first. */
+  tailCall: 6
 } as const
 
 /** What is known of a segment: a stretch of code without a boundary inside. */
@@ -66,6 +72,9 @@ export class RunScan {
 
   /** Whether exceptions exist: then a call may not come back to the code after it. */
   private readonly throws: boolean
+  private readonly stack: CallStack
+  /** Whether the function itself is counted against the stack budget. */
+  private counted = false
 
   /** Per open construct, the body being number 0. */
   private depth = 0
@@ -86,15 +95,18 @@ export class RunScan {
   private birth = 0
 
   /** @param throws whether the module has tags */
-  constructor (throws: boolean) {
+  constructor (throws: boolean, stack: CallStack) {
     this.throws = throws
+    this.stack = stack
   }
 
   /**
    * @param start first instruction of the body
    * @param entryCost units due at entry besides instructions
+   * @param counted whether the function takes a frame from the stack budget
    */
-  scan (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number): void {
+  scan (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number, counted: boolean): void {
+    this.counted = counted
     this.birth = 0
     if (!this.walk(bytes, start, end, importedFunctions, entryCost)) {
       // Exceptions land in this function: the global counter has to be right wherever they may arise.
@@ -353,6 +365,8 @@ export class RunScan {
 
   private call (bytes: Uint8Array, from: number, op: number, importedFunctions: number): number {
     let at = afterLeb(bytes, from + 1)
+    // Only counted functions call counted ones.
+    if (this.counted) this.lend(bytes, from, op)
     if (op === OP.call || op === OP.returnCall) this.redirect(bytes, from + 1, at, importedFunctions)
     else at = afterLeb(bytes, at)
     this.hasCalls = true
@@ -365,6 +379,14 @@ export class RunScan {
     if (alive && own) this.begin(at, SEGMENT.reload, false)
     else if (alive && (op === OP.call || op === OP.callIndirect)) this.begin(at, SEGMENT.starts | SEGMENT.reload, false)
     return at
+  }
+
+  /** The callee of the call at `from` may take from the stack budget. */
+  private lend (bytes: Uint8Array, from: number, op: number): void {
+    const named = index(bytes, from + 1)
+    const direct = op === OP.call || op === OP.returnCall
+    if (!this.stack.mayCount(direct ? named : indirectCallee(named))) return
+    this.patch(op === OP.call || op === OP.callIndirect ? PATCH.call : PATCH.tailCall, from, from, 0)
   }
 
   private tryTable (bytes: Uint8Array, from: number): number {
