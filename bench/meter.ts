@@ -11,6 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { main as compileScript } from 'assemblyscript/asc'
 import { LIMITS } from '../src/packet/limits.ts'
 import { admit } from '../src/wasm/admit.ts'
+import { STACK_BYTES } from '../src/wasm/call-stack.ts'
 import { decode } from '../src/wasm/decode.ts'
 import { GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from '../src/wasm/meter.ts'
 
@@ -60,12 +61,15 @@ function metered (wasm: Uint8Array<ArrayBuffer>): { run: Run, burnt: () => numbe
   const pages = exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>
   const start = exports[METER_EXPORTS.start] as (() => void) | undefined
   const run = exports[`${GUEST_PREFIX}run`] as Run
+  const stack = exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
+  stack.value = STACK_BYTES
   fuel.value = FUEL
   pages.value = LIMITS.job.memoryPagesMax
   start?.()
   return {
     run: () => {
       fuel.value = FUEL
+      stack.value = STACK_BYTES
       return run()
     },
     burnt: () => Number(FUEL - fuel.value)

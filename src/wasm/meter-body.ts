@@ -9,6 +9,9 @@ import type { Module } from './decode.ts'
 import type { MeterOptions } from './meter.ts'
 import type { Layout } from './meter-parts.ts'
 import { burnFuel, ENDED } from './meter-parts.ts'
+import { writeCanonical } from './nan-write.ts'
+import { NanScan } from './nan-scan.ts'
+import { SHAPE } from './nan-ops.ts'
 import { PATCH, RunScan, SEGMENT } from './meter-runs.ts'
 import { OP, TYPE } from './opcodes.ts'
 
@@ -28,6 +31,7 @@ export class BodyWriter {
   private readonly layout: Layout
   private readonly stack: CallStack
   private readonly scan: RunScan
+  private readonly nan: NanScan
   private readonly out: Writer
   private readonly options: Required<MeterOptions>
   /** Index of the local counter. */
@@ -37,6 +41,8 @@ export class BodyWriter {
   /** Index of the local that holds what the function leaves of the stack budget, and its own frame. */
   private left = 0
   private frame = 0
+  /** Index of a local of each shape for making NaNs canonical; −1 if there is none. */
+  private readonly scratch = new Int32Array(Object.keys(SHAPE).length)
 
   constructor (module: Module, layout: Layout, stack: CallStack, options: MeterOptions, out: Writer) {
     this.bytes = module.bytes
@@ -45,12 +51,13 @@ export class BodyWriter {
     this.stack = stack
     this.options = { fuel: true, stack: true, nan: true, ...options }
     this.scan = new RunScan(layout.throws, stack)
+    this.nan = new NanScan(module)
     this.out = out
   }
 
   /** Append the body of own function `i` to the writer, without its size. */
   write (i: number): void {
-    const { bytes, module, layout, stack, out, scan } = this
+    const { bytes, module, layout, stack, nan, out, scan } = this
     const start = module.bodies[2 * i]!
     const end = module.bodies[2 * i + 1]!
     const params = module.types[module.functions[layout.importedFunctions + i]!]!.params.length
@@ -70,18 +77,65 @@ export class BodyWriter {
     this.counter = local(TYPE.i64)
     if (scan.hasBulk) this.length = local(TYPE.i32)
     if (counted) this.left = local(TYPE.i32)
+    const sites = scan.hasFloats && this.options.nan ? this.findNans(i, params + declared, params, code, end, local) : 0
     out.u32(groups + added.length)
     out.copy(bytes, groupsAt, code)
     for (const type of added) out.ops(1, type)
     if (counted) this.takeFrame(stack.frame(i))
     let from = code
+    let site = 0
     for (let n = 0; n < scan.patches; n++) {
       const at = scan.patchAt[n]!
+      for (; site < sites && nan.siteAt[site]! <= at; site++) from = this.canonical(site, from)
       if (at > from) out.copy(bytes, from, at)
       from = scan.patchEnd[n]!
       this.patch(scan.patchKind[n]!, scan.patchArgument[n]!)
     }
+    for (; site < sites; site++) from = this.canonical(site, from)
     out.copy(bytes, from, end)
+  }
+
+  /** Copy the body up to a site and make its value canonical there; returns where to go on. */
+  private canonical (site: number, from: number): number {
+    const { bytes, nan, out, scratch } = this
+    const shape = nan.needed(site)
+    if (shape === SHAPE.none) return from
+    const at = nan.siteAt[site]!
+    out.copy(bytes, from, at)
+    writeCanonical(out, shape, nan.isNegated(site), scratch[shape]!)
+    return at
+  }
+
+  /** Find the function's NaNs, and add the locals needed to make them canonical; returns the sites. */
+  private findNans (i: number, count: number, params: number, code: number, end: number, local: (type: number) => number): number {
+    const { module, nan, scratch } = this
+    nan.scan(module.imported.functions + i, this.localTypes(i, count, code), count, params, code, end)
+    scratch.fill(-1)
+    for (let site = 0; site < nan.sites; site++) {
+      const shape = nan.needed(site)
+      if (shape === SHAPE.none || scratch[shape]! >= 0) continue
+      const vector = shape === SHAPE.f32x4 || shape === SHAPE.f64x2
+      const at = local(vector ? TYPE.v128 : shape === SHAPE.f32 ? TYPE.f32 : TYPE.f64)
+      if (vector) scratch[SHAPE.f32x4] = scratch[SHAPE.f64x2] = at
+      else scratch[shape] = at
+    }
+    return nan.sites
+  }
+
+  /** Value types of all params and locals. */
+  private localTypes (i: number, count: number, code: number): Uint8Array {
+    const { module, bytes } = this
+    const { params } = module.types[module.functions[module.imported.functions + i]!]!
+    const types = new Uint8Array(count)
+    types.set(params)
+    const reader = new Reader(bytes, module.bodies[2 * i]!, code)
+    let at = params.length
+    for (let groups = reader.u32(); groups > 0; groups--) {
+      const length = reader.u32()
+      types.fill(reader.u8(), at, at + length)
+      at += length
+    }
+    return types
   }
 
   private patch (kind: number, argument: number): void {
@@ -128,6 +182,7 @@ export class BodyWriter {
 
   private segment (n: number): void {
     const { layout, out, scan, counter } = this
+    if (!this.options.fuel) return
     const flags = scan.segmentFlags[n]!
     const cost = (flags & SEGMENT.starts) === 0 ? 0 : scan.runCost[scan.segmentRun[n]!]!
     const reload = (flags & SEGMENT.reload) !== 0

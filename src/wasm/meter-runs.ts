@@ -8,6 +8,7 @@
  */
 import type { CallStack } from './call-stack.ts'
 import { indirectCallee } from './admit.ts'
+import { NAN_OP, NAN_OPS } from './nan-ops.ts'
 import { FC, FD, IMMEDIATE, IMMEDIATES, OP, TRAPS } from './opcodes.ts'
 
 /** What a patch puts into a body. */
@@ -68,6 +69,8 @@ export class RunScan {
   private readonly loopHead: number[] = []
 
   hasCalls = false
+  /** Whether there is float arithmetic, which makes NaNs. */
+  hasFloats = false
   hasBulk = false
 
   /** Whether exceptions exist: then a call may not come back to the code after it. */
@@ -198,7 +201,7 @@ export class RunScan {
   /** @returns false if the body has a try_table and was not walked with all segments observed */
   private walk (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number): boolean {
     this.patches = this.segments = this.runs = this.loops = 0
-    this.hasCalls = this.hasBulk = this.alive = false
+    this.hasCalls = this.hasBulk = this.hasFloats = this.alive = false
     this.depth = -1
     this.open()
     this.begin(start, SEGMENT.starts | SEGMENT.reload, false)
@@ -223,6 +226,7 @@ export class RunScan {
       }
       if (op !== OP.nop) this.cost++
       if (TRAPS[op] !== 0) this.observe()
+      else if (NAN_OPS[op] === NAN_OP.arithmetic) this.hasFloats = true
       switch (kind) {
         case IMMEDIATE.none: break
         case IMMEDIATE.leb: case IMMEDIATE.leb64: while (bytes[at++]! > 0x7f); break
