@@ -173,14 +173,14 @@ export class RunScan {
     this.loopOf[d] = -1
   }
 
-  /** Control may pass from here to construct `target`, or be lost from the function if that is 0. */
-  private leave (target: number): void {
-    if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
+  /** Control may be lost from the function here, and never comes back to the code behind. */
+  private leave (): void {
+    if (this.alive) this.outermost[this.depth] = 0
   }
 
   /** Record a branch of the segment just closed. */
   private branch (target: number, dirty: boolean): void {
-    this.leave(target)
+    if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
     if (dirty) this.endDirty[target] = true
     const loop = this.loopOf[target]!
     if (loop >= 0) this.loopsBack[loop] = true
@@ -338,7 +338,7 @@ export class RunScan {
       default: // return, throw, throw_ref
         if (op === OP.throw) at = afterLeb(bytes, at)
         this.cost++
-        this.leave(0)
+        this.leave()
         this.close(SEGMENT.observed)
     }
     return at
@@ -378,7 +378,7 @@ export class RunScan {
     const { alive } = this
     // A function of the module's own comes back into the same run; only a host reads the counter.
     const own = !this.throws && op === OP.call && index(bytes, from + 1) >= importedFunctions
-    if (!own) this.leave(0)
+    if (!own) this.leave()
     this.close(SEGMENT.observed)
     if (alive && own) this.begin(at, SEGMENT.reload, false)
     else if (alive && (op === OP.call || op === OP.callIndirect)) this.begin(at, SEGMENT.starts | SEGMENT.reload, false)
