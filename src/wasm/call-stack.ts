@@ -14,6 +14,11 @@
  * take at most SHALLOW_BYTES, whatever is called; recursion makes that infinite. Everything else is
  * counted, and so only counted functions call counted ones. That many bytes and the host's own
  * calls are what V8's stack has to have beside the budget.
+ *
+ * What this does not bound: the optimising compiler remembers what was computed before a call and
+ * is computed again behind it, beyond all locals and operands. A guest written for that can end V8's
+ * stack first, from about thirty such values in frames of hardly any locals (8 bytes each, measured up to
+ * 16 KB a frame); that is a host fault and no outcome, and rarer the larger the stack a guest is run on.
  */
 import type { CallGraph } from './admit.ts'
 import type { Module } from './decode.ts'
