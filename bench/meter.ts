@@ -10,6 +10,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { main as compileScript } from 'assemblyscript/asc'
 import { LIMITS } from '../src/packet/limits.ts'
+import { admit } from '../src/wasm/admit.ts'
+import { STACK_BYTES } from '../src/wasm/call-stack.ts'
 import { decode } from '../src/wasm/decode.ts'
 import { GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from '../src/wasm/meter.ts'
 
@@ -51,19 +53,23 @@ function plain (wasm: Uint8Array<ArrayBuffer>): Run {
 /** The metered module, and what its last run burnt. */
 function metered (wasm: Uint8Array<ArrayBuffer>): { run: Run, burnt: () => number } {
   const module = decode(wasm, LIMITS.module)
+  const { graph } = admit(module, LIMITS.module)
   const memory = new WebAssembly.Memory({ initial: module.memories[0]?.min ?? 0, maximum: LIMITS.job.memoryPagesMax })
-  const compiled = new WebAssembly.Module(meter(module, [], LIMITS.module).wasm)
+  const compiled = new WebAssembly.Module(meter(module, graph, [], LIMITS.module).wasm)
   const { exports } = new WebAssembly.Instance(compiled, { [METER_MODULE]: { [METER_MEMORY]: memory } })
   const fuel = exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
   const pages = exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>
   const start = exports[METER_EXPORTS.start] as (() => void) | undefined
   const run = exports[`${GUEST_PREFIX}run`] as Run
+  const stack = exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
+  stack.value = STACK_BYTES
   fuel.value = FUEL
   pages.value = LIMITS.job.memoryPagesMax
   start?.()
   return {
     run: () => {
       fuel.value = FUEL
+      stack.value = STACK_BYTES
       return run()
     },
     burnt: () => Number(FUEL - fuel.value)
@@ -123,8 +129,9 @@ function measure (name: string, wasm: Uint8Array<ArrayBuffer>): Figures {
 function rewriteSpeed (): number {
   const wasm = new Uint8Array(readFileSync(LARGE))
   const module = decode(wasm, LIMITS.module)
+  const { graph } = admit(module, LIMITS.module)
   const price = Array.from({ length: module.imported.functions }, () => 1)
-  const times = Array.from({ length: 5 }, () => time(() => meter(module, price, LIMITS.module).wasm.length))
+  const times = Array.from({ length: 5 }, () => time(() => meter(module, graph, price, LIMITS.module).wasm.length))
   return wasm.length / 1e6 / (Math.min(...times) / 1e3)
 }
 

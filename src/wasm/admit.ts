@@ -22,7 +22,24 @@ export interface Admission {
   readonly features: string[]
   /** V8's cost of compiling all of it: CPU milliseconds and peak bytes. */
   readonly estimate: { readonly cpuMs: number, readonly peakBytes: number }
+  readonly graph: CallGraph
 }
+
+/** Who calls whom, and what each function of the module's own keeps on the stack. */
+export interface CallGraph {
+  /** Callees of own function `i` end at `calleesEnd[i]` and begin where those of the one before end. */
+  readonly callees: readonly number[]
+  readonly calleesEnd: Uint32Array
+  /** Params, locals and highest operand stack of own function `i`. */
+  readonly slots: Uint32Array
+  /** 1 if own function `i` may hold a v128. */
+  readonly wide: Uint8Array
+  /** Functions code takes references to. */
+  readonly addressed: readonly number[]
+}
+
+/** A callee is a function's index, or the complement of a type's if the call is indirect. */
+export const indirectCallee = (type: number): number => ~type
 
 /**
  * @throws {InosError} ERR_INVALID_MODULE naming the rule, the function index and the offset
@@ -37,6 +54,9 @@ export function admit (module: Module, caps: ModuleCaps): Admission {
   let codeBytes = 0
   for (let i = 0; i < own; i++) {
     walk.body(i)
+    walk.calleesEnd[i] = walk.callees.length
+    walk.slotsOf[i] = walk.slots
+    walk.wideOf[i] = walk.wide ? 1 : 0
     slotBlocks += walk.slots * walk.blocks
     slotEdges += walk.slots * walk.edges
     values += walk.values
@@ -49,7 +69,8 @@ export function admit (module: Module, caps: ModuleCaps): Admission {
   const cpuMs = 5 * size / MIB + 50 * codeBytes / MIB + 0.004 * own + 25e-6 * slotBlocks + 2.5e-6 * slotEdges + 0.2e-3 * values
   return {
     features: FEATURES.filter(feature => (walk.features & featureBit(feature)) !== 0),
-    estimate: { cpuMs: Math.ceil(cpuMs), peakBytes: 12 * size + 28 * highest }
+    estimate: { cpuMs: Math.ceil(cpuMs), peakBytes: 12 * size + 28 * highest },
+    graph: { callees: walk.callees, calleesEnd: walk.calleesEnd, slots: walk.slotsOf, wide: walk.wideOf, addressed: walk.addressed }
   }
 }
 
@@ -63,6 +84,14 @@ class Walk {
   blocks = 0
   edges = 0
   values = 0
+  /** Whether the function has a v128 anywhere. */
+  wide = false
+  readonly callees: number[] = []
+  readonly addressed: number[] = []
+  readonly calleesEnd: Uint32Array
+  readonly slotsOf: Uint32Array
+  readonly wideOf: Uint8Array
+  private readonly wideTypes: Uint8Array
   private index = 0
   private height = 0
   private highest = 0
@@ -80,6 +109,11 @@ class Walk {
     this.caps = caps
     this.features = module.features
     this.reader = new Reader(module.bytes)
+    const own = module.functions.length - module.imported.functions
+    this.calleesEnd = new Uint32Array(own)
+    this.slotsOf = new Uint32Array(own)
+    this.wideOf = new Uint8Array(own)
+    this.wideTypes = Uint8Array.from(module.types, ({ params, results }) => params.includes(TYPE.v128) || results.includes(TYPE.v128) ? 1 : 0)
     this.bases = new Int32Array(caps.nestingMax + 1)
     this.params = new Uint8Array(caps.nestingMax + 1)
     this.results = new Uint8Array(caps.nestingMax + 1)
@@ -96,6 +130,7 @@ class Walk {
     reader.at = module.bodies[2 * i]!
     reader.end = module.bodies[2 * i + 1]!
     const type = module.types[module.functions[this.index]!]!
+    this.wide = this.wideTypes[module.functions[this.index]!] === 1
     const locals = this.locals(type.params.length)
     this.blocks = this.edges = this.values = this.height = this.highest = 0
     this.depth = -1
@@ -124,7 +159,9 @@ class Walk {
       locals += reader.u32()
       this.check('locals', locals, caps.localsMax)
       const at = reader.at
-      this.features |= valueTypeFeature(reader.u8(), at)
+      const code = reader.u8()
+      this.features |= valueTypeFeature(code, at)
+      if (code === TYPE.v128) this.wide = true
     }
     return locals
   }
@@ -166,14 +203,22 @@ class Walk {
     // A negative number of one byte is a value type, all others are indexes of function types.
     if ((first & 0xc0) === 0x40) {
       this.features |= valueTypeFeature(first, at)
+      if (first === TYPE.v128) this.wide = true
       this.blockResults = 1
       return
     }
     reader.at = at
-    const type = this.funcType(reader.u32())
+    const type = this.typeAt(reader.u32())
     this.features |= featureBit('multi-value')
     this.blockParams = type.params.length
     this.blockResults = type.results.length
+  }
+
+  /** A type whose values the function holds. */
+  private typeAt (index: number): FuncType {
+    const type = this.funcType(index)
+    if (this.wideTypes[index] === 1) this.wide = true
+    return type
   }
 
   private called (type: FuncType): void {
@@ -199,6 +244,7 @@ class Walk {
         }
         const code = reader.u32()
         if (code > 0xff) throw this.refused(op, code, at)
+        if (op === OP.fd) this.wide = true
         kind = IMMEDIATES[op = (op === OP.fc ? FC : FD) + code]!
         if (kind === IMMEDIATE.absent) throw this.refused(bytes[at]!, code, at)
       }
@@ -206,7 +252,7 @@ class Walk {
       switch (kind) {
         case IMMEDIATE.absent: throw this.refused(0, op, at)
         case IMMEDIATE.none: break
-        case IMMEDIATE.leb: if (op === OP.refNull) this.heapType(); else reader.skipLeb(32); break
+        case IMMEDIATE.leb: this.indexed(op); break
         case IMMEDIATE.leb64: reader.skipLeb(64); break
         case IMMEDIATE.pair: reader.skipLeb(32); reader.skipLeb(32); break
         case IMMEDIATE.memarg: this.memoryArgument(); break
@@ -225,6 +271,17 @@ class Walk {
 
   private refused (prefix: number, code: number, at: number): Error {
     return invalidModule(`${describeRefused(prefix, code)} (function ${this.index})`, at)
+  }
+
+  /** The immediate of an instruction that has one number. */
+  private indexed (op: number): void {
+    const { module, reader } = this
+    switch (op) {
+      case OP.refNull: this.heapType(); break
+      case OP.refFunc: this.addressed.push(reader.u32()); break
+      case OP.globalGet: if (module.globalTypes[reader.u32()] === TYPE.v128) this.wide = true; break
+      default: reader.skipLeb(32)
+    }
   }
 
   private heapType (): void {
@@ -269,13 +326,16 @@ class Walk {
         const callee = reader.u32()
         const type = this.module.functions[callee]
         if (type === undefined) throw invalidModule(`function ${callee} does not exist`, reader.at)
-        this.called(this.funcType(type))
+        this.callees.push(callee)
+        this.called(this.typeAt(type))
         if (op === OP.returnCall) this.dead()
         break
       }
       case OP.callIndirect: case OP.returnCallIndirect: {
         this.pop(1)
-        this.called(this.funcType(reader.u32()))
+        const type = reader.u32()
+        this.callees.push(indirectCallee(type))
+        this.called(this.typeAt(type))
         reader.u32()
         if (op === OP.returnCallIndirect) this.dead()
         break

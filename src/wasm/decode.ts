@@ -48,6 +48,8 @@ export interface Module {
   readonly memories: readonly MemoryType[]
   /** Own globals, without imported ones. */
   readonly globals: number
+  /** Value type per global, imported ones first. */
+  readonly globalTypes: readonly number[]
   readonly tags: number
   readonly exports: readonly Export[]
   readonly start: number | undefined
@@ -56,6 +58,8 @@ export interface Module {
   readonly dataBytes: number
   readonly imported: { readonly functions: number, readonly tables: number, readonly memories: number, readonly globals: number }
   readonly references: readonly FunctionReference[]
+  /** Functions that tables or globals may hold from the start, by index. */
+  readonly addressed: readonly number[]
   /** Content of each section present, by id; custom sections left out. */
   readonly sections: ReadonlyMap<number, Range>
   /** Set of feature bits met so far. */
@@ -126,6 +130,8 @@ class Decoder {
   readonly memories: MemoryType[] = []
   readonly exports: Export[] = []
   readonly references: FunctionReference[] = []
+  readonly addressed: number[] = []
+  readonly globalTypes: number[] = []
   readonly sections = new Map<number, Range>()
   readonly imported = { functions: 0, tables: 0, memories: 0, globals: 0 }
   functions = new Uint32Array()
@@ -244,7 +250,7 @@ class Decoder {
         case KIND.table: this.tables.push(this.tableType(reader)); this.imported.tables++; break
         case KIND.memory: this.memories.push(this.limits(reader, 'memory')); this.imported.memories++; break
         case KIND.global:
-          this.valueType(reader)
+          this.globalTypes.push(this.valueType(reader))
           if (this.mutability(reader)) this.features |= MUTABLE_GLOBALS
           this.imported.globals++
           break
@@ -322,7 +328,7 @@ class Decoder {
   globalSection (reader: Reader): void {
     this.globals = reader.count(this.caps.globalsMax, 'globals')
     for (let i = 0; i < this.globals; i++) {
-      this.valueType(reader)
+      this.globalTypes.push(this.valueType(reader))
       this.mutability(reader)
       this.constant(reader)
     }
@@ -339,10 +345,11 @@ class Decoder {
     }
   }
 
-  /** A function index outside of code; those of imports are kept, for the meter puts wrappers in their place. */
+  /** A function index outside of code; where those of imports stand is kept, for the meter puts wrappers in their place. */
   functionIndex (reader: Reader): void {
     const start = reader.at
     const index = reader.u32()
+    this.addressed.push(index)
     if (index < this.imported.functions) this.references.push({ start, end: reader.at, index })
   }
 

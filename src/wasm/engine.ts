@@ -113,10 +113,10 @@ function rewrite (bytes: Uint8Array, interfaces: Interfaces): Rewritten {
   // V8's types want bytes that no other thread can change between the checks and the rewrite.
   const wasm = bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
   const original = decode(wasm, CAPS)
-  admit(original, CAPS)
+  const { graph } = admit(original, CAPS)
   const functions = original.imports.map(each => resolve(each, original, interfaces))
   if (!WebAssembly.validate(wasm)) throw notValid(wasm)
-  const { wasm: metered, initFuel } = meter(original, functions.map(each => each.host.fuel), CAPS)
+  const { wasm: metered, initFuel } = meter(original, graph, functions.map(each => each.host.fuel), CAPS)
   const admission = admit(decode(metered, METERED_CAPS), METERED_CAPS)
   return { original, wasm: metered, initFuel, functions, admission }
 }

@@ -7,6 +7,7 @@
  */
 import { InosError } from '../packet/errors.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
+import { STACK_BYTES } from './call-stack.ts'
 import type { MemoryType } from './decode.ts'
 import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
@@ -142,10 +143,14 @@ class Guest {
 
   /** Call start function and entries one after the other, until one does not return. */
   private call (names: readonly string[]): End {
+    const stack = this.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
+    const all = names.map(name => GUEST_PREFIX + name)
     let returned: unknown
     try {
-      if (this.prepared.start) (this.exports[METER_EXPORTS.start] as Callable)()
-      for (const name of names) returned = (this.exports[GUEST_PREFIX + name] as Callable)()
+      for (const name of this.prepared.start ? [METER_EXPORTS.start, ...all] : all) {
+        stack.value = STACK_BYTES
+        returned = (this.exports[name] as Callable)()
+      }
     } catch (error) {
       return this.classify(error)
     }
@@ -155,10 +160,11 @@ class Guest {
   /** What it means that the guest threw. */
   private classify (error: unknown): End {
     if (this.fault !== undefined) {
-      if (isStackOverflow(this.fault.error)) return STACK_OVERFLOW
+      if (isStackOverflow(this.fault.error)) throw stackLost(this.fault.error)
       throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: this.fault.error })
     }
     const ended = (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value
+    if (ended === ENDED.stackSpent) return STACK_SPENT
     if (ended === ENDED.growthFailed) throw lost('A memory or table could not grow within its limits', error)
     if (this.ending !== undefined) {
       const { ending } = this
@@ -166,7 +172,7 @@ class Guest {
         ? { kind: 'ok', exitCode: ending.exitCode & EXIT_CODE_MASK, message: '' }
         : { kind: ending.kind, exitCode: null, message: ending.message }
     }
-    if (isStackOverflow(error)) return STACK_OVERFLOW
+    if (isStackOverflow(error)) throw stackLost(error)
     if (error instanceof WebAssembly.RuntimeError) return this.trap(error)
     if (error instanceof WebAssembly.Exception) return { kind: 'trap', exitCode: null, message: 'The guest threw an exception and did not catch it.' }
     throw lost('The engine failed', error)
@@ -198,7 +204,7 @@ class Guest {
     if (end.kind === 'ok' && result.length > outputBytesMax) {
       return { result, stderr, end: { kind: 'output', exitCode: null, message: `The guest wrote more than ${outputBytesMax} bytes.` } }
     }
-    return { result, stderr, end: end.kind !== 'fuel' && parts.some(part => part.overflowed) ? STACK_OVERFLOW : end }
+    return { result, stderr, end }
   }
 
   private imports (): WebAssembly.Imports {
@@ -262,15 +268,20 @@ class Guest {
   }
 }
 
-const STACK_OVERFLOW: End = { kind: 'stack', exitCode: null, message: 'The guest’s calls nest too deeply.' }
+const STACK_SPENT: End = { kind: 'stack', exitCode: null, message: 'The guest’s calls nest too deeply.' }
+
+/** The budget ends a guest before V8 does: were V8 first, the stack of this thread would be smaller than the profile asks for. */
+function stackLost (error: unknown): InosError {
+  return lost('The stack of this machine ended before the budget of the guest', error)
+}
 
 /** A session that met the end of the stack inside a call says so only now. */
-function finish (session: GuestSession): Pick<Outcome, 'result' | 'stderr'> & { overflowed: boolean } {
+function finish (session: GuestSession): Pick<Outcome, 'result' | 'stderr'> {
   try {
-    return { ...session.finish(), overflowed: false }
+    return session.finish()
   } catch (error) {
-    if (!isStackOverflow(error)) throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: error })
-    return { result: new Uint8Array(0), stderr: new Uint8Array(0), overflowed: true }
+    if (isStackOverflow(error)) throw stackLost(error)
+    throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: error })
   }
 }
 

@@ -4,8 +4,14 @@
  */
 import { Reader } from './binary.ts'
 import type { Writer } from './binary.ts'
+import type { CallStack } from './call-stack.ts'
+import type { Module } from './decode.ts'
+import type { MeterOptions } from './meter.ts'
 import type { Layout } from './meter-parts.ts'
-import { burnFuel } from './meter-parts.ts'
+import { burnFuel, ENDED } from './meter-parts.ts'
+import { writeCanonical } from './nan-write.ts'
+import { NanScan } from './nan-scan.ts'
+import { SHAPE } from './nan-ops.ts'
 import { PATCH, RunScan, SEGMENT } from './meter-runs.ts'
 import { OP, TYPE } from './opcodes.ts'
 
@@ -15,28 +21,47 @@ const LOCALS_PER_UNIT = 16
 /** A function that calls nobody and costs at most this much is not checked: its caller is. */
 const UNCHECKED_COST_MAX = 256
 
+/** Locals a body gets at most. */
+export const METER_LOCALS = 6
+
 /** Writes bodies, one at a time, into a writer it is given. */
 export class BodyWriter {
   private readonly bytes: Uint8Array
+  private readonly module: Module
   private readonly layout: Layout
+  private readonly stack: CallStack
   private readonly scan: RunScan
+  private readonly nan: NanScan
   private readonly out: Writer
-  /** Index of the local counter; the one after it holds lengths of bulk operations. */
+  private readonly options: Required<MeterOptions>
+  /** Index of the local counter. */
   private counter = 0
+  /** Index of the local that holds lengths of bulk operations. */
+  private length = 0
+  /** Index of the local that holds what the function leaves of the stack budget, and its own frame. */
+  private left = 0
+  private frame = 0
+  /** Index of a local of each shape for making NaNs canonical; −1 if there is none. */
+  private readonly scratch = new Int32Array(Object.keys(SHAPE).length)
 
-  constructor (bytes: Uint8Array, layout: Layout, out: Writer) {
-    this.bytes = bytes
+  constructor (module: Module, layout: Layout, stack: CallStack, options: MeterOptions, out: Writer) {
+    this.bytes = module.bytes
+    this.module = module
     this.layout = layout
-    this.scan = new RunScan(layout.throws)
+    this.stack = stack
+    this.options = { fuel: true, stack: true, nan: true, ...options }
+    this.scan = new RunScan(layout.throws, stack)
+    this.nan = new NanScan(module)
     this.out = out
   }
 
-  /**
-   * Append the body in [start, end) to the writer, without its size.
-   * @param params how many the function has
-   */
-  write (start: number, end: number, params: number): void {
-    const { bytes, layout, out, scan } = this
+  /** Append the body of own function `i` to the writer, without its size. */
+  write (i: number): void {
+    const { bytes, module, layout, stack, nan, out, scan } = this
+    const start = module.bodies[2 * i]!
+    const end = module.bodies[2 * i + 1]!
+    const params = module.types[module.functions[layout.importedFunctions + i]!]!.params.length
+    const counted = this.options.stack && stack.isCounted(i)
     const reader = new Reader(bytes, start, end)
     const groups = reader.u32()
     const groupsAt = reader.at
@@ -46,20 +71,71 @@ export class BodyWriter {
       reader.skip(1)
     }
     const code = reader.at
-    scan.scan(bytes, code, end, layout.importedFunctions, Math.floor(declared / LOCALS_PER_UNIT))
-    this.counter = params + declared
-    out.u32(groups + (scan.hasBulk ? 2 : 1))
+    scan.scan(bytes, code, end, layout.importedFunctions, Math.floor(declared / LOCALS_PER_UNIT), counted)
+    const added: number[] = []
+    const local = (type: number): number => params + declared + added.push(type) - 1
+    this.counter = local(TYPE.i64)
+    if (scan.hasBulk) this.length = local(TYPE.i32)
+    if (counted) this.left = local(TYPE.i32)
+    const sites = scan.hasFloats && this.options.nan ? this.findNans(i, params + declared, params, code, end, local) : 0
+    out.u32(groups + added.length)
     out.copy(bytes, groupsAt, code)
-    out.ops(1, TYPE.i64)
-    if (scan.hasBulk) out.ops(1, TYPE.i32)
+    for (const type of added) out.ops(1, type)
+    if (counted) this.takeFrame(stack.frame(i))
     let from = code
+    let site = 0
     for (let n = 0; n < scan.patches; n++) {
       const at = scan.patchAt[n]!
+      for (; site < sites && nan.siteAt[site]! <= at; site++) from = this.canonical(site, from)
       if (at > from) out.copy(bytes, from, at)
       from = scan.patchEnd[n]!
       this.patch(scan.patchKind[n]!, scan.patchArgument[n]!)
     }
+    for (; site < sites; site++) from = this.canonical(site, from)
     out.copy(bytes, from, end)
+  }
+
+  /** Copy the body up to a site and make its value canonical there; returns where to go on. */
+  private canonical (site: number, from: number): number {
+    const { bytes, nan, out, scratch } = this
+    const shape = nan.needed(site)
+    if (shape === SHAPE.none) return from
+    const at = nan.siteAt[site]!
+    out.copy(bytes, from, at)
+    writeCanonical(out, shape, nan.isNegated(site), scratch[shape]!)
+    return at
+  }
+
+  /** Find the function's NaNs, and add the locals needed to make them canonical; returns the sites. */
+  private findNans (i: number, count: number, params: number, code: number, end: number, local: (type: number) => number): number {
+    const { module, nan, scratch } = this
+    nan.scan(module.imported.functions + i, this.localTypes(i, count, code), count, params, code, end)
+    scratch.fill(-1)
+    for (let site = 0; site < nan.sites; site++) {
+      const shape = nan.needed(site)
+      if (shape === SHAPE.none || scratch[shape]! >= 0) continue
+      const vector = shape === SHAPE.f32x4 || shape === SHAPE.f64x2
+      const at = local(vector ? TYPE.v128 : shape === SHAPE.f32 ? TYPE.f32 : TYPE.f64)
+      if (vector) scratch[SHAPE.f32x4] = scratch[SHAPE.f64x2] = at
+      else scratch[shape] = at
+    }
+    return nan.sites
+  }
+
+  /** Value types of all params and locals. */
+  private localTypes (i: number, count: number, code: number): Uint8Array {
+    const { module, bytes } = this
+    const { params } = module.types[module.functions[module.imported.functions + i]!]!
+    const types = new Uint8Array(count)
+    types.set(params)
+    const reader = new Reader(bytes, module.bodies[2 * i]!, code)
+    let at = params.length
+    for (let groups = reader.u32(); groups > 0; groups--) {
+      const length = reader.u32()
+      types.fill(reader.u8(), at, at + length)
+      at += length
+    }
+    return types
   }
 
   private patch (kind: number, argument: number): void {
@@ -70,11 +146,43 @@ export class BodyWriter {
       case PATCH.bulk: this.bulk(argument); break
       case PATCH.memoryGrow: this.callAndReload(layout.memoryGrow()); break
       case PATCH.tableGrow: this.callAndReload(layout.tableGrow(argument)); break
+      case PATCH.call: this.lend(0); break
+      case PATCH.tailCall: this.lend(this.frame); break
     }
+  }
+
+  /** Take a frame from what the caller left, or end the guest. */
+  private takeFrame (bytes: number): void {
+    const { layout, out, left } = this
+    this.frame = bytes
+    out.u8(OP.globalGet)
+    out.u32(layout.stack)
+    out.u8(OP.i32Const)
+    out.positive(bytes)
+    out.ops(OP.i32Sub, OP.localTee)
+    out.u32(left)
+    out.ops(OP.i32Const, 0, OP.i32LtS, OP.if, TYPE.void, OP.i32Const, ENDED.stackSpent, OP.globalSet)
+    out.u32(layout.ended)
+    out.ops(OP.unreachable, OP.end)
+  }
+
+  /** Leave a callee the rest of the budget. Whoever calls says so anew each time, so nobody ever gives a frame back. */
+  private lend (more: number): void {
+    const { layout, out, left } = this
+    out.u8(OP.localGet)
+    out.u32(left)
+    if (more > 0) {
+      out.u8(OP.i32Const)
+      out.positive(more)
+      out.u8(OP.i32Add)
+    }
+    out.u8(OP.globalSet)
+    out.u32(layout.stack)
   }
 
   private segment (n: number): void {
     const { layout, out, scan, counter } = this
+    if (!this.options.fuel) return
     const flags = scan.segmentFlags[n]!
     const cost = (flags & SEGMENT.starts) === 0 ? 0 : scan.runCost[scan.segmentRun[n]!]!
     const reload = (flags & SEGMENT.reload) !== 0
@@ -138,11 +246,11 @@ export class BodyWriter {
 
   /** Burn for the length on top of the stack, an unsigned i32, and leave it there. */
   private bulk (shift: number): void {
-    const { layout, out, counter } = this
+    const { layout, out } = this
     out.u8(OP.localTee)
-    out.u32(counter + 1)
+    out.u32(this.length)
     out.u8(OP.localGet)
-    out.u32(counter + 1)
+    out.u32(this.length)
     burnFuel(out, layout, shift)
     this.reload()
   }

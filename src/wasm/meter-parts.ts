@@ -16,7 +16,9 @@ export const ENDED = {
   /** A host function ended it. */
   byHost: 1,
   /** V8 could not grow a memory or table within its limits: a fault of this machine. */
-  growthFailed: 2
+  growthFailed: 2,
+  /** Its calls took more than the stack budget. */
+  stackSpent: 3
 } as const
 
 interface Part { readonly type: number, readonly body: Uint8Array }
@@ -26,10 +28,11 @@ export class Layout {
   readonly importedFunctions: number
   /** Whether the module has tags, so that a call may end in an exception. */
   readonly throws: boolean
-  /** Globals: the fuel left (i64), how the guest ended (i32), pages its memory may have (i32). */
+  /** Globals: the fuel left (i64), how the guest ended, pages its memory may have, stack left to a callee (all i32). */
   readonly fuel: number
   readonly ended: number
   readonly pages: number
+  readonly stack: number
   readonly burn: number
   /** Function types added, behind the guest's: their binary form. */
   readonly types: Uint8Array[] = []
@@ -51,6 +54,7 @@ export class Layout {
     this.fuel = module.imported.globals + module.globals
     this.ended = this.fuel + 1
     this.pages = this.fuel + 2
+    this.stack = this.fuel + 3
     for (let i = 0; i < this.importedFunctions; i++) this.addWrapper(i, importFuel[i]!)
     this.burn = this.add(this.addType([TYPE.i64], []), this.burnBody())
   }

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { generate, PAGES_MAX } from '../../test/wasm-generator.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { admit } from './admit.ts'
+import { STACK_BYTES } from './call-stack.ts'
 import { decode } from './decode.ts'
 import { capsAfterMetering, GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 
@@ -36,6 +37,7 @@ function runMetered (wasm: Uint8Array<ArrayBuffer>, fuelMax: bigint): Result & {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { [METER_MODULE]: { [METER_MEMORY]: memory } })
   const fuel = instance.exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
   ;(instance.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = PAGES_MAX
+  ;(instance.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>).value = STACK_BYTES
   fuel.value = fuelMax
   const result = observe(instance, GUEST_PREFIX)
   return { ...result, burnt: fuelMax - fuel.value }
@@ -52,8 +54,8 @@ test('random modules compute the same, and cost what they execute', () => {
     const sample = generate(seed)
     assert.ok(WebAssembly.validate(sample.wasm))
     const module = decode(sample.wasm, LIMITS.module)
-    admit(module, LIMITS.module)
-    const metered = meter(module, [], LIMITS.module).wasm
+    const { graph } = admit(module, LIMITS.module)
+    const metered = meter(module, graph, [], LIMITS.module).wasm
     admit(decode(metered, caps), caps)
     const plain = runPlain(sample.wasm)
     const counting = runPlain(sample.counting)

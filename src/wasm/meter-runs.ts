@@ -6,6 +6,9 @@
  * The body has passed `admit` and V8's validation. No object is made per instruction: what is found
  * lies in arrays that are used again for the next function.
  */
+import type { CallStack } from './call-stack.ts'
+import { indirectCallee } from './admit.ts'
+import { NAN_OP, NAN_OPS } from './nan-ops.ts'
 import { FC, FD, IMMEDIATE, IMMEDIATES, OP, TRAPS } from './opcodes.ts'
 
 /** What a patch puts into a body. */
@@ -19,7 +22,11 @@ export const PATCH = {
   /** memory.grow, replaced by a call. */
   memoryGrow: 3,
   /** table.grow of the table in the argument, replaced by a call. */
-  tableGrow: 4
+  tableGrow: 4,
+  /** A call follows that takes from the stack budget. */
+  call: 5,
+  /** The same in place of this function, whose frame is given back first. */
+  tailCall: 6
 } as const
 
 /** What is known of a segment: a stretch of code without a boundary inside. */
@@ -62,10 +69,15 @@ export class RunScan {
   private readonly loopHead: number[] = []
 
   hasCalls = false
+  /** Whether there is float arithmetic, which makes NaNs. */
+  hasFloats = false
   hasBulk = false
 
   /** Whether exceptions exist: then a call may not come back to the code after it. */
   private readonly throws: boolean
+  private readonly stack: CallStack
+  /** Whether the function itself is counted against the stack budget. */
+  private counted = false
 
   /** Per open construct, the body being number 0. */
   private depth = 0
@@ -86,15 +98,18 @@ export class RunScan {
   private birth = 0
 
   /** @param throws whether the module has tags */
-  constructor (throws: boolean) {
+  constructor (throws: boolean, stack: CallStack) {
     this.throws = throws
+    this.stack = stack
   }
 
   /**
    * @param start first instruction of the body
    * @param entryCost units due at entry besides instructions
+   * @param counted whether the function takes a frame from the stack budget
    */
-  scan (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number): void {
+  scan (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number, counted: boolean): void {
+    this.counted = counted
     this.birth = 0
     if (!this.walk(bytes, start, end, importedFunctions, entryCost)) {
       // Exceptions land in this function: the global counter has to be right wherever they may arise.
@@ -158,14 +173,14 @@ export class RunScan {
     this.loopOf[d] = -1
   }
 
-  /** Control may pass from here to construct `target`, or be lost from the function if that is 0. */
-  private leave (target: number): void {
-    if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
+  /** Control may be lost from the function here, and never comes back to the code behind. */
+  private leave (): void {
+    if (this.alive) this.outermost[this.depth] = 0
   }
 
   /** Record a branch of the segment just closed. */
   private branch (target: number, dirty: boolean): void {
-    this.leave(target)
+    if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
     if (dirty) this.endDirty[target] = true
     const loop = this.loopOf[target]!
     if (loop >= 0) this.loopsBack[loop] = true
@@ -186,7 +201,7 @@ export class RunScan {
   /** @returns false if the body has a try_table and was not walked with all segments observed */
   private walk (bytes: Uint8Array, start: number, end: number, importedFunctions: number, entryCost: number): boolean {
     this.patches = this.segments = this.runs = this.loops = 0
-    this.hasCalls = this.hasBulk = this.alive = false
+    this.hasCalls = this.hasBulk = this.hasFloats = this.alive = false
     this.depth = -1
     this.open()
     this.begin(start, SEGMENT.starts | SEGMENT.reload, false)
@@ -211,6 +226,7 @@ export class RunScan {
       }
       if (op !== OP.nop) this.cost++
       if (TRAPS[op] !== 0) this.observe()
+      else if (NAN_OPS[op] === NAN_OP.arithmetic) this.hasFloats = true
       switch (kind) {
         case IMMEDIATE.none: break
         case IMMEDIATE.leb: case IMMEDIATE.leb64: while (bytes[at++]! > 0x7f); break
@@ -322,7 +338,7 @@ export class RunScan {
       default: // return, throw, throw_ref
         if (op === OP.throw) at = afterLeb(bytes, at)
         this.cost++
-        this.leave(0)
+        this.leave()
         this.close(SEGMENT.observed)
     }
     return at
@@ -353,6 +369,8 @@ export class RunScan {
 
   private call (bytes: Uint8Array, from: number, op: number, importedFunctions: number): number {
     let at = afterLeb(bytes, from + 1)
+    // Only counted functions call counted ones.
+    if (this.counted) this.lend(bytes, from, op)
     if (op === OP.call || op === OP.returnCall) this.redirect(bytes, from + 1, at, importedFunctions)
     else at = afterLeb(bytes, at)
     this.hasCalls = true
@@ -360,11 +378,19 @@ export class RunScan {
     const { alive } = this
     // A function of the module's own comes back into the same run; only a host reads the counter.
     const own = !this.throws && op === OP.call && index(bytes, from + 1) >= importedFunctions
-    if (!own) this.leave(0)
+    if (!own) this.leave()
     this.close(SEGMENT.observed)
     if (alive && own) this.begin(at, SEGMENT.reload, false)
     else if (alive && (op === OP.call || op === OP.callIndirect)) this.begin(at, SEGMENT.starts | SEGMENT.reload, false)
     return at
+  }
+
+  /** The callee of the call at `from` may take from the stack budget. */
+  private lend (bytes: Uint8Array, from: number, op: number): void {
+    const named = index(bytes, from + 1)
+    const direct = op === OP.call || op === OP.returnCall
+    if (!this.stack.mayCount(direct ? named : indirectCallee(named))) return
+    this.patch(op === OP.call || op === OP.callIndirect ? PATCH.call : PATCH.tailCall, from, from, 0)
   }
 
   private tryTable (bytes: Uint8Array, from: number): number {

@@ -24,6 +24,9 @@
  * entries, loops, bulk operations, around imports), so the counter may be below zero for a while;
  * whoever runs the module reads `m:fuel` at every end and believes a negative one before all else.
  *
+ * Calls take their frames from the budget of `call-stack.ts`. A frame that does not fit ends the guest
+ * at the entry of the function, before anything of that function is charged.
+ *
  * Nothing of the guest's shifts: globals, functions, types, locals and exports are only appended.
  * Only indices of imported functions change, to wrappers of ours, so that no import is reached past
  * its price or after the guest was ended. The guest's memory becomes an import, so that one compiled
@@ -34,9 +37,11 @@
  * name indices that exist only afterwards and thereby forge its fuel.
  */
 import { invalidModule, Writer } from './binary.ts'
+import type { CallGraph } from './admit.ts'
 import type { Module, ModuleCaps } from './decode.ts'
 import { KIND, SECTION } from './decode.ts'
-import { BodyWriter } from './meter-body.ts'
+import { CallStack } from './call-stack.ts'
+import { BodyWriter, METER_LOCALS } from './meter-body.ts'
 import { Layout } from './meter-parts.ts'
 import { OP, TYPE } from './opcodes.ts'
 
@@ -45,7 +50,10 @@ export const METER_MODULE = 'm:'
 export const METER_MEMORY = 'memory'
 /** Names of exports: the guest's own behind a prefix, ours in a space of their own. */
 export const GUEST_PREFIX = 'g:'
-export const METER_EXPORTS = { fuel: 'm:fuel', ended: 'm:ended', pages: 'm:pages', start: 'm:start' } as const
+export const METER_EXPORTS = { fuel: 'm:fuel', ended: 'm:ended', pages: 'm:pages', stack: 'm:stack', start: 'm:start' } as const
+
+/** Globals the meter adds, each of them exported. */
+const METER_GLOBALS = 4
 
 /** What the meter adds at most, so that the second admission allows for it. */
 export function capsAfterMetering (caps: ModuleCaps): ModuleCaps {
@@ -54,8 +62,9 @@ export function capsAfterMetering (caps: ModuleCaps): ModuleCaps {
     typesMax: caps.typesMax + caps.tablesMax + 2,
     importsMax: caps.importsMax + 1,
     functionsMax: caps.functionsMax + caps.importsMax + caps.tablesMax + 2,
-    globalsMax: caps.globalsMax + 3,
-    exportsMax: caps.exportsMax + 4
+    globalsMax: caps.globalsMax + METER_GLOBALS,
+    exportsMax: caps.exportsMax + METER_GLOBALS + 1,
+    localsMax: caps.localsMax + METER_LOCALS
   }
 }
 
@@ -65,22 +74,34 @@ export interface Metered {
   readonly initFuel: bigint
 }
 
+/** What of the profile is written into a module: all of it, but for those who measure what each costs. */
+export interface MeterOptions {
+  readonly fuel?: boolean
+  readonly stack?: boolean
+  readonly nan?: boolean
+}
+
 /**
+ * @param graph what admission found out about the module's calls
  * @param importFuel units per call of each imported function, in the order of imports
  */
-export function meter (module: Module, importFuel: readonly number[], caps: ModuleCaps): Metered {
-  return new Meter(module, importFuel, caps).meter()
+export function meter (module: Module, graph: CallGraph, importFuel: readonly number[], caps: ModuleCaps, options: MeterOptions = {}): Metered {
+  return new Meter(module, graph, importFuel, caps, options).meter()
 }
 
 class Meter {
   private readonly module: Module
   private readonly caps: ModuleCaps
   private readonly layout: Layout
+  private readonly graph: CallGraph
+  private readonly options: MeterOptions
   private readonly out: Writer
   private readonly section = new Writer()
 
-  constructor (module: Module, importFuel: readonly number[], caps: ModuleCaps) {
+  constructor (module: Module, graph: CallGraph, importFuel: readonly number[], caps: ModuleCaps, options: MeterOptions) {
     this.module = module
+    this.graph = graph
+    this.options = options
     this.caps = caps
     this.layout = new Layout(module, importFuel, caps.tableEntriesMax)
     this.out = new Writer(module.bytes.length + 4096)
@@ -198,22 +219,22 @@ class Meter {
 
   private globals (): void {
     const { section } = this
-    this.vector(SECTION.global, 3)
+    this.vector(SECTION.global, METER_GLOBALS)
     section.ops(TYPE.i64, 1, OP.i64Const, 0, OP.end)
-    section.ops(TYPE.i32, 1, OP.i32Const, 0, OP.end)
-    section.ops(TYPE.i32, 1, OP.i32Const, 0, OP.end)
+    for (let i = 1; i < METER_GLOBALS; i++) section.ops(TYPE.i32, 1, OP.i32Const, 0, OP.end)
     this.emit(SECTION.global, section)
   }
 
   private exports (): void {
     const { module, section, layout } = this
-    section.u32(module.exports.length + (module.start === undefined ? 3 : 4))
+    section.u32(module.exports.length + METER_GLOBALS + (module.start === undefined ? 0 : 1))
     for (const { name, kind, index } of module.exports) {
       this.export(GUEST_PREFIX + name, kind, kind === KIND.func ? this.reached(index) : index)
     }
     this.export(METER_EXPORTS.fuel, KIND.global, layout.fuel)
     this.export(METER_EXPORTS.ended, KIND.global, layout.ended)
     this.export(METER_EXPORTS.pages, KIND.global, layout.pages)
+    this.export(METER_EXPORTS.stack, KIND.global, layout.stack)
     if (module.start !== undefined) this.export(METER_EXPORTS.start, KIND.func, this.reached(module.start))
     this.emit(SECTION.export, section)
   }
@@ -235,10 +256,9 @@ class Meter {
     const own = module.functions.length - module.imported.functions
     const all = new Writer(module.bytes.length + 4096)
     const body = new Writer()
-    const writer = new BodyWriter(module.bytes, layout, body)
+    const writer = new BodyWriter(module, layout, new CallStack(module, this.graph), this.options, body)
     for (let i = 0; i < own; i++) {
-      const type = module.types[module.functions[module.imported.functions + i]!]!
-      writer.write(module.bodies[2 * i]!, module.bodies[2 * i + 1]!, type.params.length)
+      writer.write(i)
       appendSized(all, body.view())
       body.length = 0
       if (all.length > caps.bytesMax) throw invalidModule(`metered it has more than the ${caps.bytesMax} bytes allowed`, module.bodies[2 * i]!)
