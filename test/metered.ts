@@ -13,6 +13,11 @@ import { capsAfterMetering, GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, ME
 export const CAPS = LIMITS.module
 const METERED_CAPS = capsAfterMetering(CAPS)
 const PAGES_MAX = 65_536
+/** Whether the profile's rule of NaNs is in the meter: then what floats give is compared with that of the oracle. */
+export const NAN_RULE: boolean = false
+
+/** The stack budget, where the meter keeps one. */
+const STACK_BYTES = 640 * 1024
 
 export interface Rewritten {
   readonly original: Module
@@ -53,6 +58,9 @@ export interface MeteredOptions {
   open?: boolean
 }
 
+/** Metered modules, compiled once each. */
+const compiled = new WeakMap<Uint8Array, WebAssembly.Module>()
+
 export class Metered {
   /** The guest's own, under its own names. */
   readonly exports: Record<string, WebAssembly.ExportValue> = Object.create(null)
@@ -60,19 +68,35 @@ export class Metered {
   private readonly all: WebAssembly.Exports
   private readonly fuelMax: bigint
 
-  /** Instantiate and run the start function; throws what V8 throws. */
+  private readonly hasStart: boolean
+
+  /** Instantiate, without running the start function; throws what V8 throws. */
   constructor ({ original, wasm }: Rewritten, imports: WebAssembly.Imports, { fuel, pagesMax, open = false }: MeteredOptions) {
     const own = original.memories[original.imported.memories]
     const declared = Math.min(own?.max ?? pagesMax ?? PAGES_MAX, pagesMax ?? PAGES_MAX)
     this.memory = own === undefined ? undefined : createMemory(own.min, open ? own.max : declared)
-    const module = new WebAssembly.Module(wasm)
+    let module = compiled.get(wasm)
+    if (module === undefined) compiled.set(wasm, module = new WebAssembly.Module(wasm))
     const instance = new WebAssembly.Instance(module, this.memory === undefined ? imports : { ...imports, [METER_MODULE]: { [METER_MEMORY]: this.memory } })
     this.all = instance.exports
     this.fuelMax = fuel
     this.global('fuel').value = fuel
     this.global('pages').value = this.memory === undefined ? importedPagesMax(original, imports) : declared
     for (const { name } of original.exports) this.exports[name] = this.all[GUEST_PREFIX + name]!
-    if (original.start !== undefined) (this.all[METER_EXPORTS.start] as () => void)()
+    this.hasStart = original.start !== undefined
+  }
+
+  /** Give the next call from outside the whole stack of the profile. */
+  arm (): void {
+    const stack = this.all['m:stack'] as WebAssembly.Global<'i32'> | undefined
+    if (stack !== undefined) stack.value = STACK_BYTES
+  }
+
+  /** Run the start function, if there is one. */
+  start (): this {
+    this.arm()
+    if (this.hasStart) (this.all[METER_EXPORTS.start] as () => void)()
+    return this
   }
 
   private global (name: keyof typeof METER_EXPORTS): WebAssembly.Global {

@@ -1,7 +1,7 @@
 /**
  * Calls an exported function with exact bits. A number that passes through JavaScript may lose the
  * bits of a NaN, and a vector cannot pass at all; so a small module per signature loads arguments
- * from its memory, calls, and stores results there. References go through JavaScript.
+ * from a memory, calls, and stores results there. References go through JavaScript.
  */
 import { Writer } from '../../src/wasm/binary.ts'
 import type { FuncType } from '../../src/wasm/decode.ts'
@@ -22,15 +22,19 @@ const STORE: Readonly<Record<number, readonly number[]>> = {
 const compiled = new Map<string, WebAssembly.Module>()
 const bridges = new WeakMap<WebAssembly.ExportValue, Bridge>()
 
-interface Bridge { readonly memory: Uint8Array, readonly call: (...references: unknown[]) => unknown }
+/** One memory for all: nothing in it outlives a call. */
+const shared = new WebAssembly.Memory({ initial: 1 })
+const memory = new Uint8Array(shared.buffer)
+
+type Bridge = (...references: unknown[]) => unknown
 
 /** What a call gave: the bytes of a number's slot, or a reference. */
 export type Result = Uint8Array | { readonly reference: unknown }
 
 /** @param args bytes of numbers, references as they are */
 export function callExactly (target: WebAssembly.ExportValue, type: FuncType, args: readonly unknown[]): Result[] {
-  const { memory, call } = bridgeTo(target, type)
-  memory.fill(0)
+  const call = bridgeTo(target, type)
+  memory.fill(0, 0, RESULTS + SLOT * type.results.length)
   const references: unknown[] = []
   args.forEach((arg, i) => {
     if (LOAD[type.params[i]!] === undefined) references.push(arg)
@@ -50,8 +54,7 @@ function bridgeTo (target: WebAssembly.ExportValue, type: FuncType): Bridge {
     const key = `${type.params}:${type.results}`
     let module = compiled.get(key)
     if (module === undefined) compiled.set(key, module = new WebAssembly.Module(bridgeModule(type)))
-    const { exports } = new WebAssembly.Instance(module, { t: { f: target } })
-    bridge = { memory: new Uint8Array((exports['memory'] as WebAssembly.Memory).buffer), call: exports['call'] as Bridge['call'] }
+    bridge = new WebAssembly.Instance(module, { t: { f: target, memory: shared } }).exports['call'] as Bridge
     bridges.set(target, bridge)
   }
   return bridge
@@ -74,17 +77,17 @@ function bridgeModule ({ params, results }: FuncType): Uint8Array<ArrayBuffer> {
     content.ops(TYPE.function, own.length, ...own, references.length, ...references)
   })
   section(2, content => {
-    content.u8(1)
+    content.u8(2)
     content.name('t')
     content.name('f')
     content.ops(0, 0)
+    content.name('t')
+    content.name('memory')
+    content.ops(2, 0, 1)
   })
   section(3, content => { content.ops(1, 1) })
-  section(5, content => { content.ops(1, 0, 1) })
   section(7, content => {
-    content.u8(2)
-    content.name('memory')
-    content.ops(2, 0)
+    content.u8(1)
     content.name('call')
     content.ops(0, 1)
   })

@@ -166,7 +166,7 @@ class Script {
     } catch {
       throw new Excluded(PLAIN)
     }
-    const metered = new Metered(rewritten, imports.metered, { fuel: FUEL, open: true })
+    const metered = new Metered(rewritten, imports.metered, { fuel: FUEL, open: true }).start()
     return { original, metered, exports: { plain: plain.exports, metered: metered.exports } }
   }
 
@@ -214,6 +214,7 @@ class Script {
     const found = pair.original?.exports.find(each => each.name === name)
     if (target === undefined || found === undefined) throw new Excluded('no such export')
     try {
+      if (world === 'metered') pair.metered?.arm()
       if (kind === 'get') return { results: [bytesOf((target as WebAssembly.Global).value)] }
       return { results: callExactly(target, typeOf(pair.original!, found.index), args) }
     } catch (error) {
@@ -271,7 +272,7 @@ class Script {
     }
     const imports = { plain: this.imports(rewritten.original, 'plain'), metered: this.imports(rewritten.original, 'metered') }
     const plain = attempt(() => new WebAssembly.Instance(new WebAssembly.Module(wasm), imports.plain))
-    const metered = attempt(() => new Metered(rewritten, imports.metered, { fuel: FUEL, open: true }))
+    const metered = attempt(() => new Metered(rewritten, imports.metered, { fuel: FUEL, open: true }).start())
     if (!expected(plain)) throw new Excluded(PLAIN)
     return expected(metered) ? ['pass', ''] : ['fail', `plain ${String(plain)}; metered ${String(metered)}`]
   }
