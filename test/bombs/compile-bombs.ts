@@ -71,7 +71,7 @@ export const COMPILE_BOMBS: readonly Bomb[] = [
   { name: 'loops that take as much as they may, nested', make: () => raw({ types: [[[], []], [Array(128).fill(i32), Array(16).fill(i32)]], functions: [{ code: join(repeat(constant(0), 128), nested([OP.loop, 1], 1, [...repeat([0x1a], 112)]), repeat([0x1a], 16)) }] }) },
   { name: 'thousands of types', refused: true, make: () => raw({ types: Array.from({ length: 3_000 }, (_, k) => [Array(k % 100).fill(i32), []] as const) }) },
   // Nesting.
-  { name: 'a million nested blocks', refused: true, make: () => raw({ functions: [{ code: nested([OP.block, TYPE.void], 1_000_000) }] }) },
+  { name: 'half a million nested blocks', refused: true, make: () => raw({ functions: [{ code: nested([OP.block, TYPE.void], 500_000) }] }) },
   { name: 'blocks nested as deep as they may', make: () => raw({ functions: many(20, { code: nested([OP.block, TYPE.void], 8_000) }) }) },
   { name: 'loops nested as deep as they may', make: () => raw({ functions: many(4, { code: nested([OP.loop, TYPE.void], 8_000) }) }) },
   { name: 'ifs nested as deep as they may', make: () => raw({ functions: many(10, { code: nested([...constant(1), OP.if, TYPE.void], 8_000) }) }) },
@@ -96,6 +96,8 @@ export const COMPILE_BOMBS: readonly Bomb[] = [
   // The optimising compiler.
   { name: 'hot loops nested thousands deep', make: () => raw({ functions: [hot(nested([OP.loop, TYPE.void], 5_000))] }) },
   { name: 'hot loops nested with branches to each', make: () => raw({ functions: [hot(nestedBranches(600))] }) },
+  { name: 'hot loops eight thousand deep over hundreds of locals', make: () => raw({ functions: [hotNest(8_000, 300)] }) },
+  { name: 'eight times hot loops thousands deep', make: () => raw({ functions: many(8, hotNest(4_000, 300, 3)) }) },
   { name: 'hot loops that merge a thousand locals each', make: () => raw({ functions: [hot(repeat([...join([OP.loop, TYPE.void], shuffle(1_000), constant(0), [OP.brIf, 0, END])], 20), 1_000_000, [[1_000, i32]])] }) },
   { name: 'hot loops nested that merge a hundred locals', make: () => raw({ functions: [hot(nestedShuffles(300, 100), 1_000_000, [[100, i32]])] }) },
   { name: 'a hot body over three thousand locals', make: () => raw({ functions: [hot(shuffle(3_000), 1_000_000, [[3_000, i32]])] }) },
@@ -128,6 +130,13 @@ function nestedBranches (depth: number): Uint8Array {
     return [OP.loop, TYPE.void, ...targets.flatMap(target => [...constant(0), OP.brIf, ...leb(target)])]
   })
   return join(...loops, repeat([END], depth))
+}
+
+/** Loops in loops that each change a local and may go on with one of the eight around it: costly to optimise, not to run. */
+function hotNest (depth: number, locals: number, rounds = 1_000_000): RawFunction {
+  const opening = Array.from({ length: depth }, (_, k) => [OP.loop, TYPE.void, OP.localGet, ...leb(1 + k % locals), ...constant(1), OP.i32Add, OP.localSet, ...leb(1 + k % locals)])
+  const closing = Array.from({ length: depth }, (_, k) => [...constant(0), OP.brIf, ...leb(Math.min(depth - 1 - k, 7)), END])
+  return hot(join(...opening, ...closing), rounds, [[locals, i32]])
 }
 
 function nestedShuffles (depth: number, locals: number): Uint8Array {

@@ -7,7 +7,6 @@
  * One line per bomb on stderr; the last line on stdout is one JSON object.
  */
 import { createHash } from 'node:crypto'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { LIMITS } from '../../src/packet/limits.ts'
@@ -49,17 +48,42 @@ function leaseMs (bytes: Uint8Array): number {
   return lease.ms
 }
 
+/** The longest time this process did nothing else while a bomb was in the pool; making bombs does not count. */
+class Gaps {
+  longestMs = 0
+  private last: number | undefined
+  private readonly timer = setInterval(() => { this.look() }, 5)
+
+  begin (): void { this.last = performance.now() }
+
+  end (): void {
+    this.look()
+    this.last = undefined
+  }
+
+  stop (): void { clearInterval(this.timer) }
+
+  private look (): void {
+    if (this.last === undefined) return
+    const now = performance.now()
+    this.longestMs = Math.max(this.longestMs, now - this.last)
+    this.last = now
+  }
+}
+
+const gaps = new Gaps()
+
 async function drop ({ name, make, refused = false }: Bomb, pool: ExecutorPool): Promise<Result> {
   const bytes = make()
   const run = runOf(bytes)
-  delay.enable()
+  gaps.begin()
   const started = performance.now()
   const end = await pool.execute(run, { payer: 'bomber' }).then(
     ({ outcome, message }) => ({ ending: outcome as string, message }),
     (error: unknown) => ({ ending: error instanceof InosError ? error.code as string : 'error', message: String(error) })
   )
   const ms = Math.round(performance.now() - started)
-  delay.disable()
+  gaps.end()
   const isRefusal = REFUSALS.has(end.ending)
   const late = isRefusal ? ms > REFUSAL_MS_MAX : ms > leaseMs(bytes) + 1_000
   const why = end.ending === 'error' || end.ending === 'ERR_INTERNAL' ? end.message
@@ -72,7 +96,6 @@ async function drop ({ name, make, refused = false }: Bomb, pool: ExecutorPool):
 
 /** Jobs of another payer, one after the other, each with its own answer. */
 async function serve (pool: ExecutorPool, signal: AbortSignal): Promise<{ served: number, slowestMs: number, wrong: number }> {
-  const good = runOf(wasm({ functions: [{ type: ':i32', code: 'i32.const 42', export: 'run' }] }))
   let [served, slowestMs, wrong] = [0, 0, 0]
   while (!signal.aborted) {
     const started = performance.now()
@@ -95,12 +118,13 @@ async function weigh (pool: ExecutorPool, signal: AbortSignal): Promise<number> 
   return largest
 }
 
-/** Gaps of this process while a bomb is in the pool; making bombs does not count. */
-const delay = monitorEventLoopDelay({ resolution: 5 })
 const { values: { only = '' } } = parseArgs({ options: { only: { type: 'string' } } })
+const good = runOf(wasm({ functions: [{ type: ':i32', code: 'i32.const 42', export: 'run' }] }))
 const bombs = [...COMPILE_BOMBS, ...RUN_BOMBS].filter(({ name }) => name.includes(only))
 const ended = new AbortController()
 await using pool = createExecutorPool({ slots: 2 })
+// Executors start before the clock does.
+await Promise.all(['customer', 'bomber'].map(payer => pool.execute(good, { payer })))
 const serving = serve(pool, ended.signal)
 const weighing = weigh(pool, ended.signal)
 const results: Result[] = []
@@ -108,6 +132,7 @@ for (const bomb of bombs) {
   results.push(await drop(bomb, pool))
 }
 ended.abort()
+gaps.stop()
 const { served, slowestMs, wrong } = await serving
 const residentMiB = Math.round(await weighing / 1024 / 1024)
 const capMiB = Math.round((LIMITS.executor.dataBytesMax + PROCESS_BYTES) / 1024 / 1024)
@@ -117,6 +142,6 @@ const ok = failed.length === 0 && wrong === 0 && served > 0 && slowestMs <= GOOD
 console.log(JSON.stringify({
   ok, bombs: bombs.length, refused: count(({ ending }) => REFUSALS.has(ending)), killed: count(({ ending }) => /DEADLINE|LOST/.test(ending)),
   ended: count(({ ending }) => !ending.startsWith('ERR')), failed: failed.map(({ name, why }) => `${name}: ${why.slice(0, 200)}`),
-  slowestMs: Math.max(...results.map(({ ms }) => ms)), served, wrong, servedSlowestMs: slowestMs, loopGapMs: Math.round(delay.max / 1e6), residentMiB, capMiB
+  slowestMs: Math.max(...results.map(({ ms }) => ms)), served, wrong, servedSlowestMs: slowestMs, loopGapMs: Math.round(gaps.longestMs), residentMiB, capMiB
 }))
 process.exitCode = ok ? 0 : 1
