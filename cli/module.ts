@@ -1,9 +1,16 @@
 /** `inos module`: what a module is before it runs anywhere. */
 import type { Command } from 'commander'
+import { InosError } from '../src/packet/errors.ts'
 import type { ModuleReport } from '../src/wasm/runtime.ts'
 import { addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { formatBytes, groupDigits } from './units.ts'
+
+/** Refusals that are about the module. */
+const REFUSALS: readonly string[] = ['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPORT']
+
+/** What a run of an accepted module is: no import that nodes provide gives a real clock, entropy or a network. */
+const CLASS = 'deterministic'
 
 export function addModule (program: Command, context: Context): void {
   const family = program.command('module').description('check or name a WASM module')
@@ -32,8 +39,12 @@ async function inspect (file: string, { json }: CommonOptions, { output, signal 
   const wasm = await readModule(file, signal)
   await using pool = createExecutorPool({ slots: 1 })
   output.status('checking the module')
-  const report = await cancellable(signal, pool.inspect(wasm)).finally(() => output.status(null))
-  if (json === true) await output.json({ ok: true, cid: await cidOf(wasm), ...report })
+  const report = await cancellable(signal, pool.inspect(wasm)).finally(() => output.status(null)).catch(async (error: unknown) => {
+    // The verdict comes first; the rule, function and offset are the error's own words.
+    if (json !== true && error instanceof InosError && REFUSALS.includes(error.code)) await output.write(`${plain(file)}: nodes refuse it\n`)
+    throw error
+  })
+  if (json === true) await output.json({ ok: true, cid: await cidOf(wasm), class: CLASS, ...report })
   else await output.write(describeReport(file, await cidOf(wasm), report))
   return 0
 }
@@ -47,6 +58,7 @@ function describeReport (file: string, cid: string, report: ModuleReport): strin
     ['  imports', plain(imports.join(', ')) || 'none'],
     ['  exports', plain(exports.join(', ')) || 'none'],
     ['  features', features.join(', ') || 'none beyond the first version'],
+    ['  class', `${CLASS}: the same outcome, bytes and fuel on every node`],
     ['  compiling', `about ${groupDigits(Math.ceil(estimate.cpuMs))} ms and ${formatBytes(estimate.peakBytes)}`]
   ]
   return `${plain(file)}: nodes take it\n${table(rows)}`

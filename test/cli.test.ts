@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { COMPILE_BOMBS } from './bombs/compile-bombs.ts'
 import { ECHO, ENDLESS, EXIT_BY_LENGTH, GROW, LOG, TRAP, UNKNOWN_IMPORT, WITHOUT_RUN } from './guests.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
@@ -371,7 +372,8 @@ test('receipts', async () => {
   assert.equal((await inos(['receipts', 'show', `bafyrei${'a'.repeat(52)}`, '--data', data])).code, 64)
 })
 
-// Goal: modules are judged and named without running. Method: a good and a bad one.
+// Goal: modules are judged and named without running. Method: a good one, one that is none, one with
+// an unknown import, and a compile bomb, whose refusal names rule, function and offset.
 test('module check and hash', async () => {
   const report = await json(['module', 'check', wasm.echo])
   assert.deepEqual([report['ok'], report['abi'], report['bytes']], [true, 'inos', ECHO.length])
@@ -379,8 +381,17 @@ test('module check and hash', async () => {
   assert.equal(report['cid'], cid)
   assert.match(String(cid), /^bafkrei/)
   const bad = await inos(['module', 'check', wasm.garbage])
-  assert.deepEqual([bad.code, bad.stdout.length], [101, 0])
-  assert.match((await inos(['module', 'check', wasm.echo])).stdout.toString(), /nodes take it\n {2}cid/)
+  assert.deepEqual([bad.code, bad.stdout.toString()], [101, `${wasm.garbage}: nodes refuse it\n`])
+  assert.match((await inos(['module', 'check', wasm.unknown])).stdout.toString(), /nodes refuse it/)
+  const bomb = join(root, 'bomb.wasm')
+  writeFileSync(bomb, COMPILE_BOMBS.find(each => each.refused === true)!.make())
+  assert.match((await inos(['module', 'check', bomb])).stderr, /function 0 has \d+ slots times blocks, and \d+ are allowed, at offset 0x/)
+  assert.equal((await inos(['module', 'check', bomb, '--json'])).code, 101)
+  assert.equal(report['class'], 'deterministic')
+  assert.ok((report['estimate'] as { cpuMs: number }).cpuMs >= 0)
+  const good = (await inos(['module', 'check', wasm.echo])).stdout.toString()
+  assert.match(good, /nodes take it\n {2}cid/)
+  assert.match(good, /features {3}mvp.*\n {2}class {6}deterministic.*\n {2}compiling {2}about/)
 })
 
 // Goal: the doctor finds this machine fit, and a broken directory not. Method: both, as JSON.

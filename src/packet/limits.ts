@@ -121,7 +121,8 @@ export const LIMITS = {
     tagsMax: 65_536,
     /** All tables together at the start, and each one after growth. */
     tableEntriesMax: 2 ** 20,
-    tablesMax: 1_024,
+    /** Each may grow to `tableEntriesMax`, and all of them together have to fit an executor. */
+    tablesMax: 16,
     elementsMax: 2 ** 20,
     elementSegmentsMax: 100_000,
     dataSegmentsMax: 100_000,

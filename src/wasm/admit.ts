@@ -167,9 +167,10 @@ class Walk {
   }
 
   private open (): void {
+    // What it takes is popped from the construct around it.
+    this.pop(this.blockParams)
     this.depth++
     this.check('nested blocks', this.depth, this.caps.nestingMax)
-    this.pop(this.blockParams)
     this.bases[this.depth] = this.height
     this.params[this.depth] = this.blockParams
     this.results[this.depth] = this.blockResults

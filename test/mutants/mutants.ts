@@ -1,0 +1,33 @@
+/**
+ * Errors planted in the engine, each as a replacement of source text, and what must find them. A
+ * fuzzer that no longer finds one of these is not worth its time.
+ */
+export interface Mutant {
+  readonly name: string
+  /** Each text is found once in its file. */
+  readonly edits: ReadonlyArray<{ readonly file: string, readonly find: RegExp, readonly replace: string }>
+  /** Source of modules that show it, and how many of its cases may be needed. */
+  readonly only: string
+  readonly casesMax: number
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'i32.const costs one unit too much',
+    edits: [{ file: 'src/wasm/meter-runs.ts', find: /if \(op !== OP\.nop\) this\.cost\+\+/g, replace: 'if (op !== OP.nop) this.cost += op === OP.i32Const ? 2 : 1' }],
+    only: 'own', casesMax: 60
+  },
+  {
+    name: 'no check before a host call',
+    edits: [{ file: 'src/wasm/meter-parts.ts', find: /this\.endIfSpent\(out\)\n(?=\s*const params = )/g, replace: '' }],
+    only: 'binaryen', casesMax: 120
+  },
+  {
+    name: 'NaNs are left as they are',
+    edits: [
+      { file: 'test/metered.ts', find: /NAN_RULE: boolean = \w+/g, replace: 'NAN_RULE: boolean = true' },
+      { file: 'test/metered.ts', find: /(= meter\(.*, CAPS)\)/g, replace: '$1, { nan: false })' }
+    ],
+    only: 'binaryen', casesMax: 240
+  }
+]
