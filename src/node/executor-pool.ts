@@ -170,7 +170,7 @@ class Pool implements ExecutorPool {
     this.#start = () => {
       const worker: Worker = new Worker(events => startExecutor(this.#entry, walls, flags, events), {
         ready: () => { this.#welcome() },
-        retire: () => { worker.end('it burnt CPU while idle') },
+        retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }
       })
       return worker

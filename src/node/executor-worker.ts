@@ -46,6 +46,7 @@ export class Worker {
   /** Modules it was sent, oldest first. Where this is wrong it asks. */
   readonly #modules = new Set<string>()
   #state: 'starting' | 'working' | 'ended' = 'starting'
+  #retiring = false
   #calls = 0
   #call: Call | undefined
 
@@ -135,8 +136,9 @@ export class Worker {
     call.heard.add(answer.kind)
     if (answer.kind === 'need') this.#need(call)
     else if (answer.kind === 'estimate') call.lease.expect(answer.cpuMs)
-    // The job was on its way when it asked to be replaced: it works on, and asks again later.
-    else if (answer.kind !== 'retire') this.#settle(call, answer)
+    // It asks but once: it is replaced when its job is done.
+    else if (answer.kind === 'retire') this.#retiring = true
+    else this.#settle(call, answer)
   }
 
   #begin (): void {
@@ -160,6 +162,7 @@ export class Worker {
     } else {
       throw new FrameError('an answer is of another kind than its job')
     }
+    if (this.#retiring && this.#state === 'working') this.#events.retire()
   }
 
   #finish (): Call | undefined {

@@ -172,7 +172,9 @@ export const LIMITS = {
     moduleMsMax: 60_000,
     /** An idle executor that burns more than this share of a poll has a compiler running wild. */
     burnMsPoll: 1_000,
-    burnShareMax: 0.5,
+    burnShareMax: 0.2,
+    /** Between jobs that follow each other it may burn that much for so many polls: V8 optimises what runs long. */
+    burnPollsMax: 8,
     /** Header and body of an order, a backstop behind the checks of a job. */
     orderHeaderBytesMax: 128 * MIB,
     orderBodyBytesMax: 512 * MIB,

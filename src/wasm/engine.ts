@@ -142,7 +142,7 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
     if (kind === KIND.func) entries.set(name, signature(types[typeOf[index]!]!))
   }
   return {
-    compiled: await compile(wasm),
+    compiled: compile(wasm),
     initFuel,
     memory: memories[0],
     start: original.start !== undefined,
@@ -151,10 +151,14 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
   }
 }
 
-/** V8 validates what it compiles; were it to refuse now, the meter would be at fault and not the module. */
-async function compile (wasm: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+/**
+ * V8 validates what it compiles; were it to refuse now, the meter would be at fault and not the module.
+ * In this thread: an asynchronous compilation would wait behind whatever V8's optimising compiler still
+ * does for the guest before, which can be many seconds, at the cost of another payer's lease.
+ */
+function compile (wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   try {
-    return await WebAssembly.compile(wasm)
+    return new WebAssembly.Module(wasm)
   } catch (error) {
     throw new InosError('ERR_INTERNAL', 'The metered module could not be compiled.', { cause: error })
   }
