@@ -80,6 +80,15 @@ export async function checkWritable (file: string): Promise<void> {
   }
 }
 
+/** Writes by `write`. @throws {InosError} ERR_USAGE when `file` cannot be written */
+export async function writable (file: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (cause) {
+    throw new InosError('ERR_USAGE', `${file} cannot be written: ${reasonOf(cause)}.`, { cause, hint: 'Check the path and its permissions.' })
+  }
+}
+
 /** @throws {InosError} ERR_INTERNAL, for instance when the disk is full */
 export async function writeResult (file: string, bytes: Uint8Array): Promise<void> {
   try {

@@ -1,8 +1,9 @@
-/** `inos module`: what a module is before it runs anywhere. */
+/** `inos module`: what a module is before it runs anywhere, and how one begins. */
 import type { Command } from 'commander'
 import { InosError } from '../src/packet/errors.ts'
 import type { ModuleReport } from '../src/wasm/runtime.ts'
 import { addJson, type CommonOptions, type Context, examples } from './command.ts'
+import { addInit } from './module-init.ts'
 import { plain, table } from './output.ts'
 import { formatBytes, groupDigits } from './units.ts'
 
@@ -13,10 +14,11 @@ const REFUSALS: readonly string[] = ['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPO
 const CLASS = 'deterministic'
 
 export function addModule (program: Command, context: Context): void {
-  const family = program.command('module').description('check or name a WASM module')
+  const family = program.command('module').description('check, name or begin a WASM module')
   examples(family, [
     ['inos module check sum.wasm', 'whether nodes take it, and what it needs'],
-    ['inos module hash sum.wasm', 'its CID']
+    ['inos module hash sum.wasm', 'its CID'],
+    ['inos module init --lang c sum', 'a project in C']
   ])
 
   const check = family.command('check').description('decode, admit and meter a module without running it')
@@ -30,6 +32,7 @@ export function addModule (program: Command, context: Context): void {
   addJson(hash)
   examples(hash, [['inos module hash sum.wasm', 'CIDv1, raw, sha2-256']])
   hash.action(async (file: string, options: CommonOptions) => { context.finish(await name(file, options, context)) })
+  addInit(family, context)
 }
 
 async function inspect (file: string, { json }: CommonOptions, { output, signal }: Context): Promise<number> {

@@ -1,5 +1,5 @@
-/** `inos run`: one module, one input, one result on stdout. */
-import type { Command } from 'commander'
+/** `inos run`: one module or script, one input, one result on stdout. */
+import { type Command, InvalidArgumentError } from 'commander'
 import { type InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
@@ -19,31 +19,43 @@ interface RunOptions {
   where: string
   peer: string[]
   receipt?: string
+  entry?: string
+  env: Record<string, string>
   data?: string
 }
 
 export function addRun (program: Command, context: Context): void {
   const command = program.command('run')
-    .description('run a WASM module; stdin is its input, stdout its result')
-    .usage('[options] <file.wasm> [-- args...]')
-    .argument('<file.wasm>', 'the module')
+    .description('run a WASM module, or a script in JavaScript or Python; stdin is its input, stdout its result')
+    .usage('[options] <file.wasm|file.js|file.py> [-- args...]')
+    .argument('<file>', 'the module or script')
     .option('-i, --input <file>', 'read the input from a file, - for stdin (default: stdin unless it is a terminal)')
     .option('-o, --output <file>', 'write the result to a file instead of stdout')
     .option('--fuel <n>', `instructions it may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
     .option('--memory <size>', 'memory it may have (default: 256MiB)', read(parsePages))
     .option('--max-cost <amount>', 'most it may cost, such as 2cr or 500ucr (default: what the limits allow, up to 20cr)', read(parseCredits))
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
+    .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
+    .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
     .option('--receipt <file>', 'write the signed receipt to a file')
   addJson(addData(addPeers(command)), 'print one object: outcome, result in base64, costs and receipt')
   examples(command, [
     ['echo 1 2 3 | inos run sum.wasm', 'run here'],
     ['inos run sum.wasm -i numbers.txt -o sum.txt --fuel 1_000_000', 'files, and a limit'],
     ['echo \'{"a":2}\' | inos run python.wasm -- -c \'import json; print(json.load(open(0))["a"] * 21)\'', 'arguments for the guest'],
+    ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
+    ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
   ])
   command.action(async (file: string, options: RunOptions) => {
     context.finish(await run(file, options, context))
   })
+}
+
+function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError(`"${text}" is not NAME=VALUE.`)
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
 }
 
 export function parseWhere (text: string): string {
@@ -64,15 +76,18 @@ async function run (file: string, options: RunOptions, context: Context): Promis
 }
 
 async function compute (file: string, options: RunOptions, { output, signal, guestArgs }: Context): Promise<number> {
-  const { checkWritable, readModule } = await import('./files.ts')
+  const { checkWritable } = await import('./files.ts')
+  const { readProgram } = await import('./script.ts')
   for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
-  const wasm = await readModule(file, signal)
+  const program = await readProgram(file, guestArgs, signal)
   const input = await readInput(options.input, { output, signal })
   const { connectPeers, openOperator } = await import('./open.ts')
   await using operator = await openOperator({ data: options.data, join: { network: options.peer.length > 0, serve: false }, output, signal })
   await connectPeers(operator, options.peer, { output, signal })
   const job: ComputeOptions = {
-    args: guestArgs,
+    ...program.job,
+    ...(options.entry === undefined ? {} : { entry: options.entry }),
+    env: options.env,
     limits: {
       ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),
       ...(options.memory === undefined ? {} : { memoryPagesMax: options.memory })
@@ -82,7 +97,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     signal,
     onProgress: state => output.status(describeState(state))
   }
-  const result = await operator.run(wasm, input, job).finally(() => output.status(null))
+  const result = await operator.run(program.wasm, input, job).finally(() => output.status(null))
   return await deliver(result, options, result.executor === operator.id ? 'here' : `at ${result.executor}`, output)
 }
 

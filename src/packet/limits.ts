@@ -102,7 +102,11 @@ export const LIMITS = {
     preopensMax: 64,
     pathBytesMax: 4 * KIB,
     /** Buffers of one read or write, subscriptions of one poll. */
-    vectorsMax: 1_024
+    vectorsMax: 1_024,
+    /** What an Extism plug-in keeps on the host's side: bytes in blocks, and its variables. */
+    hostBytesMax: 64 * MIB,
+    hostBlocksMax: 2 ** 18,
+    variableBytesMax: 1 * MIB
   },
   /**
    * What a module may look like, so that V8's compilers stay within a second and half a gigabyte.

@@ -13,6 +13,7 @@ import { admit } from './admit.ts'
 import { invalidModule } from './binary.ts'
 import type { FuncType, Import, Module } from './decode.ts'
 import { decode, KIND } from './decode.ts'
+import { extism } from './guest/extism.ts'
 import type { GuestInterface, HostFunction } from './guest/guest.ts'
 import { inos } from './guest/inos.ts'
 import { wasi, wasiUnstable } from './guest/wasi.ts'
@@ -23,7 +24,7 @@ import { TYPE } from './opcodes.ts'
 import type { ModuleReport, Run, Runtime } from './runtime.ts'
 
 export interface EngineOptions {
-  /** What guests may import. @default WASI preview 1 and 0, and `inos` */
+  /** What guests may import. @default WASI preview 1 and 0, `inos`, and Extism's */
   interfaces?: readonly GuestInterface[]
   /** Compiled modules kept, the least recently used going first. @default LIMITS.executor.moduleCacheMax */
   moduleCacheMax?: number
@@ -38,7 +39,7 @@ type Interfaces = ReadonlyMap<string, GuestInterface>
 
 /** A `Runtime` that runs guests at once, in the calling thread, and so one at a time. */
 export function createEngine (options: EngineOptions = {}): Runtime {
-  const interfaces: Interfaces = new Map((options.interfaces ?? [wasi, wasiUnstable, inos]).map(each => [each.name, each]))
+  const interfaces: Interfaces = new Map((options.interfaces ?? [wasi, wasiUnstable, inos, extism]).map(each => [each.name, each]))
   const modules = new ModuleCache(options.moduleCacheMax ?? LIMITS.executor.moduleCacheMax)
   let busy = 0
   return {
@@ -201,7 +202,7 @@ function report ({ original, wasm, admission, functions }: Rewritten): ModuleRep
   return {
     bytes: original.bytes.length,
     functions: original.functions.length - original.imported.functions,
-    abi: ['wasi_snapshot_preview1', 'wasi_unstable', 'inos'].find(name => modules.has(name)) ?? 'plain',
+    abi: [extism.name, wasi.name, wasiUnstable.name, inos.name].find(name => modules.has(name)) ?? 'plain',
     imports: original.imports.map(({ module, name }) => `${module}.${name}`),
     exports: original.exports.map(({ name }) => name),
     features: admission.features,
