@@ -13,7 +13,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ExecuteOptions, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
 import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process.ts'
 import { TurnQueue } from './executor-queue.ts'
-import { denyingFlags, probeWalls } from './executor-walls.ts'
+import { planLaunch, probeWalls } from './executor-walls.ts'
 import type { Walls } from './executor-walls.ts'
 import { Worker } from './executor-worker.ts'
 import type { Finding, Task } from './executor-worker.ts'
@@ -32,8 +32,8 @@ export interface ExecutorPoolOptions {
 export interface ExecutorPool extends Runtime, AsyncDisposable {
   /** What executors are denied on this machine. */
   walls (): Promise<Walls>
-  /** Ids of the live processes. */
-  pids (): number[]
+  /** Ids of the live processes, or of those that have a job. */
+  pids (which?: 'busy'): number[]
 }
 
 export function createExecutorPool (options: ExecutorPoolOptions = {}): ExecutorPool {
@@ -54,7 +54,6 @@ class Pool implements ExecutorPool {
   readonly #log: (line: string) => void
   readonly #entry: URL
   readonly #walls: Promise<Walls>
-  readonly #flags: Promise<string[]>
   readonly #queue = new TurnQueue<Job>()
   readonly #workers = new Set<Worker>()
   /** Processes that were killed and are not gone yet. */
@@ -72,13 +71,14 @@ class Pool implements ExecutorPool {
     this.#log = log
     this.#entry = entry
     this.#walls = walls === undefined ? probeWalls() : Promise.resolve(walls)
-    this.#flags = denyingFlags(entry)
     void this.#open()
   }
 
   walls (): Promise<Walls> { return this.#walls }
 
-  pids (): number[] { return [...this.#workers].flatMap(worker => worker.pid ?? []) }
+  pids (which?: 'busy'): number[] {
+    return [...this.#workers].filter(worker => which === undefined || worker.busy).flatMap(worker => worker.pid ?? [])
+  }
 
   load (): { slots: number, busy: number, queued: number } {
     return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size }
@@ -165,10 +165,11 @@ class Pool implements ExecutorPool {
 
   /** Learn what executors are denied here, then begin. */
   async #open (): Promise<void> {
-    const [walls, flags] = await Promise.all([this.#walls, this.#flags])
+    const walls = await this.#walls
+    const launch = await planLaunch(this.#entry, walls)
     if (this.#stopped) return
     this.#start = () => {
-      const worker: Worker = new Worker(events => startExecutor(this.#entry, walls, flags, events), {
+      const worker: Worker = new Worker(events => startExecutor(launch, events), {
         ready: () => { this.#welcome() },
         retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }

@@ -3,6 +3,7 @@
  * function with the same denials, and does what the job's input says.
  */
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { homedir } from 'node:os'
@@ -14,6 +15,7 @@ import type { Frame } from './executor-frames.ts'
 import { decodeRun, encodeOutcome, encodeRefusal, ORDER_LIMITS } from './executor-messages.ts'
 
 const pipe = new Socket({ fd: 3 })
+const NAME = randomUUID()
 const known = new Set<string>()
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void obey(frame) })
 let supply: PromiseWithResolvers<Uint8Array> | undefined
@@ -51,7 +53,8 @@ function outcome (text: string): Outcome {
 async function act (command: string, argument: string, input: Uint8Array): Promise<string> {
   switch (command) {
     case 'echo': return argument
-    case 'pid': return String(process.pid)
+    // In a cell every executor is process 1.
+    case 'name': return NAME
     case 'wait': return new Promise(resolve => setTimeout(resolve, Number(argument), argument))
     case 'loop': return spin(Infinity)
     case 'burn': return burn()
@@ -75,7 +78,7 @@ function burn (): string {
     spin(200)
     writeFrame(pipe, { header: { kind: 'retire' }, parts: [] })
   }, 10)
-  return String(process.pid)
+  return NAME
 }
 
 function writeAndExit (bytes: Uint8Array): never {
