@@ -30,6 +30,7 @@ export class ExtismMemory {
   readonly #charge: (bytes: number) => boolean
   readonly inputAddress: number
   #input: Uint8Array
+  #inputView: DataView
   #inputShared = true
   #inputLive: boolean
   readonly #base: number
@@ -43,6 +44,7 @@ export class ExtismMemory {
   constructor (input: Uint8Array, charge: (bytes: number) => boolean) {
     this.#charge = charge
     this.#input = input
+    this.#inputView = viewOf(input)
     this.#inputLive = input.length > 0
     this.inputAddress = this.#inputLive ? ALIGN : 0
     this.#base = ALIGN + Math.ceil(input.length / ALIGN) * ALIGN
@@ -103,12 +105,13 @@ export class ExtismMemory {
   load64 (address: number): bigint {
     const at = address - this.#base
     if (at >= 0 && at + 8 <= this.#size) return this.#view.getBigUint64(at, true)
-    return number64(this.bytes(address, 8))
+    const from = address - this.inputAddress
+    return this.inputAddress === 0 || from < 0 || from + 8 > this.#input.length ? 0n : this.#inputView.getBigUint64(from, true)
   }
 
   /** A word of the input, wherever it lies. */
   input64 (offset: number): bigint {
-    return offset + 8 > this.inputLength ? 0n : number64(this.#input.subarray(offset, offset + 8))
+    return offset + 8 > this.inputLength ? 0n : this.#inputView.getBigUint64(offset, true)
   }
 
   input8 (offset: number): number {
@@ -127,7 +130,7 @@ export class ExtismMemory {
       return
     }
     const target = this.#writable(address, 8)
-    if (target !== null) new DataView(target.buffer, target.byteOffset, 8).setBigUint64(0, value, true)
+    if (target !== null) viewOf(target).setBigUint64(0, value, true)
   }
 
   /** A new block with these bytes; 0 when it cannot be had. */
@@ -141,6 +144,7 @@ export class ExtismMemory {
     if (address < this.#base && this.#inputShared && this.bytes(address, length) !== null) {
       if (!this.#charge(this.#input.length)) return null
       this.#input = this.#input.slice()
+      this.#inputView = viewOf(this.#input)
       this.#inputShared = false
     }
     return this.bytes(address, length)
@@ -150,7 +154,8 @@ export class ExtismMemory {
   #grow (size: number): boolean {
     if (size <= this.#heap.length) return true
     const room = Math.min(Math.max(size, this.#heap.length * 1.5), limits.hostBytesMax)
-    if (!this.#charge(room)) return false
+    // All of it is cleared, and what was there is moved.
+    if (!this.#charge(room + this.#size)) return false
     const heap = new Uint8Array(room)
     heap.set(this.#heap.subarray(0, this.#size))
     this.#heap = heap
@@ -159,6 +164,6 @@ export class ExtismMemory {
   }
 }
 
-function number64 (bytes: Uint8Array | null): bigint {
-  return bytes === null ? 0n : new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
+function viewOf ({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length)
 }

@@ -149,6 +149,8 @@ test('config and variables', () => {
   const value = plugin.call('var_get', plugin.put('a'))
   plugin.call('store_u8', value, 0x54)
   assert.equal(plugin.text(plugin.call('var_get', plugin.put('a'))), 'two')
+  plugin.call('var_set', plugin.put('a'), 12_345n)
+  assert.equal(plugin.text(plugin.call('var_get', plugin.put('a'))), 'two')
   plugin.call('var_set', plugin.put('a'), 0n)
   assert.equal(plugin.call('var_get', plugin.put('a')), 0n)
 })

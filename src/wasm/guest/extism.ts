@@ -17,7 +17,7 @@ import { ExtismMemory } from './extism-memory.ts'
 import type { GuestContext, GuestInterface, GuestSession, HostFunction } from './guest.ts'
 import { CALL_COSTS, COSTS } from './wasi-costs.ts'
 
-const { small, medium } = CALL_COSTS
+const { small, medium, large } = CALL_COSTS
 const limits = LIMITS.guest
 
 /** Of the log lines, these levels are asked for: all but trace and debug. */
@@ -25,7 +25,7 @@ const LOG_LEVEL = 2
 
 const FUNCTIONS: Readonly<Record<string, HostFunction>> = {
   // memory
-  alloc: { type: 'I:I', fuel: medium },
+  alloc: { type: 'I:I', fuel: large },
   free: { type: 'I:', fuel: medium },
   length: { type: 'I:I', fuel: small },
   length_unsafe: { type: 'I:I', fuel: small },
@@ -146,13 +146,12 @@ class Plugin {
     return value === undefined ? 0 : this.#give(value)
   }
 
-  /** Takes both blocks; without a value the variable is forgotten. */
+  /** Takes both blocks; value 0 forgets the variable, a value that is no block changes nothing. */
   setVariable (key: number, valueAddress: number): undefined {
     const name = this.#take(key)
-    if (name === null) return
     const length = this.memory.length(valueAddress)
-    const value = valueAddress === 0 ? null : this.memory.bytes(valueAddress, length)
-    if (!this.#charge(length)) return
+    const value = this.memory.bytes(valueAddress, length)
+    if (name === null || (valueAddress !== 0 && length === 0) || !this.#charge(length)) return
     const before = this.#variables.get(name)
     const bytes = this.#variableBytes - (before === undefined ? 0 : before.length + name.length + VARIABLE_BYTES)
     if (value === null || length === 0) {
