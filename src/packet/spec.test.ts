@@ -7,7 +7,7 @@ import { decodeFiles, decodeSpec, encodeFiles, encodeSpec, seedOf, type Spec } f
 
 const good: Spec = {
   module: rawCid(Uint8Array.of(1)), input: rawCid(Uint8Array.of(2)), entry: '', args: ['a'], env: { A: 'b' }, files: null,
-  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/0'
+  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/1'
 }
 const refused = { code: 'ERR_INVALID_SPEC' } as const
 
@@ -23,7 +23,7 @@ test('a spec comes back as it went', () => {
 // Goal: everything that computes is in the id. Method: change each field.
 test('every field changes the id', () => {
   const ids = new Set([good, { ...good, module: good.input }, { ...good, input: good.module }, { ...good, entry: 'x' }, { ...good, args: [] }, { ...good, env: {} },
-    { ...good, files: good.input }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/1' }
+    { ...good, files: good.input }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }
   ].map(spec => encodeSpec(spec).id.toString()))
   assert.equal(ids.size, 10)
 })
