@@ -23,7 +23,7 @@ test('a spec comes back as it went', () => {
 // Goal: everything that computes is in the id. Method: change each field.
 test('every field changes the id', () => {
   const ids = new Set([good, { ...good, module: good.input }, { ...good, input: good.module }, { ...good, entry: 'x' }, { ...good, args: [] }, { ...good, env: {} },
-    { ...good, files: good.input }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/1' }
+    { ...good, files: good.input }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }
   ].map(spec => encodeSpec(spec).id.toString()))
   assert.equal(ids.size, 10)
 })
