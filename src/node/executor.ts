@@ -47,7 +47,8 @@ async function perform (job: number, work: () => Promise<Frame>): Promise<void> 
     throw error
   }))
   if (leftPages > LIMITS.executor.leftPagesMax) collect()
-  watchBurning()
+  // On Linux the parent measures it from outside.
+  if (process.platform !== 'linux') watchBurning()
 }
 
 async function execute (job: number, frame: Frame): Promise<Frame> {
@@ -83,7 +84,7 @@ function watchBurning (): void {
   const before = process.cpuUsage()
   burnTimer = setTimeout(() => {
     const { user, system } = process.cpuUsage(before)
-    if ((user + system) / 1000 > LIMITS.executor.burnMsPoll * LIMITS.executor.burnShareMax) send({ header: { kind: 'retire' }, parts: [] })
+    if ((user + system) / 1000 > LIMITS.executor.burnMsPollOwn * LIMITS.executor.burnShareMax) send({ header: { kind: 'retire' }, parts: [] })
     watchBurning()
-  }, LIMITS.executor.burnMsPoll)
+  }, LIMITS.executor.burnMsPollOwn)
 }
