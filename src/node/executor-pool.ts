@@ -62,6 +62,7 @@ class Pool implements ExecutorPool {
   #failures = 0
   #backoff: NodeJS.Timeout | undefined
   #memoryPoll: NodeJS.Timeout | undefined
+  #burnPoll: NodeJS.Timeout | undefined
   #stopped = false
   /** Set as soon as it is known what executors are denied here. */
   #start: (() => Worker) | undefined
@@ -98,6 +99,7 @@ class Pool implements ExecutorPool {
     this.#stopped = true
     clearTimeout(this.#backoff)
     clearTimeout(this.#memoryPoll)
+    clearTimeout(this.#burnPoll)
     for (const job of this.#queue.drain()) job.reject(stopping())
     for (const worker of this.#workers) worker.end('the node is stopping', stopping())
     await Promise.all(this.#ending)
@@ -142,6 +144,7 @@ class Pool implements ExecutorPool {
 
   async #begin (job: Job, worker: Worker): Promise<void> {
     job.worker = worker
+    this.#watchBurning()
     try {
       job.resolve(await worker.perform(job.task))
     } catch (error) {
@@ -218,6 +221,17 @@ class Pool implements ExecutorPool {
       if ((sizes.get(worker.pid ?? 0) ?? 0) > LIMITS.executor.dataBytesMax) worker.end('it reached its memory cap')
     }
     if (!this.#stopped) this.#memoryPoll = setTimeout(() => { void this.#weigh() }, LIMITS.executor.residentMsPoll)
+  }
+
+  /** Look at the CPU of all executors until nothing runs, neither a job nor what it left behind. */
+  #watchBurning (): void {
+    if (this.#burnPoll !== undefined || process.platform !== 'linux') return
+    this.#burnPoll = setTimeout(() => {
+      this.#burnPoll = undefined
+      const now = performance.now()
+      for (const worker of this.#workers) worker.audit(now)
+      if (!this.#stopped && this.#count(worker => !worker.starting && !worker.quiet) > 0) this.#watchBurning()
+    }, LIMITS.executor.burnMsPoll)
   }
 
   #count (holds: (worker: Worker) => boolean): number {
