@@ -13,7 +13,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ExecuteOptions, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
 import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process.ts'
 import { TurnQueue } from './executor-queue.ts'
-import { planLaunch, probeWalls } from './executor-walls.ts'
+import { denyingFlags, probeWalls } from './executor-walls.ts'
 import type { Walls } from './executor-walls.ts'
 import { Worker } from './executor-worker.ts'
 import type { Finding, Task } from './executor-worker.ts'
@@ -32,8 +32,8 @@ export interface ExecutorPoolOptions {
 export interface ExecutorPool extends Runtime, AsyncDisposable {
   /** What executors are denied on this machine. */
   walls (): Promise<Walls>
-  /** Ids of the live processes, or of those that have a job. */
-  pids (which?: 'busy'): number[]
+  /** Ids of the live processes. */
+  pids (): number[]
 }
 
 export function createExecutorPool (options: ExecutorPoolOptions = {}): ExecutorPool {
@@ -54,6 +54,7 @@ class Pool implements ExecutorPool {
   readonly #log: (line: string) => void
   readonly #entry: URL
   readonly #walls: Promise<Walls>
+  readonly #flags: Promise<string[]>
   readonly #queue = new TurnQueue<Job>()
   readonly #workers = new Set<Worker>()
   /** Processes that were killed and are not gone yet. */
@@ -62,7 +63,6 @@ class Pool implements ExecutorPool {
   #failures = 0
   #backoff: NodeJS.Timeout | undefined
   #memoryPoll: NodeJS.Timeout | undefined
-  #burnPoll: NodeJS.Timeout | undefined
   #stopped = false
   /** Set as soon as it is known what executors are denied here. */
   #start: (() => Worker) | undefined
@@ -72,14 +72,13 @@ class Pool implements ExecutorPool {
     this.#log = log
     this.#entry = entry
     this.#walls = walls === undefined ? probeWalls() : Promise.resolve(walls)
+    this.#flags = denyingFlags(entry)
     void this.#open()
   }
 
   walls (): Promise<Walls> { return this.#walls }
 
-  pids (which?: 'busy'): number[] {
-    return [...this.#workers].filter(worker => which === undefined || worker.busy).flatMap(worker => worker.pid ?? [])
-  }
+  pids (): number[] { return [...this.#workers].flatMap(worker => worker.pid ?? []) }
 
   load (): { slots: number, busy: number, queued: number } {
     return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size }
@@ -99,7 +98,6 @@ class Pool implements ExecutorPool {
     this.#stopped = true
     clearTimeout(this.#backoff)
     clearTimeout(this.#memoryPoll)
-    clearTimeout(this.#burnPoll)
     for (const job of this.#queue.drain()) job.reject(stopping())
     for (const worker of this.#workers) worker.end('the node is stopping', stopping())
     await Promise.all(this.#ending)
@@ -144,7 +142,6 @@ class Pool implements ExecutorPool {
 
   async #begin (job: Job, worker: Worker): Promise<void> {
     job.worker = worker
-    this.#watchBurning()
     try {
       job.resolve(await worker.perform(job.task))
     } catch (error) {
@@ -168,11 +165,10 @@ class Pool implements ExecutorPool {
 
   /** Learn what executors are denied here, then begin. */
   async #open (): Promise<void> {
-    const walls = await this.#walls
-    const launch = await planLaunch(this.#entry, walls)
+    const [walls, flags] = await Promise.all([this.#walls, this.#flags])
     if (this.#stopped) return
     this.#start = () => {
-      const worker: Worker = new Worker(events => startExecutor(launch, events), {
+      const worker: Worker = new Worker(events => startExecutor(this.#entry, walls, flags, events), {
         ready: () => { this.#welcome() },
         retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }
@@ -221,17 +217,6 @@ class Pool implements ExecutorPool {
       if ((sizes.get(worker.pid ?? 0) ?? 0) > LIMITS.executor.dataBytesMax) worker.end('it reached its memory cap')
     }
     if (!this.#stopped) this.#memoryPoll = setTimeout(() => { void this.#weigh() }, LIMITS.executor.residentMsPoll)
-  }
-
-  /** Look at the CPU of all executors until nothing runs, neither a job nor what it left behind. */
-  #watchBurning (): void {
-    if (this.#burnPoll !== undefined || process.platform !== 'linux') return
-    this.#burnPoll = setTimeout(() => {
-      this.#burnPoll = undefined
-      const now = performance.now()
-      for (const worker of this.#workers) worker.audit(now)
-      if (!this.#stopped && this.#count(worker => !worker.starting && !worker.quiet) > 0) this.#watchBurning()
-    }, LIMITS.executor.burnMsPoll)
   }
 
   #count (holds: (worker: Worker) => boolean): number {

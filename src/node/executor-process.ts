@@ -6,18 +6,15 @@
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { constants } from 'node:os'
 import type { Duplex, Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { LIMITS } from '../packet/limits.ts'
-import { enterCell } from './executor-cell.ts'
-import type { Cell } from './executor-cell.ts'
 import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
 import { IDLE_LIMITS, parseAnswer } from './executor-messages.ts'
 import type { Answer } from './executor-messages.ts'
-import { spawnLaunch } from './executor-walls.ts'
-import type { Launch } from './executor-walls.ts'
+import type { Walls } from './executor-walls.ts'
 
 /** File descriptor of the pipe in the child. */
 const PIPE = 3
@@ -31,12 +28,17 @@ export interface ExecutorEvents {
   exit (why: string): void
 }
 
-/** Start an executor. @throws {Error} when the system refuses; also by `exit` */
-export function startExecutor (launch: Launch, events: ExecutorEvents): ExecutorProcess {
-  const child = spawnLaunch(launch, 'pipe')
-  const executor = new ExecutorProcess(child, launch.walls.cell, events)
+/**
+ * Start an executor behind the walls.
+ * @param flags of Node, from `denyingFlags`
+ * @throws {Error} when the system refuses; also by `exit`
+ */
+export function startExecutor (entry: URL, walls: Walls, flags: readonly string[], events: ExecutorEvents): ExecutorProcess {
+  const [command, ...args] = [...walls.prefix, process.execPath, ...flags, fileURLToPath(entry)]
+  const child = spawn(command!, args, { env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', 'pipe'], windowsHide: true })
+  const executor = new ExecutorProcess(child, events)
   // On Windows the system ends children with their parent; elsewhere somebody must see it happen.
-  if (!launch.walls.parentDeath && process.platform !== 'win32' && child.pid !== undefined) watchParent(child, child.pid)
+  if (!walls.parentDeath && process.platform !== 'win32' && child.pid !== undefined) watchParent(child, child.pid)
   return executor
 }
 
@@ -53,17 +55,14 @@ export class ExecutorProcess {
   /** Absent when the system was out of descriptors. */
   readonly #pipe: Duplex | undefined
   readonly #events: ExecutorEvents
-  /** The process in the cell; the child is then bwrap, which ends with it. */
-  #inside: number | undefined
   #limits: FrameLimits = IDLE_LIMITS
   #why: string | undefined
   #diagnosis = ''
   /** Settles when the process is gone. */
   readonly exited: Promise<void>
 
-  constructor (child: ChildProcess, cell: Cell | null, events: ExecutorEvents) {
+  constructor (child: ChildProcess, events: ExecutorEvents) {
     this.#child = child
-    if (cell !== null) void enterCell(cell, child).then(pid => { this.#inside = pid })
     this.#events = events
     this.#pipe = (child.stdio as ChildProcess['stdio'] | undefined)?.[PIPE] as Duplex | undefined
     const reader = new FrameReader(() => this.#limits, frame => { this.#answer(frame) })
@@ -74,8 +73,8 @@ export class ExecutorProcess {
     this.exited = this.#watchEnd()
   }
 
-  /** Of the process that runs guests; undefined when the system refused to start it. */
-  get pid (): number | undefined { return this.#inside ?? this.#child.pid }
+  /** undefined when the system refused to start it */
+  get pid (): number | undefined { return this.#child.pid }
 
   /** How large the next answers may be. */
   allow (limits: FrameLimits): void { this.#limits = limits }
@@ -87,20 +86,7 @@ export class ExecutorProcess {
   /** SIGKILL; nothing is heard of it afterwards but its exit, for the first reason given. */
   kill (why: string): void {
     this.#why ??= why
-    if (this.#inside === undefined || !this.#killInside(this.#inside)) this.#child.kill('SIGKILL')
-  }
-
-  /** The guest goes first, so that bwrap collects it and no dead process is left to whoever adopts orphans. */
-  #killInside (pid: number): boolean {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return true
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      return false
-    }
-    const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, LIMITS.executor.drainMsMax)
-    this.#child.once('exit', () => { clearTimeout(timer) })
-    return true
+    this.#child.kill('SIGKILL')
   }
 
   #read (reader: FrameReader, chunk: Uint8Array): void {
@@ -132,7 +118,7 @@ export class ExecutorProcess {
     const closed = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<string>()
     child.once('error', error => { gone.resolve(`it could not be started (${error.message})`) })
-    child.once('exit', (code, signal) => { gone.resolve(describeEnd(code, signal)) })
+    child.once('exit', (code, signal) => { gone.resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`) })
     child.once('close', closed.resolve)
     const ending = await gone.promise
     // Its last answer may still be on the way, but a descendant that holds the pipe must not delay us.
@@ -144,12 +130,6 @@ export class ExecutorProcess {
     child.stderr?.destroy()
     this.#events.exit(this.#why)
   }
-}
-
-/** bwrap gives the signal that ended the process inside as a shell does, by 128 and its number. */
-function describeEnd (code: number | null, signal: NodeJS.Signals | null): string {
-  const name = signal ?? Object.entries(constants.signals).find(([, number]) => code === 128 + number)?.[0]
-  return name === undefined ? `it exited with code ${code}` : `it was ended by ${name}`
 }
 
 /** V8 aborts by one of several signals when memory is refused, and says so on stderr. */

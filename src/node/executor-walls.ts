@@ -1,25 +1,20 @@
 /**
  * What an executor process is denied, and by which means on this machine: the flags of Node and the
  * small tools of Linux that are put in front of it. Each tool replaces itself by the next, so
- * that the process keeps one id from its birth to its end; only the one that builds the cell stays as its parent.
+ * that the process keeps one id from its birth to its end.
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { delimiter, dirname, extname, isAbsolute, join, sep } from 'node:path'
+import { delimiter, dirname, extname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { LIMITS } from '../packet/limits.ts'
-import { CELL_STDIO, cellCommand, enterCell, nodeFiles } from './executor-cell.ts'
-import type { Cell } from './executor-cell.ts'
-import { callFilter } from './executor-filter.ts'
 
 /** What holds on this machine; `inos doctor` and SECURITY.md speak of it. */
 export interface Walls {
-  /** Commands in front of all others, each with its arguments. */
+  /** Commands in front of Node, each with its arguments. */
   readonly prefix: readonly string[]
-  /** It sees no file but Node and its program, and no process but itself, natively too. */
-  readonly cell: Cell | null
   /** The kernel caps its memory; otherwise the pool polls it. */
   readonly memory: boolean
   /** It has no network of its own. */
@@ -28,17 +23,16 @@ export interface Walls {
   readonly parentDeath: boolean
 }
 
-export const NO_WALLS: Walls = { prefix: [], cell: null, memory: false, network: false, parentDeath: false }
+export const NO_WALLS: Walls = { prefix: [], memory: false, network: false, parentDeath: false }
 
 /** npm packages that the engine imports. */
 const PACKAGES = ['@noble/hashes']
 
 /**
- * Find the strongest combination of tools that works here, by running them.
+ * Find the strongest combination of tools that works here, by running each.
  *
- * - `bwrap` (bubblewrap) builds a cell around it: see `executor-cell.ts`. Without it:
  * - `unshare` gives it an empty network, as another user also a namespace of its own in which it cannot
- *   look into processes outside. Some distributions forbid this and the cell to users.
+ *   look into processes outside. Some distributions forbid this to users.
  * - `setpriv` has the kernel kill it with its parent and takes away what root could do.
  * - `prlimit` caps its memory, and denies core dumps and writing files. RLIMIT_AS is of no use,
  *   since V8 reserves 8 GiB and more of addresses for each memory.
@@ -46,79 +40,41 @@ const PACKAGES = ['@noble/hashes']
 export async function probeWalls (): Promise<Walls> {
   if (process.platform !== 'linux') return NO_WALLS
   const isRoot = process.geteuid?.() === 0
-  const [bwrap, prlimit, unshare, setpriv] = await Promise.all([
-    find('bwrap'),
-    command('prlimit', ['--core=0', '--fsize=0', `--data=${LIMITS.executor.dataBytesMax + LIMITS.executor.codeRangeBytes}`]),
-    command('unshare', isRoot ? ['--net'] : ['--user', '--map-current-user', '--net']),
-    command('setpriv', ['--pdeathsig', 'KILL', '--no-new-privs', ...(isRoot ? ['--inh-caps=-all', '--bounding-set=-all'] : [])])
-  ])
-  const none = { ...NO_WALLS, prefix: prlimit, memory: prlimit.length > 0 }
-  const candidates: Walls[] = []
-  if (bwrap !== undefined) {
-    const files = await nodeFiles()
-    for (const filter of callFilter() === undefined ? [false] : [true, false]) {
-      candidates.push({ ...none, cell: { bwrap, files, filter }, network: true, parentDeath: true })
+  const unshare = await tool('unshare', isRoot ? ['--net'] : ['--user', '--map-current-user', '--net'])
+  const setpriv = await tool('setpriv', ['--pdeathsig', 'KILL', '--no-new-privs', ...(isRoot ? ['--inh-caps=-all', '--bounding-set=-all'] : [])])
+  const prlimit = await tool('prlimit', ['--core=0', '--fsize=0', `--data=${LIMITS.executor.dataBytesMax + LIMITS.executor.codeRangeBytes}`])
+  for (const tools of [[unshare, setpriv, prlimit], [setpriv, prlimit], [prlimit]]) {
+    const prefix = tools.flat()
+    if (prefix.length > 0 && await works(prefix)) {
+      return {
+        prefix,
+        memory: prlimit.length > 0,
+        network: tools.includes(unshare) && unshare.length > 0,
+        parentDeath: tools.includes(setpriv) && setpriv.length > 0
+      }
     }
-  }
-  const alone = setpriv.length === 0 ? [] : [{ ...none, prefix: [...setpriv, ...prlimit], parentDeath: true }]
-  if (unshare.length > 0) candidates.push(...[...alone, none].map(walls => ({ ...walls, prefix: [...unshare, ...walls.prefix], network: true })))
-  candidates.push(...alone, none)
-  for (const walls of candidates) {
-    if (walls.prefix.length + (walls.cell === null ? 0 : 1) > 0 && await stands(walls)) return walls
   }
   return NO_WALLS
 }
 
-/** @returns the command with its arguments, or nothing where it is absent */
-async function command (name: string, args: readonly string[]): Promise<readonly string[]> {
-  const file = await find(name)
-  return file === undefined ? [] : [file, ...args]
-}
-
-async function find (name: string): Promise<string | undefined> {
+/** @returns the command with its arguments, or nothing where it is absent or refuses */
+async function tool (name: string, args: readonly string[]): Promise<readonly string[]> {
   for (const folder of ['/usr/bin', '/bin', ...(process.env.PATH ?? '').split(delimiter)]) {
     const file = join(folder, name)
-    // A relative folder would mean another file once the working directory is another.
-    if (isAbsolute(file) && await access(file, constants.X_OK).then(() => true, () => false)) return file
+    const executable = await access(file, constants.X_OK).then(() => true, () => false)
+    if (executable) return await works([file, ...args]) ? [file, ...args] : []
   }
-  return undefined
+  return []
 }
 
-/** Whether Node runs behind these walls. In a cell it must do more than start, since it lacks /proc and /dev. */
-async function stands (walls: Walls): Promise<boolean> {
-  const { cell } = walls
-  const launch = { walls, argv: [...walls.prefix, ...(cell === null ? [] : await cellCommand(cell, [])), process.execPath, ...(cell === null ? ['--version'] : ['--eval', '0'])] }
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const child = spawnLaunch(launch, 'ignore')
-  child.once('error', () => { resolve(false) })
-  child.once('exit', code => { resolve(code === 0) })
-  const timer = setTimeout(() => { resolve(false) }, LIMITS.executor.startMsMax)
-  const inside = cell === null ? undefined : await enterCell(cell, child)
-  const isUp = await promise
-  clearTimeout(timer)
-  child.kill('SIGKILL')
-  return isUp && (cell === null || inside !== undefined)
-}
-
-/** A way to start an executor. */
-export interface Launch {
-  readonly walls: Walls
-  /** The whole command. */
-  readonly argv: readonly string[]
-}
-
-/** How executors of this entry are started behind these walls. */
-export async function planLaunch (entry: URL, walls: Walls): Promise<Launch> {
-  const file = fileURLToPath(entry)
-  const readable = await readablePaths(file)
-  const cell = walls.cell === null ? [] : await cellCommand(walls.cell, readable)
-  return { walls, argv: [...walls.prefix, ...cell, process.execPath, ...denyingFlags(readable), file] }
-}
-
-/** @param pipe what descriptors 2 and 3 are: diagnosis and talk, or nothing for a trial */
-export function spawnLaunch ({ walls, argv: [file, ...args] }: Launch, pipe: 'pipe' | 'ignore'): ChildProcess {
-  const stdio = ['ignore' as const, 'ignore' as const, pipe, pipe, ...(walls.cell === null ? [] : CELL_STDIO)]
-  return spawn(file!, args, { env: {}, cwd: '/', stdio, windowsHide: true })
+async function works (prefix: readonly string[]): Promise<boolean> {
+  const [command, ...args] = prefix
+  try {
+    await promisify(execFile)(command!, [...args, process.execPath, '--version'], { env: {}, cwd: '/', timeout: LIMITS.executor.startMsMax })
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -126,7 +82,8 @@ export function spawnLaunch ({ walls, argv: [file, ...args] }: Launch, pipe: 'pi
  * no addons, no debugger by signal, no code from strings. `gc` is for the executor's own use. From Node 25 on the same permission
  * system denies the network too.
  */
-function denyingFlags (readable: readonly string[]): string[] {
+export async function denyingFlags (entry: URL): Promise<string[]> {
+  const readable = await readablePaths(fileURLToPath(entry))
   return [
     '--permission', ...readable.map(path => `--allow-fs-read=${path}`),
     // Packages are read under the name the resolver finds first, wherever an installer's links lead.

@@ -5,7 +5,6 @@
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
-import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
 import { estimateMs, Lease } from './executor-lease.ts'
 import { answerLimits, checkOutcome, encodeRun, IDLE_LIMITS, REPORT_LIMITS } from './executor-messages.ts'
@@ -46,8 +45,8 @@ export class Worker {
   readonly #startTimer: NodeJS.Timeout
   /** Modules it was sent, oldest first. Where this is wrong it asks. */
   readonly #modules = new Set<string>()
-  readonly #burn = new Burn()
   #state: 'starting' | 'working' | 'ended' = 'starting'
+  #retiring = false
   #calls = 0
   #call: Call | undefined
 
@@ -65,8 +64,6 @@ export class Worker {
   get busy (): boolean { return this.#call !== undefined }
   get starting (): boolean { return this.#state === 'starting' }
   get pid (): number | undefined { return this.#process.pid }
-  /** Whether it burns no CPU and has no job. */
-  get quiet (): boolean { return this.#burn.isQuiet }
   /** Settles when the process is gone. */
   get exited (): Promise<void> { return this.#process.exited }
 
@@ -79,14 +76,6 @@ export class Worker {
     this.#leave(why, error)
   }
 
-  /** Look at the CPU it has used, and end it if it burns what nothing it runs can earn. */
-  audit (nowMs: number): void {
-    const { pid } = this
-    const cpuMs = this.#state !== 'working' || pid === undefined ? undefined : cpuMsOf(pid)
-    if (pid === undefined || cpuMs === undefined || !this.#burn.measure(pid, cpuMs, nowMs)) return
-    this.end('it burnt CPU beside its jobs', new InosError('ERR_DEADLINE', 'The job was stopped: compiling its module goes on in the background far beyond what its size allows.'))
-  }
-
   /**
    * Run or inspect; only when idle.
    * @throws {InosError} a refusal of the engine, ERR_DEADLINE, ERR_EXECUTOR_LOST
@@ -95,7 +84,6 @@ export class Worker {
     const { promise, resolve, reject } = Promise.withResolvers<Finding>()
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
     this.#call = { id: ++this.#calls, task, lease, resolve, reject, heard: new Set() }
-    this.#burn.begin(performance.now())
     if (task.kind === 'run') this.#sendRun(this.#call.id, task.run, lease)
     else this.#sendInspection(this.#call.id, task.wasm, lease)
     lease.resume()
@@ -147,14 +135,10 @@ export class Worker {
     if (call.heard.has(answer.kind)) throw new FrameError(`it says ${answer.kind} twice`)
     call.heard.add(answer.kind)
     if (answer.kind === 'need') this.#need(call)
-    else if (answer.kind === 'estimate') this.#expect(call, answer.cpuMs)
-    // The job was on its way when it asked to be replaced: it works on, and asks again later.
-    else if (answer.kind !== 'retire') this.#settle(call, answer)
-  }
-
-  #expect ({ lease }: Call, cpuMs: number): void {
-    lease.expect(cpuMs)
-    this.#burn.expect(Math.min(cpuMs, LIMITS.executor.estimateMsMax))
+    else if (answer.kind === 'estimate') call.lease.expect(answer.cpuMs)
+    // It asks but once: it is replaced when its job is done.
+    else if (answer.kind === 'retire') this.#retiring = true
+    else this.#settle(call, answer)
   }
 
   #begin (): void {
@@ -178,13 +162,13 @@ export class Worker {
     } else {
       throw new FrameError('an answer is of another kind than its job')
     }
+    if (this.#retiring && this.#state === 'working') this.#events.retire()
   }
 
   #finish (): Call | undefined {
     const call = this.#call
     call?.lease.pause()
     this.#call = undefined
-    this.#burn.end(performance.now())
     this.#process.allow(IDLE_LIMITS)
     return call
   }

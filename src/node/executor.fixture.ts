@@ -3,7 +3,6 @@
  * function with the same denials, and does what the job's input says.
  */
 import { spawnSync } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { homedir } from 'node:os'
@@ -15,7 +14,6 @@ import type { Frame } from './executor-frames.ts'
 import { decodeRun, encodeOutcome, encodeRefusal, ORDER_LIMITS } from './executor-messages.ts'
 
 const pipe = new Socket({ fd: 3 })
-const NAME = randomUUID()
 const known = new Set<string>()
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void obey(frame) })
 let supply: PromiseWithResolvers<Uint8Array> | undefined
@@ -53,8 +51,7 @@ function outcome (text: string): Outcome {
 async function act (command: string, argument: string, input: Uint8Array): Promise<string> {
   switch (command) {
     case 'echo': return argument
-    // In a cell every executor is process 1.
-    case 'name': return NAME
+    case 'pid': return String(process.pid)
     case 'wait': return new Promise(resolve => setTimeout(resolve, Number(argument), argument))
     case 'loop': return spin(Infinity)
     case 'burn': return burn()
@@ -78,7 +75,7 @@ function burn (): string {
     spin(200)
     writeFrame(pipe, { header: { kind: 'retire' }, parts: [] })
   }, 10)
-  return NAME
+  return String(process.pid)
 }
 
 function writeAndExit (bytes: Uint8Array): never {

@@ -17,7 +17,9 @@ let current = 0
 /** Pages of ended guests that are not collected yet, at most. */
 let leftPages = 0
 let awaited: PromiseWithResolvers<Uint8Array> | undefined
-let burnTimer: NodeJS.Timeout | undefined
+/** Jobs begun and jobs done. */
+let begun = 0
+let done = 0
 
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void take(frame) })
 pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
@@ -25,6 +27,7 @@ pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
 pipe.on('error', () => { process.exit() })
 pipe.on('close', () => { process.exit() })
 send({ header: { kind: 'ready' }, parts: [] })
+watchBurning()
 
 function send (frame: Frame): void { writeFrame(pipe, frame) }
 
@@ -39,16 +42,15 @@ async function take (frame: Frame): Promise<void> {
 }
 
 async function perform (job: number, work: () => Promise<Frame>): Promise<void> {
-  clearTimeout(burnTimer)
   current = job
+  begun++
   send(await work().catch((error: unknown) => {
     if (error instanceof InosError) return encodeRefusal(job, error)
     // A surprise, such as a buffer that could not be had, leaves nothing to rely on: end, and be replaced.
     throw error
   }))
   if (leftPages > LIMITS.executor.leftPagesMax) collect()
-  // On Linux the parent measures it from outside.
-  if (process.platform !== 'linux') watchBurning()
+  done++
 }
 
 async function execute (job: number, frame: Frame): Promise<Frame> {
@@ -76,15 +78,27 @@ function ask (job: number): Promise<Uint8Array> {
   return awaited.promise
 }
 
+/** CPU of all threads but this one, in milliseconds. */
+function backgroundMs (): number {
+  const all = process.cpuUsage()
+  const own = process.threadCpuUsage()
+  return (all.user + all.system - own.user - own.system) / 1000
+}
+
 /**
  * After a job V8 may go on compiling in the background for a long time, which nothing but the end of
- * the process stops. Whoever is idle and yet burns CPU asks to be replaced.
+ * the process stops. Whoever burns CPU so without a job asks to be replaced; so does who burns it for
+ * many polls on end, since on a busy node there may be no poll without a job. It asks once.
  */
-function watchBurning (): void {
-  const before = process.cpuUsage()
-  burnTimer = setTimeout(() => {
-    const { user, system } = process.cpuUsage(before)
-    if ((user + system) / 1000 > LIMITS.executor.burnMsPollOwn * LIMITS.executor.burnShareMax) send({ header: { kind: 'retire' }, parts: [] })
-    watchBurning()
-  }, LIMITS.executor.burnMsPollOwn)
+function watchBurning (strikes = 0): void {
+  const { burnMsPoll, burnShareMax, burnPollsMax } = LIMITS.executor
+  const before = backgroundMs()
+  const [begunBefore, idleBefore] = [begun, begun === done]
+  setTimeout(() => {
+    const idle = idleBefore && begun === begunBefore
+    const burns = backgroundMs() - before > burnMsPoll * burnShareMax
+    const count = burns ? strikes + (idle ? burnPollsMax : 1) : 0
+    if (count < burnPollsMax) watchBurning(count)
+    else send({ header: { kind: 'retire' }, parts: [] })
+  }, burnMsPoll)
 }

@@ -174,15 +174,11 @@ export const LIMITS = {
     respawnMsMax: 10_000,
     /** How long a job's module may take to be fetched while an executor waits for it. */
     moduleMsMax: 60_000,
-    /** What an executor may burn beside its jobs: a share of all time, a multiple of its modules' estimates up to a maximum, and so much debt. */
-    burnMsPoll: 100,
-    burnShareFree: 0.1,
-    burnEstimateFactor: 4,
-    burnCreditMsMax: 20_000,
-    burnMsMax: 300,
-    /** Where it has to tell itself: an idle executor that burns more than this share of a poll has a compiler running wild. */
-    burnMsPollOwn: 1_000,
-    burnShareMax: 0.5,
+    /** An idle executor that burns more than this share of a poll has a compiler running wild. */
+    burnMsPoll: 1_000,
+    burnShareMax: 0.2,
+    /** Between jobs that follow each other it may burn that much for so many polls: V8 optimises what runs long. */
+    burnPollsMax: 8,
     /** Header and body of an order, a backstop behind the checks of a job. */
     orderHeaderBytesMax: 128 * MIB,
     orderBodyBytesMax: 512 * MIB,
