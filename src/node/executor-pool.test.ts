@@ -80,7 +80,7 @@ test('a full queue is busy', async () => {
   await using pool = open(1)
   await settle(pool)
   const stop = new AbortController()
-  const jobs = Array.from({ length: LIMITS.executor.queueMax + 1 }, () => ask(pool, 'wait', { argument: '60000', signal: stop.signal }))
+  const jobs = Array.from({ length: LIMITS.executor.queueMax + 1 }, () => ask(pool, 'wait', { argument: '60000', signal: stop.signal, over: { moduleId: 'slow' } }))
   await assert.rejects(ask(pool, 'echo'), fails('ERR_BUSY'))
   stop.abort()
   const ends = await Promise.allSettled(jobs)
@@ -268,4 +268,42 @@ test('a large result', async () => {
   await using pool = open(1)
   const argument = 'x'.repeat(1 << 20)
   assert.equal((await pool.execute(runOf('echo', argument, { limits: { fuelMax: 1n, memoryPagesMax: 1, outputBytesMax: 1 << 20 } }), { payer: 'A' })).result.length, 1 << 20)
+})
+
+// Goal: short jobs of one payer go to an executor several at a time, and one among them that hangs or dies takes no other along.
+// Method: after short ones of a module, on one slot, one that loops (then: that exits) in the midst of thirty; the others all come back long before the lease.
+test('short jobs are sent together', async () => {
+  for (const [command, code] of [['loop', 'ERR_CANCELLED'], ['exit', 'ERR_EXECUTOR_LOST']] as const) {
+    const log: string[] = []
+    await using pool = open(2, log)
+    await settle(pool)
+    for (let i = 0; i < 8; i++) await Promise.all([ask(pool, 'echo'), ask(pool, 'echo')])
+    const stop = new AbortController()
+    const bad = (): Promise<string> => ask(pool, command, { argument: '1', signal: stop.signal })
+    const jobs = Array.from({ length: 30 }, (_, at) => at === 12 ? assert.rejects(bad(), fails(code)) : ask(pool, 'echo', { argument: String(at) }))
+    const begin = performance.now()
+    for (const [at, job] of jobs.entries()) if (at !== 12) assert.equal(await job, String(at))
+    assert.ok(performance.now() - begin < LIMITS.executor.leaseMsBase / 2)
+    stop.abort()
+    await jobs[12]
+    assert.equal(log.length, 1)
+  }
+})
+
+// Goal: jobs that were sent together can be aborted one by one.
+// Method: twenty short ones, every second aborted at once; the others come back, and no executor is lost but one whose job ran.
+test('abort among short jobs', async () => {
+  const log: string[] = []
+  await using pool = open(1, log)
+  await settle(pool)
+  for (let i = 0; i < 5; i++) await ask(pool, 'echo')
+  const stop = new AbortController()
+  const jobs = Array.from({ length: 20 }, (_, at) => ask(pool, 'echo', { argument: String(at), ...(at % 2 === 1 && { signal: stop.signal }) }))
+  stop.abort()
+  const ends = await Promise.allSettled(jobs)
+  for (const [at, end] of ends.entries()) {
+    if (at % 2 === 1) assert.ok(end.status === 'rejected' && fails('ERR_CANCELLED')(end.reason))
+    else assert.ok(end.status === 'fulfilled' && end.value === String(at))
+  }
+  assert.ok(log.length <= 1, log.join())
 })

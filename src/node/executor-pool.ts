@@ -3,8 +3,8 @@
  * It decides which job runs where and when, and keeps executors at hand. One job at one executor is
  * the business of `executor-worker.ts`; prices, holds and receipts are that of other rooms.
  *
- * An executor has one job at a time, so guests of two payers never share one, and what only
- * waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
+ * An executor has one job at a time, or several short ones of the same payer, so guests of two payers
+ * never share one, and what only waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
  * losing one costs the next job no start-up.
  */
 import { availableParallelism } from 'node:os'
@@ -15,8 +15,8 @@ import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process
 import { TurnQueue } from './executor-queue.ts'
 import { planLaunch, probeWalls } from './executor-walls.ts'
 import type { Walls } from './executor-walls.ts'
-import { Worker } from './executor-worker.ts'
-import type { Finding, Task } from './executor-worker.ts'
+import { Recalled, Worker } from './executor-worker.ts'
+import type { Finding, Performance, Task } from './executor-worker.ts'
 
 export interface ExecutorPoolOptions {
   /** Jobs that run at once. @default the number of cores, which is also the most */
@@ -45,8 +45,9 @@ interface Job {
   readonly task: Task
   readonly resolve: (finding: Finding) => void
   readonly reject: (error: unknown) => void
+  readonly signal: AbortSignal | undefined
   /** Where it runs; undefined while it waits. */
-  worker?: Worker
+  performance?: Performance
 }
 
 class Pool implements ExecutorPool {
@@ -114,10 +115,10 @@ class Pool implements ExecutorPool {
       throw new InosError('ERR_BUSY', `All executors work, and ${LIMITS.executor.queueMax} jobs wait already.`)
     }
     const { promise, resolve, reject } = Promise.withResolvers<Finding>()
-    const job: Job = { payer, task, resolve, reject }
+    const job: Job = { payer, task, resolve, reject, signal }
     const abort = (): void => {
       // Nothing but its death stops a running guest.
-      if (job.worker !== undefined) job.worker.end('its job was cancelled', cancelled(signal))
+      if (job.performance !== undefined) job.performance.cancel('its job was cancelled', cancelled(signal))
       else if (this.#queue.remove(job)) reject(cancelled(signal))
     }
     signal?.addEventListener('abort', abort)
@@ -133,24 +134,50 @@ class Pool implements ExecutorPool {
   /** Give waiting jobs to idle executors, to one that has the module compiled if there is one. */
   #dispatch (): void {
     let free = this.#slots - this.#count(worker => worker.busy)
-    while (free-- > 0 && this.#queue.size > 0) {
+    while (free > 0 && this.#queue.size > 0) {
       const idle = [...this.#workers].filter(worker => worker.idle)
       if (idle.length === 0) break
       const job = this.#queue.shift()!
-      void this.#begin(job, idle.find(worker => worker.knows(job.task)) ?? idle[0]!)
+      const worker = idle.find(worker => worker.knows(job.task)) ?? idle[0]!
+      const jobs = [job, ...this.#companions(job, worker, Math.floor(this.#queue.size / free))]
+      const performances = worker.perform(jobs.map(({ task }) => task))
+      jobs.forEach((each, at) => { void this.#await(each, performances[at]!) })
+      this.#watchBurning()
+      free--
     }
     this.#grow()
   }
 
-  async #begin (job: Job, worker: Worker): Promise<void> {
-    job.worker = worker
-    this.#watchBurning()
-    try {
-      job.resolve(await worker.perform(job.task))
-    } catch (error) {
-      job.reject(error)
+  /**
+   * Jobs of the same payer that go along in the same write, if they and the first are known to be short:
+   * then writes and wake-ups cost more than jobs. Other payers wait a few milliseconds longer at most.
+   * @param countMax this executor's share of the queue
+   */
+  #companions ({ payer, task }: Job, worker: Worker, countMax: number): Job[] {
+    const companions: Job[] = []
+    let ms = worker.expects(task) ?? Infinity
+    while (companions.length < Math.min(countMax, LIMITS.executor.batchMax - 1)) {
+      const next = this.#queue.peek(payer)
+      ms += next === undefined ? Infinity : worker.expects(next.task) ?? Infinity
+      if (next === undefined || ms > LIMITS.executor.batchMsMax) break
+      this.#queue.remove(next)
+      companions.push(next)
     }
-    delete job.worker
+    return companions
+  }
+
+  async #await (job: Job, performance: Performance): Promise<void> {
+    job.performance = performance
+    try {
+      job.resolve(await performance.found)
+    } catch (error) {
+      delete job.performance
+      if (!(error instanceof Recalled)) job.reject(error)
+      else if (this.#stopped) job.reject(stopping())
+      else if (job.signal?.aborted === true) job.reject(cancelled(job.signal))
+      else this.#queue.unshift(job)
+    }
+    delete job.performance
     this.#dispatch()
   }
 

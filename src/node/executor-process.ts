@@ -84,6 +84,13 @@ export class ExecutorProcess {
     if (this.#pipe !== undefined) writeFrame(this.#pipe, frame)
   }
 
+  /** Send what `work` sends in one write. */
+  together (work: () => void): void {
+    this.#pipe?.cork()
+    work()
+    this.#pipe?.uncork()
+  }
+
   /** SIGKILL; nothing is heard of it afterwards but its exit, for the first reason given. */
   kill (why: string): void {
     this.#why ??= why

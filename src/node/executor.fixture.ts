@@ -18,6 +18,8 @@ const pipe = new Socket({ fd: 3 })
 const NAME = randomUUID()
 const known = new Set<string>()
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void obey(frame) })
+/** Jobs come several at a time and are answered in their order. */
+let last: Promise<void> = Promise.resolve()
 let supply: PromiseWithResolvers<Uint8Array> | undefined
 
 pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
@@ -33,10 +35,12 @@ async function obey (frame: Frame): Promise<void> {
     writeFrame(pipe, { header: { kind: 'need', job }, parts: [] })
     return supply.promise
   })
-  writeFrame(pipe, await perform(job, run).catch((error: unknown) => {
-    if (error instanceof InosError) return encodeRefusal(job, error)
-    throw error
-  }))
+  last = last.then(async () => {
+    writeFrame(pipe, await perform(job, run).catch((error: unknown) => {
+      if (error instanceof InosError) return encodeRefusal(job, error)
+      throw error
+    }))
+  })
 }
 
 async function perform (job: number, run: Run): Promise<Frame> {

@@ -1,5 +1,5 @@
 /**
- * Main of an executor process: takes one job at a time from the pipe, runs it on the engine, answers.
+ * Main of an executor process: takes jobs from the pipe, runs one at a time on the engine, answers in their order.
  * It holds no secret and decides nothing; what it may cost is watched from outside.
  */
 import { Socket } from 'node:net'
@@ -14,6 +14,8 @@ const pipe = new Socket({ fd: 3 })
 const engine = createEngine({ onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) } })
 /** The job at hand: there is one at a time. */
 let current = 0
+/** The end of the last job that came. */
+let last: Promise<void> = Promise.resolve()
 /** Pages of ended guests that are not collected yet, at most. */
 let leftPages = 0
 let awaited: PromiseWithResolvers<Uint8Array> | undefined
@@ -31,21 +33,29 @@ function send (frame: Frame): void { writeFrame(pipe, frame) }
 async function take (frame: Frame): Promise<void> {
   const job = frame.header.job as number
   switch (frame.header.kind) {
-    case 'run': return perform(job, () => execute(job, frame))
-    case 'inspect': return perform(job, async () => encodeReport(job, await engine.inspect(frame.parts[0]!)))
+    case 'run': return enqueue(() => perform(job, () => execute(job, frame)))
+    case 'inspect': return enqueue(() => perform(job, async () => encodeReport(job, await engine.inspect(frame.parts[0]!))))
     case 'module': return awaited?.resolve(frame.parts[0]!)
     case 'absent': return awaited?.reject(new InosError('ERR_EXECUTOR_LOST', 'The module could not be fetched.'))
   }
 }
 
+/** Jobs come several at a time and run one after the other. None begins before the answer of the last has left, lest it be lost with it. */
+function enqueue (work: () => Promise<void>): void {
+  last = last.then(work)
+}
+
 async function perform (job: number, work: () => Promise<Frame>): Promise<void> {
   clearTimeout(burnTimer)
   current = job
-  send(await work().catch((error: unknown) => {
+  const answer = await work().catch((error: unknown) => {
     if (error instanceof InosError) return encodeRefusal(job, error)
     // A surprise, such as a buffer that could not be had, leaves nothing to rely on: end, and be replaced.
     throw error
-  }))
+  })
+  const { promise: flushed, resolve } = Promise.withResolvers<void>()
+  writeFrame(pipe, answer, resolve)
+  if (pipe.writableLength > 0) await flushed
   if (leftPages > LIMITS.executor.leftPagesMax) collect()
   // On Linux the parent measures it from outside.
   if (process.platform !== 'linux') watchBurning()

@@ -153,6 +153,11 @@ export const LIMITS = {
     estimateMsMax: 30_000,
     moduleCacheMax: 16,
     queueMax: 1_024,
+    /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
+    batchMax: 16,
+    batchMsMax: 5,
+    batchBytesMax: 16 * KIB,
+    recallMs: 50,
     /** V8's heap and its compiled WASM, in MiB, within the process. */
     heapMiBMax: 512,
     codeMiBMax: 512,
