@@ -2,7 +2,7 @@
  * This platform's parts for the portable rooms: what `join()` opens and puts together. What was
  * opened is closed in the reverse order, also when a later part fails to start.
  */
-import { hash, randomBytes, webcrypto } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { map } from '../emergent/map.ts'
@@ -14,13 +14,11 @@ import type { Processor } from '../processor/processor.ts'
 import type { Platform } from '../processor/rooms.ts'
 import { openBlobCache } from './blob-cache.ts'
 import { openDataDirectory } from './data-dir.ts'
+import { digest } from './digest.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { createSigner, verify } from './keys.ts'
 import { timers } from './timers.ts'
-
-/** Up to here a hash takes less than handing the bytes to another thread. */
-const HASH_BYTES_MAX = 256 * 1024
 
 /** The parts of a node on this platform, and how to close what they opened. */
 export interface OpenParts { readonly parts: ProcessorParts, readonly opened: AsyncDisposableStack }
@@ -79,13 +77,6 @@ function createPlatform (seed: Uint8Array): Platform {
       if (process.env['INOS_DEBUG'] !== undefined) process.stderr.write(`inos: ${what}: ${error instanceof InosError ? `${error.code} ${error.message}` : String(error)}\n`)
     }
   }
-}
-
-/** Large modules are hashed beside the main loop, which 26 MB would hold up for 20 ms. */
-async function digest (bytes: Uint8Array): Promise<Uint8Array> {
-  if (bytes.length <= HASH_BYTES_MAX) return hash('sha256', bytes, 'buffer')
-  // The copy is what a buffer shared between threads needs, and others get one anyway.
-  return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)))
 }
 
 function creditsOptions ({ lineMax, poolMax }: JoinOptions): { lineMax?: bigint, poolMax?: bigint } {
