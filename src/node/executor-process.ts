@@ -55,6 +55,7 @@ export class ExecutorProcess {
   readonly #events: ExecutorEvents
   /** The process in the cell; the child is then bwrap, which ends with it. */
   #inside: number | undefined
+  #isEntering = false
   #limits: FrameLimits = IDLE_LIMITS
   #why: string | undefined
   #diagnosis = ''
@@ -63,7 +64,7 @@ export class ExecutorProcess {
 
   constructor (child: ChildProcess, cell: Cell | null, events: ExecutorEvents) {
     this.#child = child
-    if (cell !== null) void enterCell(cell, child).then(pid => { this.#inside = pid })
+    if (cell !== null) void this.#enter(cell)
     this.#events = events
     this.#pipe = (child.stdio as ChildProcess['stdio'] | undefined)?.[PIPE] as Duplex | undefined
     const reader = new FrameReader(() => this.#limits, frame => { this.#answer(frame) })
@@ -94,7 +95,16 @@ export class ExecutorProcess {
   /** SIGKILL; nothing is heard of it afterwards but its exit, for the first reason given. */
   kill (why: string): void {
     this.#why ??= why
-    if (this.#inside === undefined || !this.#killInside(this.#inside)) this.#child.kill('SIGKILL')
+    if (this.#isEntering) this.#killAfter(LIMITS.executor.startMsMax)
+    else if (this.#inside === undefined || !this.#killInside(this.#inside)) this.#child.kill('SIGKILL')
+  }
+
+  /** Killed now, bwrap would leave a process behind that waits for its word for ever; so who is to be killed is allowed in first. */
+  async #enter (cell: Cell): Promise<void> {
+    this.#isEntering = true
+    this.#inside = await enterCell(cell, this.#child)
+    this.#isEntering = false
+    if (this.#why !== undefined) this.kill(this.#why)
   }
 
   /** The guest goes first, so that bwrap collects it and no dead process is left to whoever adopts orphans. */
@@ -105,9 +115,13 @@ export class ExecutorProcess {
     } catch {
       return false
     }
-    const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, LIMITS.executor.drainMsMax)
-    this.#child.once('exit', () => { clearTimeout(timer) })
+    this.#killAfter(LIMITS.executor.drainMsMax)
     return true
+  }
+
+  #killAfter (ms: number): void {
+    const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, ms)
+    this.#child.once('exit', () => { clearTimeout(timer) })
   }
 
   #read (reader: FrameReader, chunk: Uint8Array): void {
