@@ -15,7 +15,7 @@ const SEED = '1'
 /** A copy of what the fuzzer needs, with one error in it. */
 function plant ({ edits }: Pick<Mutant, 'edits'>): string {
   const folder = mkdtempSync(join(tmpdir(), 'inos-mutant-'))
-  for (const name of ['src', 'test', 'bench/kernels', 'package.json']) cpSync(join(root, name), join(folder, name), { recursive: true })
+  for (const name of ['src', 'test', 'bench', 'package.json']) cpSync(join(root, name), join(folder, name), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   for (const { file, find, replace } of edits) {
     const text = readFileSync(join(folder, file), 'utf8')
