@@ -43,6 +43,13 @@ export const SEGMENT = {
   empty: 16
 } as const
 
+/** Who leaves the local counter newer than the global one at a place, besides the number of a segment. */
+const DEBTOR = {
+  nobody: -1,
+  /** Several segments, or one that also leads elsewhere. */
+  many: -2
+} as const
+
 /** Shift of a cost in bytes: eight bytes a unit. */
 const BYTES = 3
 
@@ -58,6 +65,8 @@ export class RunScan {
   readonly segmentRun: number[] = []
   /** Loop whose head a segment is; −1 if it is none. */
   readonly segmentLoop: number[] = []
+  /** The one segment that makes this one dirty, and leads nowhere else; or a `DEBTOR`. */
+  private readonly segmentDebtor: number[] = []
 
   runs = 0
   readonly runCost: number[] = []
@@ -85,7 +94,7 @@ export class RunScan {
   private readonly openAlive: boolean[] = []
   /** Outermost construct any code inside leads to; the construct is closed if that is itself. */
   private readonly outermost: number[] = []
-  private readonly endDirty: boolean[] = []
+  private readonly endDebtor: number[] = []
   private readonly elseDirty: boolean[] = []
   private readonly isLanding: boolean[] = []
   private readonly loopOf: number[] = []
@@ -116,6 +125,22 @@ export class RunScan {
       this.birth = SEGMENT.observed
       this.walk(bytes, start, end, importedFunctions, entryCost)
     }
+    this.storeEarly()
+  }
+
+  /**
+   * Where one of two ways to a place has stored the counter and the other has not, the other stores
+   * it, and the place need not: fewer stores are executed, and never more.
+   */
+  private storeEarly (): void {
+    const { segmentFlags, segmentDebtor } = this
+    const wanted = SEGMENT.observed | SEGMENT.dirty
+    for (let n = this.segments - 1; n > 0; n--) {
+      const debtor = segmentDebtor[n]!
+      if (debtor < 0 || (segmentFlags[n]! & (wanted | SEGMENT.starts)) !== wanted) continue
+      segmentFlags[n]! &= ~SEGMENT.dirty
+      segmentFlags[debtor]! |= SEGMENT.observed
+    }
   }
 
   /** Units of all code of the function, each instruction counted once. */
@@ -142,6 +167,7 @@ export class RunScan {
     }
     this.segmentRun[n] = this.run
     this.segmentLoop[n] = -1
+    this.segmentDebtor[n] = DEBTOR.many
     this.segmentFlags[n] = this.birth | flags | (dirty ? SEGMENT.dirty : 0)
     this.cost = 0
     this.alive = true
@@ -167,7 +193,7 @@ export class RunScan {
     this.openRun[d] = this.run
     this.openAlive[d] = this.alive
     this.outermost[d] = d
-    this.endDirty[d] = false
+    this.endDebtor[d] = DEBTOR.nobody
     this.elseDirty[d] = false
     this.isLanding[d] = false
     this.loopOf[d] = -1
@@ -178,24 +204,32 @@ export class RunScan {
     if (this.alive) this.outermost[this.depth] = 0
   }
 
-  /** Record a branch of the segment just closed. */
-  private branch (target: number, dirty: boolean): void {
+  /** Record who comes to the end of an open construct with a counter not stored. */
+  private owe (d: number, debtor: number): void {
+    this.endDebtor[d] = this.endDebtor[d] === DEBTOR.nobody ? debtor : DEBTOR.many
+  }
+
+  /** Record a branch of the segment just closed, which owes what `debtor` says. */
+  private branch (target: number, debtor: number): void {
     if (target < this.outermost[this.depth]!) this.outermost[this.depth] = target
-    if (dirty) this.endDirty[target] = true
     const loop = this.loopOf[target]!
     if (loop >= 0) this.loopsBack[loop] = true
+    else if (debtor !== DEBTOR.nobody) this.owe(target, debtor)
   }
 
   private endConstruct (at: number): void {
     const d = this.depth--
-    const dirty = this.close(0) || this.endDirty[d]! || this.elseDirty[d]!
+    if (this.close(0)) this.owe(d, this.segment)
+    if (this.elseDirty[d]!) this.owe(d, DEBTOR.many)
+    const debtor = this.endDebtor[d]!
     const outermost = this.outermost[d]!
     if (outermost < this.outermost[d - 1]!) this.outermost[d - 1] = outermost
     if (!this.openAlive[d]) return
     const reload = this.isLanding[d] ? SEGMENT.reload : 0
     const closed = outermost >= d
     if (closed) this.run = this.openRun[d]!
-    this.begin(at, closed ? reload : reload | SEGMENT.starts, dirty)
+    this.begin(at, closed ? reload : reload | SEGMENT.starts, debtor !== DEBTOR.nobody)
+    this.segmentDebtor[this.segment] = debtor
   }
 
   /** @returns false if the body has a try_table and was not walked with all segments observed */
@@ -313,7 +347,7 @@ export class RunScan {
       }
       case OP.else: {
         const d = this.depth
-        if (this.close(0)) this.endDirty[d] = true
+        if (this.close(0)) this.owe(d, this.segment)
         const dirty = this.elseDirty[d]!
         this.elseDirty[d] = false
         if (this.openAlive[d]) this.begin(at, SEGMENT.starts, dirty)
@@ -360,8 +394,9 @@ export class RunScan {
     }
     this.cost++
     const dirty = this.close(leaves)
+    const debtor = !dirty ? DEBTOR.nobody : op === OP.br ? this.segment : DEBTOR.many
     for (let k = left, p = first; alive && k > 0; k--, p = afterLeb(bytes, p)) {
-      this.branch(depth - index(bytes, p), dirty)
+      this.branch(depth - index(bytes, p), debtor)
     }
     if (alive && op === OP.brIf) this.begin(at, SEGMENT.starts, dirty)
     return at

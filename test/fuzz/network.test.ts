@@ -133,6 +133,12 @@ test('hostile streams leave no memory behind', async () => {
   await round()
   const before = process.memoryUsage().arrayBuffers
   for (let i = 0; i < 10; i++) await round()
-  const grown = process.memoryUsage().arrayBuffers - before
+  let grown = Infinity
+  // V8 frees the buffers of what it has collected on another thread: that thread is given a second.
+  for (let tries = 0; tries < 50 && grown >= 5_000_000; tries++) {
+    collect()
+    await new Promise(resolve => { setTimeout(resolve, 20) })
+    grown = process.memoryUsage().arrayBuffers - before
+  }
   assert(grown < 5_000_000, `${grown} bytes more`)
 })
