@@ -2,7 +2,7 @@
  * This platform's parts for the portable rooms: what `join()` opens and puts together. What was
  * opened is closed in the reverse order, also when a later part fails to start.
  */
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { map } from '../emergent/map.ts'
@@ -14,6 +14,7 @@ import type { Processor } from '../processor/processor.ts'
 import type { Platform } from '../processor/rooms.ts'
 import { openBlobCache } from './blob-cache.ts'
 import { openDataDirectory } from './data-dir.ts'
+import { digest } from './digest.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { createSigner, verify } from './keys.ts'
@@ -68,7 +69,7 @@ function createPlatform (seed: Uint8Array): Platform {
   return {
     signer: createSigner(seed),
     verify,
-    digest: bytes => hash('sha256', bytes, 'buffer'),
+    digest,
     now: Date.now,
     sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
     randomBytes,

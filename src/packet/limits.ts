@@ -158,6 +158,11 @@ export const LIMITS = {
     estimateMsMax: 30_000,
     moduleCacheMax: 16,
     queueMax: 1_024,
+    /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
+    batchMax: 16,
+    batchMsMax: 5,
+    batchBytesMax: 16 * KIB,
+    recallMs: 50,
     /** V8's heap and its compiled WASM, in MiB, within the process. */
     heapMiBMax: 512,
     codeMiBMax: 512,
@@ -174,11 +179,15 @@ export const LIMITS = {
     respawnMsMax: 10_000,
     /** How long a job's module may take to be fetched while an executor waits for it. */
     moduleMsMax: 60_000,
-    /** An idle executor that burns more than this share of a poll has a compiler running wild. */
-    burnMsPoll: 1_000,
-    burnShareMax: 0.2,
-    /** Between jobs that follow each other it may burn that much for so many polls: V8 optimises what runs long. */
-    burnPollsMax: 8,
+    /** What an executor may burn beside its jobs: a share of all time, a multiple of its modules' estimates up to a maximum, and so much debt. */
+    burnMsPoll: 100,
+    burnShareFree: 0.1,
+    burnEstimateFactor: 4,
+    burnCreditMsMax: 20_000,
+    burnMsMax: 300,
+    /** Where it has to tell itself: an idle executor that burns more than this share of a poll has a compiler running wild. */
+    burnMsPollOwn: 1_000,
+    burnShareMax: 0.5,
     /** Header and body of an order, a backstop behind the checks of a job. */
     orderHeaderBytesMax: 128 * MIB,
     orderBodyBytesMax: 512 * MIB,
