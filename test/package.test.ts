@@ -59,6 +59,22 @@ test('the command line works from the package', async () => {
   assert.deepEqual(await readFile(join(project, 'out')), await readFile(join(project, 'echo.wasm')))
 })
 
+// Goal: executors of the package are walled in as those of the sources are.
+// Method: the doctor of the package names the walls and runs a job behind them; ours must say the same.
+test('executors of the package have the same walls', async () => {
+  const examine = async (cli: string): Promise<{ name: string, status: string, detail: string }[]> => {
+    const { stdout } = await run(process.execPath, [cli, 'doctor', '--json', '--data', join(project, 'doctor')], { cwd: tmpdir() })
+    return (JSON.parse(stdout) as { checks: { name: string, status: string, detail: string }[] }).checks
+  }
+  const ours = await examine(join(root, 'cli', 'main.ts'))
+  const packaged = await examine(join(project, 'node_modules', 'inos', 'dist', 'cli.js'))
+  const walls = packaged.find(({ name }) => name === 'isolation')
+  assert.match(walls?.detail ?? '', /executors have/)
+  assert.deepEqual(walls, ours.find(({ name }) => name === 'isolation'))
+  assert.notEqual(packaged.find(({ name }) => name === 'job')?.status, 'fail')
+  assert.ok(packaged.some(({ name }) => name === 'job'))
+})
+
 // Goal: what a guest is written with comes along. Method: begin a project from the package, and run a script.
 test('templates and scripts work from the package', async () => {
   const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
