@@ -283,7 +283,7 @@ test('short jobs are sent together', async () => {
     const bad = (): Promise<string> => ask(pool, command, { argument: '1', signal: stop.signal, over: { limits } })
     const jobs = Array.from({ length: 30 }, (_, at) => at === 12 ? assert.rejects(bad(), fails(code)) : ask(pool, 'echo', { argument: String(at) }))
     for (const [at, job] of jobs.entries()) if (at !== 12) assert.equal(await job, String(at))
-    stop.abort()
+    if (command === 'loop') stop.abort()
     await jobs[12]
     assert.equal(log.length, 1)
   }
