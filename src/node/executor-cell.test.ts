@@ -23,12 +23,12 @@ const PERL = '/usr/bin/perl'
 test('an executor in its cell, seen from outside', { skip }, async () => {
   await using pool = createExecutorPool({ slots: 1, entry: FIXTURE })
   await ask(pool, 'echo')
-  const isInside = (pid: number): boolean => /^NSpid:(\s+\d+){2}\s+1$/m.test(read(String(pid), 'status'))
-  await until('both are up', () => pool.pids().length === 2 && pool.pids().every(isInside), 30_000)
+  await until('both are up', () => pool.pids('ready').length === 2)
   for (const pid of pool.pids()) {
     const of = (name: string): string => `/proc/${pid}/${name}`
     for (const space of ['net', 'pid', 'mnt', 'ipc']) assert.notEqual(readlinkSync(of(`ns/${space}`)), readlinkSync(`/proc/self/ns/${space}`), space)
     const status = readFileSync(of('status'), 'utf8')
+    assert.match(status, /^NSpid:(\s+\d+){2}\s+1$/m)
     assert.match(status, cell?.filter === true ? /^Seccomp:\s+2$/m : /^Seccomp:\s+0$/m)
     assert.match(status, /^NoNewPrivs:\s+1$/m)
     assert.match(status, /^CapEff:\s+0+$/m)
@@ -52,7 +52,7 @@ test('a cell and its executor end together', { skip }, async () => {
     assert.deepEqual(lookInto(all[2]!), { bwrap: all[1], executor })
     process.kill(all[which]!, 'SIGKILL')
     await job
-    await until('all are gone', () => !all.some(isAlive), 30_000)
+    await until('all are gone', () => !all.some(isAlive))
     assert.equal(log.length, 1)
   }
 })
@@ -84,11 +84,11 @@ test('a cell that is stopped while it is built', { skip, timeout: 120_000 }, asy
   const options = { slots: 1, entry: FIXTURE, walls: marked }
   for (let ms = 0; ms < 30; ms++) {
     const pool = createExecutorPool(options)
-    await until('it is born', () => pool.pids().length > 0, 30_000)
+    await until('it is born', () => pool.pids().length > 0)
     await sleep(ms / 4)
     await pool.stop()
   }
-  await until('nothing is left', () => leftOver().length === 0, 30_000)
+  await until('nothing is left', () => leftOver().length === 0)
   await using pool = createExecutorPool(options)
   await ask(pool, 'echo')
   assert.ok(leftOver().length >= 3)
@@ -110,7 +110,7 @@ test('a node that is killed while its cells are built', { skip, timeout: 120_000
     node.kill('SIGKILL')
     await once(node, 'exit')
   }
-  await until('nothing is left', () => leftOver().length === 0, 30_000)
+  await until('nothing is left', () => leftOver().length === 0)
 })
 
 const NATIVE = `

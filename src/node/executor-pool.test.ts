@@ -16,7 +16,7 @@ const open = (slots = 2, log: string[] = []): ExecutorPool => createExecutorPool
 /** Wait until the spare is up as well, so that no test depends on a start that still goes on. */
 async function settle (pool: ExecutorPool): Promise<void> {
   await ask(pool, 'echo')
-  await sleep(300)
+  await until('the spare is up', () => pool.pids('ready').length >= 2 && pool.pids('ready').length === pool.pids().length)
 }
 
 const fails = (code: ErrorCode, message = /./) => (error: unknown): boolean => {
@@ -139,7 +139,7 @@ test('killed from outside', async () => {
   process.kill(pid, 'SIGKILL')
   await assert.rejects(loop, fails('ERR_EXECUTOR_LOST', /SIGKILL/))
   assert.equal(await waiting, 'patient')
-  await sleep(300)
+  await settle(pool)
   const idle = pool.pids()
   for (const one of idle) process.kill(one, 'SIGKILL')
   await until('all deaths are known', () => log.length === 1 + idle.length)

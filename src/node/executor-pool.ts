@@ -32,8 +32,8 @@ export interface ExecutorPoolOptions {
 export interface ExecutorPool extends Runtime, AsyncDisposable {
   /** What executors are denied on this machine. */
   walls (): Promise<Walls>
-  /** Ids of the live processes, or of those that have a job. */
-  pids (which?: 'busy'): number[]
+  /** Ids of the live processes, or of those that have started, or of those that have a job. */
+  pids (which?: 'ready' | 'busy'): number[]
 }
 
 export function createExecutorPool (options: ExecutorPoolOptions = {}): ExecutorPool {
@@ -78,8 +78,9 @@ class Pool implements ExecutorPool {
 
   walls (): Promise<Walls> { return this.#walls }
 
-  pids (which?: 'busy'): number[] {
-    return [...this.#workers].filter(worker => which === undefined || worker.busy).flatMap(worker => worker.pid ?? [])
+  pids (which?: 'ready' | 'busy'): number[] {
+    const isAsked = ({ busy, starting }: Worker): boolean => which === undefined || (which === 'busy' ? busy : !starting)
+    return [...this.#workers].filter(isAsked).flatMap(worker => worker.pid ?? [])
   }
 
   load (): { slots: number, busy: number, queued: number } {

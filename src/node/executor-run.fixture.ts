@@ -35,7 +35,7 @@ export function isAlive (pid: number): boolean {
 }
 
 /** Wait until something holds. @throws {Error} naming it after `msMax` */
-export async function until (what: string, holds: () => boolean, msMax = 2_000): Promise<void> {
+export async function until (what: string, holds: () => boolean, msMax = 30_000): Promise<void> {
   for (const end = performance.now() + msMax; !holds(); await sleep(5)) {
     if (performance.now() > end) throw new Error(`not within ${msMax} ms: ${what}`)
   }
