@@ -22,7 +22,7 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 function call (file: string, entry: string, input: string, env: Record<string, string> = {}, fuelMax = 10n ** 9n): Promise<Outcome> {
   return engine.execute({
-    moduleId: file, wasm: readFileSync(file), input: new TextEncoder().encode(input), entry, args: [], env, files: {}, seed: new Uint8Array(32),
+    moduleId: file, wasm: readFileSync(file), input: new TextEncoder().encode(input), entry, args: [], env, files: {}, outputs: [], seed: new Uint8Array(32),
     limits: { fuelMax, memoryPagesMax: 256, outputBytesMax: 1 << 20 }
   }, { payer: 'test' })
 }
