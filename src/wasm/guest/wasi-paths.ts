@@ -98,13 +98,14 @@ function openingRights (oflags: number): number {
   return RIGHTS.pathOpen | create | truncate
 }
 
-/** Whether `directory` is `ancestor` or lies below it; directories nest as deep as there are names, so each step is paid. */
+/** Whether `directory` is `ancestor` or lies below it; directories nest as deep as there are names, so the steps are paid. */
 function isWithin (guest: WasiProcess, directory: DirectoryInode, ancestor: DirectoryInode): boolean {
-  for (let at: DirectoryInode | null = directory; at !== null; at = at.parent) {
-    guest.pay(COSTS.entryPassed)
-    if (at === ancestor) return true
-  }
-  return false
+  let at: DirectoryInode | null = directory
+  let steps = 1
+  // Paid when their number is known: a payment takes longer than a step, and there are never more than names.
+  for (; at !== null && at !== ancestor; at = at.parent) steps++
+  guest.pay(steps * COSTS.entryPassed)
+  return at === ancestor
 }
 
 /** POSIX's rules for a rename onto something; refuses or says whether there is anything to do. */
