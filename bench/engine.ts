@@ -53,9 +53,10 @@ function context (guest: Guest, memory: () => WebAssembly.Memory, exports: () =>
   let now = 0n
   return {
     run: {
-      moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: {}, seed: new Uint8Array(32),
+      moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: {}, outputs: [], seed: new Uint8Array(32),
       limits: { fuelMax: FUEL, memoryPagesMax: LIMITS.job.memoryPagesMax, outputBytesMax: 1 << 24 }
     },
+    stdoutIsTalk: false,
     memory: () => new Uint8Array(memory().buffer),
     fuelUsed: () => now += 1_000n,
     charge: units => {

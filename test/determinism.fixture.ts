@@ -94,11 +94,12 @@ async function run (job: Job, promise: boolean): Promise<string> {
   const global = (name: string): { value: bigint | number } => exports[name] as WebAssembly.Global
   let exitCode: number | undefined
   const task: Run = {
-    moduleId: '', wasm: job.wasm, input: Buffer.from(job.input ?? ''), entry: '', args: job.args ?? [], env: {}, files: {}, seed: new Uint8Array(32),
+    moduleId: '', wasm: job.wasm, input: Buffer.from(job.input ?? ''), entry: '', args: job.args ?? [], env: {}, files: {}, outputs: [], seed: new Uint8Array(32),
     limits: { fuelMax, memoryPagesMax: PAGES, outputBytesMax: 1 << 20 }
   }
   const context: GuestContext = {
     run: task,
+    stdoutIsTalk: false,
     memory: () => new Uint8Array(memory.buffer),
     fuelUsed: () => fuelMax - (global(METER_EXPORTS.fuel).value as bigint),
     charge: units => {

@@ -11,7 +11,7 @@ let ids = 0
 
 function task (bytes: Run['wasm'], more: Partial<Run> = {}): Run {
   return {
-    moduleId: `module ${ids++}`, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: `module ${ids++}`, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 10_000_000n, memoryPagesMax: 4, outputBytesMax: 100_000 }, seed: new Uint8Array(32), ...more
   }
 }

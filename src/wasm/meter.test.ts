@@ -39,7 +39,7 @@ let ids = 0
 
 function task (bytes: Uint8Array, fuelMax = 1_000_000n, moduleId = `module ${ids++}`): Run {
   return {
-    moduleId, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax, memoryPagesMax: PAGES, outputBytesMax: 1024 }, seed: new Uint8Array(32)
   }
 }
