@@ -2,7 +2,7 @@
  * What a unit of fuel takes at worst: nanoseconds per unit of guests that do little but one dear instruction.
  * The lease allows `LIMITS.executor.leaseNanosecondsPerFuel`; whatever is above it here is too cheap in docs/fuel.md.
  *
- *   node bench/instructions.ts [name …]
+ *   npm run bench:instructions -- [name …]
  *
  * A table goes to stderr, dearest first, and one line of JSON comes last on stdout. The time is CPU time of the
  * thread, the least of a few runs of at least 50 ms each.
