@@ -30,7 +30,7 @@ const A = { payer: 'A' }
 
 function runOf (wasm: Uint8Array, over: Partial<Run> = {}): Run {
   return {
-    moduleId: hash('sha256', wasm), wasm, input: new Uint8Array(16), entry: '', args: [], env: {}, files: {},
+    moduleId: hash('sha256', wasm), wasm, input: new Uint8Array(16), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 100_000n, memoryPagesMax: 16, outputBytesMax: 1_024 }, seed: new Uint8Array(32), ...over
   }
 }

@@ -289,6 +289,19 @@ test('short jobs are sent together', async () => {
   }
 })
 
+// Goal: a job that cannot even be written down fails alone.
+// Method: one whose environment throws when it is read, among others that are sent with it.
+test('a job that cannot be sent', async () => {
+  await using pool = open(1)
+  await settle(pool)
+  for (let i = 0; i < 5; i++) await ask(pool, 'echo')
+  const env = Object.defineProperty({}, 'name', { enumerable: true, get: () => { throw new Error('unreadable') } })
+  const jobs = Array.from({ length: 9 }, (_, at) => ask(pool, 'echo', { argument: String(at), ...(at % 3 === 1 && { over: { env } }) }))
+  const ends = await Promise.allSettled(jobs)
+  assert.deepEqual(ends.map(end => end.status === 'fulfilled' ? end.value : 'failed'), ['0', 'failed', '2', '3', 'failed', '5', '6', 'failed', '8'])
+  assert.deepEqual(pool.load(), { slots: 1, busy: 0, queued: 0 })
+})
+
 // Goal: jobs that were sent together can be aborted one by one.
 // Method: twenty short ones, every second aborted at once; the others come back, and no executor is lost but one whose job ran.
 test('abort among short jobs', async () => {

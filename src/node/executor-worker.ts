@@ -132,9 +132,15 @@ export class Worker {
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
     const limits = task.kind === 'run' ? answerLimits(task.run.limits) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
+    try {
+      if (task.kind === 'run') this.#sendRun(call.id, task.run, lease)
+      else this.#sendInspection(call.id, task.wasm, lease)
+    } catch (error) {
+      // It could not be written down, so nothing of it has left, and those beside it go on.
+      this.#forget(call, toInosError(error))
+      return { found, cancel: () => {} }
+    }
     this.#calls.push(call)
-    if (task.kind === 'run') this.#sendRun(call.id, task.run, lease)
-    else this.#sendInspection(call.id, task.wasm, lease)
     if (this.#calls.length === 1) this.#turnTo(call)
     return { found, cancel: (why, error) => { this.#cancel(call, why, error) } }
   }
@@ -142,8 +148,8 @@ export class Worker {
   #sendRun (id: number, run: Run, lease: Lease): void {
     const wasm = typeof run.wasm === 'function' || this.#modules.has(run.moduleId) ? undefined : run.wasm
     if (wasm !== undefined) lease.expect(estimateMs(wasm.length))
-    this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
     this.#process.send(encodeRun(id, run, wasm))
+    this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
   }
 
   #sendInspection (id: number, wasm: Uint8Array, lease: Lease): void {
