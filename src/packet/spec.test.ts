@@ -7,7 +7,7 @@ import { decodeSpec, encodeSpec, seedOf, type Spec } from './spec.ts'
 
 const good: Spec = {
   module: rawCid(Uint8Array.of(1)), input: rawCid(Uint8Array.of(2)), entry: '', args: ['a'], env: { A: 'b' }, files: null, outputs: [],
-  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/0'
+  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/1'
 }
 /** Each is another way to write what has one form, or leads nowhere. */
 const OUTPUTS_THAT_ARE_NONE = [['a'], [''], ['/a/'], ['//a'], ['/a/./b'], ['/../a'], ['/a/..'], ['/a\0'], ['/b', '/a'], ['/a', '/a'], ['/', '/a'], ['/a', '/a/b'], ['/a', '/a!', '/a/b']]

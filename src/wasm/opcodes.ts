@@ -1,5 +1,5 @@
 /**
- * The instructions of the profile `inos/0`, in one table: name, immediates, operands taken and
+ * The instructions of the profile `inos/1`, in one table: name, immediates, operands taken and
  * given, whether it can trap, and the feature it belongs to. What is not in it is refused.
  *
  * Codes are those of the WebAssembly 3.0 specification, chapter "Binary format, Instructions".

@@ -5,7 +5,7 @@
  */
 
 /** Name of the rules under which a run is deterministic; changing any rule is a new profile. */
-export const PROFILE = 'inos/0'
+export const PROFILE = 'inos/1'
 
 export interface RunLimits {
   /** Fuel one run may burn; a unit is one executed WASM instruction. */
