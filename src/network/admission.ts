@@ -108,7 +108,7 @@ export class Admission {
   async settled (peer: string, signal: AbortSignal): Promise<void> {
     const visitor = this.#visitors.get(peer)
     if (visitor === undefined) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was closed.`)
-    await unlessAborted(visitor.exchange ?? visitor.verdict.promise, signal)
+    if (!visitor.admitted || visitor.exchange !== null) await unlessAborted(visitor.exchange ?? visitor.verdict.promise, signal)
   }
 
   /** An incoming stream of `MEMBER_PROTOCOL`. */

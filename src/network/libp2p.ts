@@ -147,6 +147,11 @@ class Libp2pNetwork implements Network {
   async open (peer: string, signal: AbortSignal): Promise<Wire> {
     const id = parsePeerId(peer)
     try {
+      if (this.#admission !== undefined) {
+        // The protocol is not even named to a peer that has not shown its certificate.
+        await this.#node.dial(id, { signal })
+        await this.#admission.settled(peer, signal)
+      }
       const stream = await this.#node.dialProtocol(id, PACKET_PROTOCOL, {
         signal,
         maxOutboundStreams: this.#limits.streamsPerPeerMax

@@ -124,7 +124,7 @@ class Node implements Network {
     this.#checkAborted(signal)
     const other = this.#hub.reach(this.id, peer)
     this.#connect(other)
-    await this.#admission?.pass(peer)
+    await this.#admission?.settled(peer, signal)
     const [ours, theirs] = this.#pair(other)
     // The other side learns of it after this call, as over a real network.
     queueMicrotask(() => { other.#incoming(theirs) })
