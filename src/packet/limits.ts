@@ -268,6 +268,8 @@ export const LIMITS = {
     exchangeMsMax: 10_000,
     /** How long a peer that was refused may take to read why. */
     farewellMs: 1_000,
+    /** How often `up` tries again to reach the issuer that has to let it in. */
+    retryMs: 2_000,
     /** Connections that have proven nothing yet, and streams that wait on one of them. */
     strangersMax: 64,
     strangerStreamsMax: 8,
