@@ -129,10 +129,11 @@ function stayConnected (network: Network, bootstrap: readonly string[], membersh
   const enough = membership === undefined ? 1 : LIMITS.mesh.connectedMin
   let cancel: () => void = () => {}
   const look = (): void => {
+    if (stopped.signal.aborted) return
     cancel()
     cancel = timers.after(limits.bootstrapMs, look)
     const peers = network.peers().map(({ id }) => id)
-    if (peers.length >= enough || stopped.signal.aborted || membership?.isPending === true) return
+    if (peers.length >= enough || membership?.isPending === true) return
     for (const address of new Set([...bootstrap, ...membership?.routes ?? []])) {
       // One that cannot be reached now is tried again; whoever must know dials by itself.
       if (!peers.some(peer => address.endsWith(`/p2p/${peer}`))) network.dial(address, stopped.signal).catch(() => {})

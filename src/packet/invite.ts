@@ -65,7 +65,8 @@ export function isRoutes (value: unknown): value is string[] {
 /** @param now unix seconds @throws {InosError} ERR_INVITE when the invite has expired */
 export function checkFresh ({ payload: { expires } }: Sealed<Invite>, now: number): void {
   if (expires >= now) return
-  throw new InosError('ERR_INVITE', `This invite expired on ${new Date(expires * 1_000).toISOString()}.`, { hint: 'Ask for a new one.' })
+  const minutes = Math.ceil((now - expires) / 60)
+  throw new InosError('ERR_INVITE', `This invite expired ${minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`} ago.`, { hint: 'Ask for a new one; and see that the clocks of both machines are right.' })
 }
 
 function damaged (why: string, cause?: unknown): InosError {
