@@ -7,6 +7,7 @@ import { equals } from 'multiformats/bytes'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
+import { requireNet } from '../packet/mesh.ts'
 import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
 import { type Books, checkLane } from './books.ts'
 import { openBundle } from './bundle.ts'
@@ -69,16 +70,19 @@ class Fold {
     mustHold(key === `receipt!${id}`, 'It lies under another order’s key.')
     mustHold(equals(payer, publicKey) || equals(executor, publicKey), 'It is between other parties.')
     this.#answered.add(id)
+    // Jobs of its own it may have done before it joined a mesh.
     if (selfExecuted) return
+    requireNet('receipt', receipt.payload.net, this.#books.net)
     if (equals(payer, publicKey)) this.bought.set(id, { peer: peerIdOfKey(executor), amount: charge })
     else this.sold.set(id, { peer: peerIdOfKey(payer), amount: charge })
   }
 
   order (key: string, bytes: Uint8Array): void {
-    const { verify, signer: { publicKey } } = this.#books
+    const { net, verify, signer: { publicKey } } = this.#books
     const order = openEnvelope(bytes, 'order', checkOrder)
     mustHold(key === `order!${order.id}`, 'It lies under another order’s key.')
     mustHold(equals(order.payload.payer, publicKey), 'It is not an order of this node.')
+    requireNet('order', order.payload.net, net)
     verifySealed(order, publicKey, verify)
     mustHold(!this.#answered.has(order.id.toString()), 'It is open and has a receipt.')
     this.held += order.payload.costMax
@@ -97,7 +101,7 @@ class Fold {
       // A bad cheque breaks the chain once: the next one is held against its own sums.
       lane = { peer, n, last: null }
       const cheque = openEnvelope(bytes, 'cheque', checkCheque)
-      checkLane('cheque', cheque.payload, ...parties(peer))
+      checkLane('cheque', cheque.payload, this.#books.net, ...parties(peer))
       verifySealed(cheque, cheque.payload.from, this.#books.verify)
       mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
       if (last !== null || n === 1) checkChain(cheque.payload, last)

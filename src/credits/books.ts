@@ -9,6 +9,7 @@ import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { requireNet } from '../packet/mesh.ts'
 import { checkOrder, type Offer } from '../packet/records.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
 import { Replies } from './replies.ts'
@@ -25,6 +26,8 @@ export interface CreditsComponents {
 }
 
 export interface Books extends Omit<CreditsComponents, 'store'> {
+  /** The mesh of all their records; null: the open one. */
+  readonly net: Uint8Array | null
   readonly ledger: Ledger
   readonly journal: Journal
   readonly replies: Replies
@@ -49,7 +52,7 @@ export async function openBooks ({ store, ...platform }: CreditsComponents, opti
   replies.restore(kept)
   const pool = await journal.read(KEYS.pool)
   if (pool !== undefined) ledger.restorePool(pool)
-  return { ...platform, ledger, journal, replies, offers: new KnownOffers(verify) }
+  return { ...platform, net: options.net ?? null, ledger, journal, replies, offers: new KnownOffers(verify) }
 }
 
 /** Rows with their key cut into parts, without the prefix. */
@@ -101,9 +104,14 @@ export function requireField (holds: boolean, type: string, field: string, why: 
   if (!holds) throw new InosError('ERR_RECORD_INVALID', `The field "${field}" of the ${type} ${why}.`)
 }
 
-/** Whether a cheque or an ack belongs to the lane between two parties on the open mesh. */
-export function checkLane (type: string, record: { net: Uint8Array | null, from: Uint8Array, to: Uint8Array, epoch: number }, from: Uint8Array, to: Uint8Array): void {
-  requireField(record.net === null, type, 'net', 'names another mesh')
+/**
+ * Whether a cheque or an ack belongs to the lane between two parties in the mesh of these books.
+ * @throws {InosError} ERR_WRONG_MESH, ERR_RECORD_INVALID
+ */
+export function checkLane (
+  type: string, record: { net: Uint8Array | null, from: Uint8Array, to: Uint8Array, epoch: number }, net: Uint8Array | null, from: Uint8Array, to: Uint8Array
+): void {
+  requireNet(type, record.net, net)
   requireField(equals(record.from, from), type, 'from', 'is not the payer of this lane')
   requireField(equals(record.to, to), type, 'to', 'is not the payee of this lane')
   requireField(record.epoch === 0, type, 'epoch', 'is not that of this lane')

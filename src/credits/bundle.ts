@@ -12,6 +12,7 @@ import { isBytes, isMap, openEnvelope, type Sealed, verifySealed } from '../pack
 import { InosError } from '../packet/errors.ts'
 import type { Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { sameNet } from '../packet/mesh.ts'
 import { checkOffer, checkOrder, checkReceipt, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { charge } from './pricing.ts'
 
@@ -128,10 +129,6 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   const bill = charge(offer.payload, receipt)
   mustHold(receipt.charge === bill, 'charge', `the receipt says ${receipt.charge} µcr, the bill comes to ${bill}`)
   mustHold(bill <= order.costMax, 'charge', `${bill} µcr is more than the ${order.costMax} that the order allows`)
-}
-
-export function sameNet (a: Uint8Array | null, b: Uint8Array | null): boolean {
-  return a === null || b === null ? a === b : equals(a, b)
 }
 
 function mustHold (holds: boolean, field: string, why: string): void {

@@ -7,6 +7,7 @@ import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { requireNet } from '../packet/mesh.ts'
 import { type Ack, checkAck, checkCheque, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
 import { type Bundle, readBundle } from './bundle.ts'
@@ -48,14 +49,14 @@ export class Buyer {
   }
 
   async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
-    const { ledger, journal, offers, signer, now, randomBytes } = this.#books
+    const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
-    requireField(offer.payload.net === null, 'offer', 'net', 'names another mesh')
+    requireNet('offer', offer.payload.net, net)
     requireField(offer.payload.expires >= now(), 'offer', 'expires', 'is in the past')
     const order = seal('order', checkOrder({
-      net: null, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
+      net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
     }), signer)
     await journal.commit(ledger.placeOrder(order, executor))
     return order
@@ -88,10 +89,10 @@ export class Buyer {
   }
 
   async takeAck (peer: string, bytes: Uint8Array): Promise<void> {
-    const { ledger, journal, signer, verify } = this.#books
+    const { net, ledger, journal, signer, verify } = this.#books
     const ack: Sealed<Ack> = openEnvelope(bytes, 'ack', checkAck)
     const line = ledger.line(peer)
-    checkLane('ack', ack.payload, signer.publicKey, line.key)
+    checkLane('ack', ack.payload, net, signer.publicKey, line.key)
     verifySealed(ack, line.key, verify)
     const { n, cheque } = ack.payload
     requireField(n >= 1 && n <= line.out.n, 'ack', 'n', 'names a cheque that was never written')

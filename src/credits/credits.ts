@@ -15,6 +15,7 @@ import { CID } from '../packet/cid.ts'
 import { seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { requireNet } from '../packet/mesh.ts'
 import { checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
@@ -52,7 +53,7 @@ export interface Credits {
    * A receipt bundle from a peer, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
-   * @throws {InosError} ERR_RECEIPT_INVALID; nothing has changed
+   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH; nothing has changed
    */
   acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
   /**
@@ -60,7 +61,7 @@ export interface Credits {
    * or too many cheques wait for their ack.
    */
   nextCheque (peer: string): Promise<Sealed<Cheque> | null>
-  /** @throws {InosError} ERR_RECORD_INVALID; nothing has changed */
+  /** @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH; nothing has changed */
   takeAck (peer: string, ack: Uint8Array): Promise<void>
 
   /**
@@ -68,7 +69,7 @@ export interface Credits {
    * @param order opened, its signature not yet checked
    * @param offer the offer of this node that the order names
    * @param limits those of the spec that the order names
-   * @throws {InosError} ERR_RECORD_INVALID, ERR_BUDGET, ERR_INSUFFICIENT_CREDITS, ERR_BUSY while it
+   * @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH, ERR_BUDGET, ERR_INSUFFICIENT_CREDITS, ERR_BUSY while it
    * runs, ERR_GONE when it ran before; nothing was set aside
    */
   acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold>
@@ -78,7 +79,7 @@ export interface Credits {
    * Take the next cheque of a peer; its ack is durable when this resolves. The same cheque again
    * gets the same ack. One that comes too early, or pays for receipts lost here, changes nothing
    * and is answered by a sync body, after which the peer sends what lacks.
-   * @throws {InosError} ERR_RECORD_INVALID naming what is wrong; nothing has changed
+   * @throws {InosError} ERR_RECORD_INVALID naming what is wrong, ERR_WRONG_MESH; nothing has changed
    */
   takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer>
 
@@ -173,7 +174,7 @@ class Room implements Credits {
     const { payer, executor, net } = order.payload
     const role = equals(payer, publicKey) && equals(executor, key) ? 'payer' : equals(executor, publicKey) && equals(payer, key) ? 'executor' : null
     if (role === null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${receipt.id} fails at "payer": it is not between this node and ${peer}.`)
-    if (net !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${receipt.id} fails at "net": it belongs to another mesh.`)
+    requireNet('receipt', net, this.#books.net)
     return role
   }
 
@@ -200,9 +201,9 @@ class Room implements Credits {
   }
 
   async recordOwn (spec: CID, facts: RunFacts): Promise<Bundle> {
-    const { journal, signer, now, randomBytes } = this.#books
+    const { net, journal, signer, now, randomBytes } = this.#books
     const order = seal('order', checkOrder({
-      net: null, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
+      net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
     }), signer)
     const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n), signer), order, offer: null })
     await journal.commit(bundleRows(bundle))

@@ -40,7 +40,6 @@ test('a cheque that lies is refused by field and changes nothing', async () => {
   const { payload } = cheque
   const [one, two] = payload.items as [typeof payload.items[0], typeof payload.items[0]]
   const lies: [RegExp, Partial<Cheque>][] = [
-    [/"net"/, { net: new Uint8Array(32) }],
     [/"from"/, { from: signerOf('c').publicKey }],
     [/"to"/, { to: signerOf('c').publicKey }],
     [/"epoch"/, { epoch: 1 }],
@@ -56,6 +55,7 @@ test('a cheque that lies is refused by field and changes nothing', async () => {
     for (const [field, lie] of lies) {
       await assert.rejects(b.credits.takeCheque(a.id, seal<Cheque>('cheque', { ...payload, ...lie }, a.signer).bytes), { code: 'ERR_RECORD_INVALID', message: field })
     }
+    await assert.rejects(b.credits.takeCheque(a.id, seal<Cheque>('cheque', { ...payload, net: new Uint8Array(32) }, a.signer).bytes), { code: 'ERR_WRONG_MESH' })
     await assert.rejects(b.credits.takeCheque(a.id, seal<Cheque>('cheque', payload, signerOf('c')).bytes), { message: /signature/ })
     await assert.rejects(b.credits.takeCheque(signerOf('c').id, cheque.bytes), { message: /"from"/ })
     await assert.rejects(b.credits.takeCheque(a.id, a.offer.bytes), { code: 'ERR_RECORD_INVALID' })
@@ -140,9 +140,10 @@ test('an ack that lies is refused', async () => {
   const right: Ack = { net: null, from: a.signer.publicKey, to: b.signer.publicKey, epoch: 0, n: 1, cheque: cheque.id }
   const ack = (change: Partial<Ack>, by = b.signer): Uint8Array => seal('ack', { ...right, ...change }, by).bytes
   await changesNothing(a, async () => {
-    for (const wrong of [ack({}, a.signer), ack({ n: 2 }), ack({ n: 0 }), ack({ cheque: rawCid(Uint8Array.of(1)) }), ack({ epoch: 1 }), ack({ net: new Uint8Array(32) }), ack({ to: signerOf('c').publicKey }), ack({ from: b.signer.publicKey })]) {
+    for (const wrong of [ack({}, a.signer), ack({ n: 2 }), ack({ n: 0 }), ack({ cheque: rawCid(Uint8Array.of(1)) }), ack({ epoch: 1 }), ack({ to: signerOf('c').publicKey }), ack({ from: b.signer.publicKey })]) {
       await assert.rejects(a.credits.takeAck(b.id, wrong), { code: 'ERR_RECORD_INVALID' })
     }
+    await assert.rejects(a.credits.takeAck(b.id, ack({ net: new Uint8Array(32) })), { code: 'ERR_WRONG_MESH' })
   })
   assert.equal(a.credits.creditors().length, 1)
   await a.credits.takeAck(b.id, ack({}))
@@ -349,5 +350,36 @@ test('receipts of a batch are paid', async () => {
     await a.credits.acceptReceipt(b.id, bundles[i]!.bytes)
   }
   await a.pay(b)
+  await assertSettled(a, b)
+})
+
+// Goal: all that two members of a mesh sign carries its name, and books of another mesh take none of it (invariant 11).
+// Method: one line within a mesh from order to audit; each of its records at a node of another mesh, and at one of none.
+test('records stay in their mesh', async () => {
+  const net = new Uint8Array(32).fill(1)
+  const world = new World({ net })
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  await a.buyFrom(b)
+  const order = await a.order(b)
+  const cheque = (await a.credits.nextCheque(b.id))!
+  const answer = await b.credits.takeCheque(a.id, cheque.bytes)
+  assert.ok(answer.kind === 'ack')
+  const bundle = [...b.disk.rows()].find(([key]) => key.startsWith('receipt!'))![1]
+  for (const options of [{ net: new Uint8Array(32).fill(2) }, {}]) {
+    const elsewhere = new World(options)
+    const [buyer, seller] = [await elsewhere.node('a'), await elsewhere.node('b')]
+    const refused = { code: 'ERR_WRONG_MESH' }
+    await changesNothing(buyer, async () => {
+      await assert.rejects(buyer.credits.placeOrder({ executor: b.id, offer: b.offer, spec: order.payload.spec, costMax: 1n, seconds: 1 }), refused)
+      await assert.rejects(buyer.credits.acceptReceipt(b.id, bundle), refused)
+      await assert.rejects(buyer.credits.takeAck(b.id, answer.bytes), refused)
+    })
+    await changesNothing(seller, async () => {
+      await assert.rejects(seller.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB), refused)
+      await assert.rejects(seller.credits.takeCheque(a.id, cheque.bytes), refused)
+    })
+  }
+  await a.credits.refuseOrder(order.id.toString())
+  await a.credits.takeAck(b.id, answer.bytes)
   await assertSettled(a, b)
 })

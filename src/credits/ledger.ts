@@ -23,6 +23,8 @@ import { del, KEYS, type Op, put } from './store.ts'
 import type { Balance } from './views.ts'
 
 export interface LedgerOptions {
+  /** The mesh of all records of these books, 32 bytes; null: the open one. @default null */
+  net?: Uint8Array | null
   /** µcr that one peer may owe this node, cheques included, less what this node owes it. @default LIMITS.credits.strangerLineMax */
   lineMax?: bigint
   /** µcr that all strangers together may. @default LIMITS.credits.strangerPoolMax */
@@ -42,6 +44,7 @@ export interface OpenOrder {
 export class Ledger {
   readonly #id: string
   readonly #key: Uint8Array
+  readonly #net: Uint8Array | null
   readonly #lineMax: bigint
   readonly #lines = new Map<string, Line>()
   readonly #open = new Map<string, OpenOrder>()
@@ -53,6 +56,7 @@ export class Ledger {
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
     this.#id = id
     this.#key = key
+    this.#net = options.net ?? null
     this.#lineMax = options.lineMax ?? LIMITS.credits.strangerLineMax
     this.#pool = new Pool(options.poolMax ?? LIMITS.credits.strangerPoolMax, options.poolPerHour ?? LIMITS.credits.strangerPoolPerHour)
   }
@@ -136,7 +140,7 @@ export class Ledger {
     if (line.owed.size === 0 || line.unacked.length >= LIMITS.credits.unackedChequesMax) return null
     const items = line.owed.first(LIMITS.credits.itemsPerChequeMax).map(debt => ({ ...debt, kind: 'job' }))
     const { n, total, last } = line.out
-    return { net: null, from: this.#key, to: line.key, via: null, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
+    return { net: this.#net, from: this.#key, to: line.key, via: null, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
   }
 
   /** The signed draft takes its place on the lane. To be written durably before it is sent. */

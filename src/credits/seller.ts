@@ -6,6 +6,7 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import { requireNet } from '../packet/mesh.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
@@ -70,15 +71,15 @@ export class Seller {
   }
 
   #checkOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>): void {
-    const { ledger, offers, signer, verify, now } = this.#books
+    const { net, ledger, offers, signer, verify, now } = this.#books
     const { payload } = order
     const { key } = ledger.line(peer)
-    requireField(payload.net === null, 'order', 'net', 'names another mesh')
+    requireNet('order', payload.net, net)
     requireField(equals(payload.executor, signer.publicKey), 'order', 'executor', 'is not this node')
     requireField(equals(payload.payer, key), 'order', 'payer', 'is not the peer that sent it')
     requireField(payload.offer?.equals(offer.id) === true, 'order', 'offer', 'is not an offer of this node')
     requireField(equals(offer.payload.executor, signer.publicKey), 'offer', 'executor', 'is not this node')
-    requireField(offer.payload.net === null, 'offer', 'net', 'names another mesh')
+    requireNet('offer', offer.payload.net, net)
     requireField(payload.tick === 0n, 'order', 'tick', 'asks for payment by ticks')
     requireField(payload.expires >= now(), 'order', 'expires', 'is in the past')
     requireField(offer.payload.expires >= now(), 'offer', 'expires', 'is in the past')
@@ -152,17 +153,17 @@ export class Seller {
   }
 
   async takeCheque (peer: string, bytes: Uint8Array): Promise<ChequeAnswer> {
-    const { ledger, journal, signer, verify } = this.#books
+    const { net, ledger, journal, signer, verify } = this.#books
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
-    checkLane('cheque', cheque.payload, line.key, signer.publicKey)
+    checkLane('cheque', cheque.payload, net, line.key, signer.publicKey)
     verifySealed(cheque, line.key, verify)
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)
     if (n > line.in.n + 1) return this.#behind(peer, [])
     const lacking = ledger.checkCheque(cheque, peer)
     if (lacking.length > 0) return await this.#refuseOrLack(peer, lacking)
-    const ack = seal<Ack>('ack', { net: null, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
+    const ack = seal<Ack>('ack', { net, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
     await journal.commit([...ledger.takeCheque(cheque, peer), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
   }
@@ -208,10 +209,10 @@ export class Seller {
 }
 
 /** A pure function of order and run, so that a receipt made again is the same. */
-export function receiptOf ({ id, payload: { executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint): Receipt {
+export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint): Receipt {
   const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
   return checkReceipt({
-    net: null, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
+    net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
     charge: amount, children: [], class: 'deterministic', profile, proof: null
   })
 }

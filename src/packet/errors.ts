@@ -42,11 +42,14 @@ export const ERROR_KINDS = {
   ERR_VERIFICATION: { name: 'VerificationError', exit: 106, retryable: true },
   ERR_RECEIPT_INVALID: { name: 'ReceiptInvalidError', exit: 106, retryable: false },
   ERR_RECORD_INVALID: { name: 'RecordInvalidError', exit: 106, retryable: false },
+  ERR_WRONG_MESH: { name: 'WrongMeshError', exit: 106, retryable: false },
   // network
   ERR_NOT_REACHABLE: { name: 'NotReachableError', exit: 107, retryable: true },
   ERR_PEER_LOST: { name: 'PeerLostError', exit: 107, retryable: true },
   ERR_BAD_PACKET: { name: 'BadPacketError', exit: 107, retryable: false },
   ERR_UNKNOWN_KIND: { name: 'BadPacketError', exit: 107, retryable: false },
+  ERR_NOT_MEMBER: { name: 'NotMemberError', exit: 107, retryable: false },
+  ERR_INVITE: { name: 'InviteError', exit: 107, retryable: false },
   ERR_GONE: { name: 'GoneError', exit: 107, retryable: false },
   // executor: host faults, never charged
   ERR_DEADLINE: { name: 'DeadlineError', exit: 108, retryable: true },

@@ -254,6 +254,41 @@ export const LIMITS = {
     /** How often a node looks whether its offer needs renewal and what has expired. */
     renewMs: 60_000
   },
+  /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
+  mesh: {
+    nameCharsMax: 64,
+    /** Millionths of a payment that the issuer may keep. */
+    feePpmMax: 1_000_000,
+    /** Members one invite may bring. */
+    inviteCountMax: 1_024,
+    /** The text of an invite, and the multiaddrs in it. */
+    inviteCharsMax: 8_192,
+    routesMax: 8,
+    routeCharsMax: 256,
+    /** Addresses of members a node remembers, and members it stays connected to. */
+    routesKeptMax: 64,
+    connectedMin: 8,
+    /** How long an invite and a certificate live unless their issuer says otherwise. */
+    inviteSeconds: 7 * 86_400,
+    memberSeconds: 10 * 365 * 86_400,
+    /** What a member may owe one payee while the issuer is away, µcr, unless the charter says otherwise. */
+    offlineMax: 5n * CREDIT,
+    revokedMax: 1_024,
+    /** Members a mesh may have, and of whom a node keeps the certificate. */
+    membersMax: 1_024,
+    /** One message of the exchange, and how long one may take. */
+    messageBytesMax: 64 * KIB,
+    exchangeMsMax: 10_000,
+    /** How long a peer that was refused may take to read why. */
+    farewellMs: 1_000,
+    /** How often `up` tries again to reach the issuer that has to let it in. */
+    retryMs: 2_000,
+    /** Connections that have proven nothing yet, and streams that wait on one of them. */
+    strangersMax: 64,
+    strangerStreamsMax: 8,
+    /** Exchanges one peer may begin in a minute. */
+    exchangesPerMinuteMax: 60
+  },
   store: {
     /** Modules and results cached on disk. */
     blobsBytesMax: 2_048 * MIB,
@@ -333,6 +368,10 @@ relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
+relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
+relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
+relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
+relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
 relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result and its files fit a frame of the control socket')

@@ -5,8 +5,9 @@ import * as vectors from '../../test/suites/record-vectors.ts'
 import { openBundle } from '../credits/bundle.ts'
 import { createSigner, verify } from '../node/keys.ts'
 import { rawCid } from './cid.ts'
-import { openEnvelope, verifySealed } from './envelope.ts'
+import { openEnvelope, seal, verifySealed } from './envelope.ts'
 import { InosError } from './errors.ts'
+import { checkCharter, checkInvite, checkMember, checkRevocations, openCharter, openInvite, openMember, openRevocations } from './mesh.ts'
 import { checkAck, checkCheque, checkOffer, checkOrder, checkReceipt } from './records.ts'
 import { decodeSpec } from './spec.ts'
 
@@ -16,7 +17,11 @@ const KINDS = {
   order: { check: checkOrder, payload: vectors.order.payload, author: vectors.PAYER_SEED },
   receipt: { check: checkReceipt, payload: vectors.receipt.payload, author: vectors.EXECUTOR_SEED },
   cheque: { check: checkCheque, payload: vectors.cheque.payload, author: vectors.PAYER_SEED },
-  ack: { check: checkAck, payload: vectors.ack.payload, author: vectors.EXECUTOR_SEED }
+  ack: { check: checkAck, payload: vectors.ack.payload, author: vectors.EXECUTOR_SEED },
+  charter: { check: checkCharter, payload: vectors.charter.payload, author: vectors.PAYER_SEED },
+  invite: { check: checkInvite, payload: vectors.invite.payload, author: vectors.PAYER_SEED },
+  member: { check: checkMember, payload: vectors.member.payload, author: vectors.PAYER_SEED },
+  revocations: { check: checkRevocations, payload: vectors.revocations.payload, author: vectors.PAYER_SEED }
 } as const
 type Kind = keyof typeof KINDS
 
@@ -37,11 +42,11 @@ test('records have the committed bytes', () => {
     if (name === 'spec') assert.equal(decodeSpec(encoded).id.toString(), id)
     else if (name.startsWith('bundle')) assert.equal(openBundle(encoded, verify).receipt.id.toString(), id)
     else {
-      const kind = (name === 'batched' ? 'receipt' : name) as Kind
+      const kind = (({ batched: 'receipt', 'order in a mesh': 'order' } as Record<string, string>)[name] ?? name) as Kind
       const record = openEnvelope<object>(encoded, kind, KINDS[kind].check)
       verifySealed(record, createSigner(KINDS[kind].author).publicKey, verify)
       assert.equal(record.id.toString(), id)
-      assert.deepEqual(record.payload, KINDS[kind].payload)
+      assert.deepEqual(record.payload, name === 'order in a mesh' ? vectors.meshOrder.payload : KINDS[kind].payload)
     }
   }
 })
@@ -65,7 +70,8 @@ test('every field is required and typed', () => {
 // Goal: amounts are exact from 0 to 2⁶² − 1 (invariant 10). Method: the edges, for each amount of each kind.
 test('amounts are whole and within 0 … 2⁶²−1', () => {
   const amounts: [Kind, string[]][] = [
-    ['offer', ['base', 'perMFuel', 'perPageSec', 'perKiB', 'perMB', 'perGiBh']], ['order', ['costMax', 'tick']], ['receipt', ['fuel', 'charge']], ['cheque', ['total']]
+    ['offer', ['base', 'perMFuel', 'perPageSec', 'perKiB', 'perMB', 'perGiBh']], ['order', ['costMax', 'tick']], ['receipt', ['fuel', 'charge']], ['cheque', ['total']],
+    ['charter', ['offlineMax']], ['member', ['grant']], ['invite', ['grant']]
   ]
   for (const [kind, fields] of amounts) {
     for (const field of fields) {
@@ -101,4 +107,36 @@ test('fields that contradict each other are refused', () => {
   for (const [kind, field] of [['offer', 'executor'], ['order', 'payer'], ['receipt', 'payer'], ['cheque', 'to'], ['ack', 'from']] as const) {
     refuses(kind, { [field]: new Uint8Array(32).with(0, 1) }, `"${field}"`)
   }
+})
+
+// Goal: the rules of a mesh's records. Method: break each.
+test('a mesh is named by its issuer, and its records are in one order', () => {
+  refuses('charter', { net: new Uint8Array(32) }, '"net"')
+  refuses('charter', { nonce: new Uint8Array(16) }, '"net"')
+  refuses('charter', { version: 0 }, '"version"')
+  refuses('charter', { name: 'a\u202eb' }, '"name"')
+  refuses('charter', { feePpm: 1_000_001 }, '"feePpm"')
+  refuses('invite', { count: 0 }, '"count"')
+  refuses('invite', { id: new Uint8Array(15) }, '"id"')
+  refuses('member', { expires: 0 }, '"expires"')
+  const [a, b] = [vectors.charter.payload.issuer, vectors.member.payload.member]
+  const [low, high] = Buffer.compare(a, b) < 0 ? [a, b] : [b, a]
+  assert.equal(checkRevocations({ ...vectors.revocations.payload, members: [low, high] }).members.length, 2)
+  for (const members of [[high, low], [low, low], [new Uint8Array(32)]]) refuses('revocations', { members }, '"members"')
+})
+
+// Goal: only the issuer speaks for its mesh, and only for its own. Method: records by another key, and of another mesh.
+test('records of a mesh are its issuer’s', () => {
+  const issuer = createSigner(vectors.PAYER_SEED)
+  const charter = openCharter(vectors.charter.bytes, verify).payload
+  const all = [[openMember, vectors.member], [openInvite, vectors.invite], [openRevocations, vectors.revocations]] as const
+  for (const [open, { type, payload, bytes }] of all) {
+    assert.deepEqual(open(bytes, charter, verify).payload, payload)
+    const stolen = seal<object>(type, payload, createSigner(vectors.EXECUTOR_SEED)).bytes
+    assert.throws(() => open(stolen, charter, verify), { code: 'ERR_RECORD_INVALID' })
+    const moved = seal<object>(type, { ...payload, net: new Uint8Array(32) }, issuer).bytes
+    assert.throws(() => open(moved, charter, verify), { code: 'ERR_WRONG_MESH' })
+  }
+  const foreign = seal('charter', vectors.charter.payload, createSigner(vectors.EXECUTOR_SEED)).bytes
+  assert.throws(() => openCharter(foreign, verify), { code: 'ERR_RECORD_INVALID' })
 })

@@ -5,9 +5,8 @@
  * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
  */
 import type { CID } from './cid.ts'
-import { isBytes, isLink, isMap } from './envelope.ts'
-import { InosError } from './errors.ts'
-import { isPartyKey } from './identity.ts'
+import { isLink, isMap } from './envelope.ts'
+import { Fields, isLinkOrNull, isListOf, isName, isNet, isNonce, isNull, isOneOf, isUint, TIME_MAX } from './fields.ts'
 import { LIMITS } from './limits.ts'
 
 /** Every record says which mesh it belongs to; null is the open mesh. */
@@ -106,66 +105,6 @@ export interface Ack extends InMesh {
 const ITEM_KINDS = ['job']
 const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack']
 const CLASSES = ['deterministic']
-
-/** Reads one payload field by field; every refusal names type and field. */
-class Fields {
-  readonly #type: string
-  readonly #map: Record<string, unknown>
-  #read = 0
-
-  constructor (type: string, payload: unknown) {
-    this.#type = type
-    if (!isMap(payload)) throw new InosError('ERR_RECORD_INVALID', `A ${type} is not a map.`)
-    this.#map = payload
-  }
-
-  get<T> (name: string, check: (value: unknown) => value is T): T {
-    const value = this.#map[name]
-    if (!Object.hasOwn(this.#map, name) || !check(value)) this.refuse(name)
-    this.#read++
-    return value as T
-  }
-
-  uint (name: string, max: number): number {
-    return this.get(name, (value): value is number => isUint(value) && value <= max)
-  }
-
-  amount (name: string): bigint {
-    const value = this.get(name, isInteger)
-    const amount = BigInt(value)
-    if (amount < 0n || amount > LIMITS.credits.amountMax) this.refuse(name)
-    return amount
-  }
-
-  party (name: string): Uint8Array {
-    return this.get(name, (value): value is Uint8Array => isBytes(value) && isPartyKey(value))
-  }
-
-  refuse (name: string): never {
-    throw new InosError('ERR_RECORD_INVALID', `The field "${name}" of a ${this.#type} is missing or out of range.`)
-  }
-
-  /** No field beyond those read. */
-  end (): void {
-    if (Object.keys(this.#map).length !== this.#read) {
-      throw new InosError('ERR_RECORD_INVALID', `A ${this.#type} has fields that do not belong to it.`)
-    }
-  }
-}
-
-const isInteger = (value: unknown): value is number | bigint => typeof value === 'bigint' || Number.isSafeInteger(value)
-const isUint = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-const isNull = (value: unknown): value is null => value === null
-const isNonce = (value: unknown): value is Uint8Array => isBytes(value, 16)
-const isNet = (value: unknown): value is Uint8Array | null => value === null || isBytes(value, 32)
-const isLinkOrNull = (value: unknown): value is CID | null => value === null || isLink(value)
-const isOneOf = (all: readonly string[]) => (value: unknown): value is string => typeof value === 'string' && all.includes(value)
-const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 64
-const isListOf = <T>(check: (value: unknown) => value is T, max: number) =>
-  (value: unknown): value is T[] => Array.isArray(value) && value.length <= max && value.every(check)
-
-/** Unix seconds up to the year 9999. */
-const TIME_MAX = 253_402_300_799
 
 export function checkOffer (payload: unknown): Offer {
   const f = new Fields('offer', payload)

@@ -7,6 +7,7 @@ import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelop
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
 import { DEFAULT_PRICES, LIMITS, type PriceList } from '../packet/limits.ts'
+import { requireNet } from '../packet/mesh.ts'
 import { checkOffer, type Offer, type Order } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import type { Candidate } from './choose.ts'
@@ -18,6 +19,8 @@ export interface MarketOptions {
   /** Jobs that can run at once, said in the offer. */
   readonly slots: number
   readonly prices?: Partial<PriceList>
+  /** The mesh of its offers and of those it takes; null: the open one. @default null */
+  readonly net?: Uint8Array | null
 }
 
 export interface Market {
@@ -25,7 +28,7 @@ export interface Market {
   offer (): Sealed<Offer> | null
   /** The own offer that an order accepts. @throws {InosError} ERR_RECORD_INVALID when it is none of ours, or too old */
   offerOf (order: Sealed<Order>): Sealed<Offer>
-  /** Remember a peer's offer, unless it comes too soon after the last. @throws {InosError} ERR_RECORD_INVALID */
+  /** Remember a peer's offer, unless it comes too soon after the last. @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH */
   learn (peer: string, bytes: Uint8Array): void
   forget (peer: string): void
   offerBy (peer: string): Sealed<Offer> | null
@@ -40,14 +43,14 @@ export interface Market {
 
 const NONCE_BYTES = 16
 
-export function createMarket (platform: Platform, { serve, slots, prices }: MarketOptions): Market {
+export function createMarket (platform: Platform, { serve, slots, prices, net = null }: MarketOptions): Market {
   const own: Sealed<Offer>[] = []
   const offers = new Map<string, { readonly offer: Sealed<Offer>, readonly at: number }>()
   const jobs = new Map<string, number>()
   const seconds = (): number => Math.floor(platform.now() / 1000)
 
   const sign = (): Sealed<Offer> => seal<Offer>('offer', {
-    net: null,
+    net,
     executor: platform.signer.publicKey,
     ...DEFAULT_PRICES,
     ...prices,
@@ -77,9 +80,8 @@ export function createMarket (platform: Platform, { serve, slots, prices }: Mark
       // Checking a signature is work that a peer must not be able to ask for without end.
       if (known !== undefined && Math.abs(platform.now() - known.at) < LIMITS.market.offerMsMin) return
       const offer = openEnvelope(bytes, 'offer', checkOffer)
-      if (!equals(offer.payload.executor, keyOfPeerId(peer)) || offer.payload.net !== null) {
-        throw new InosError('ERR_RECORD_INVALID', `The offer of ${peer} is somebody else’s, or of another mesh.`)
-      }
+      requireNet('offer', offer.payload.net, net)
+      if (!equals(offer.payload.executor, keyOfPeerId(peer))) throw new InosError('ERR_RECORD_INVALID', `The offer of ${peer} is somebody else’s.`)
       verifySealed(offer, offer.payload.executor, platform.verify)
       offers.set(peer, { offer, at: platform.now() })
     },

@@ -10,6 +10,7 @@ import { rawCid } from '../../src/packet/cid.ts'
 import { seal, type Sealed, sealBatch } from '../../src/packet/envelope.ts'
 import { toHex } from '../../src/packet/identity.ts'
 import { DEFAULT_PRICES } from '../../src/packet/limits.ts'
+import { type Charter, type Invite, type Member, netOf, type Revocations } from '../../src/packet/mesh.ts'
 import type { Ack, Cheque, Offer, Order, Receipt } from '../../src/packet/records.ts'
 import { encodeSpec } from '../../src/packet/spec.ts'
 
@@ -58,6 +59,26 @@ export const cheque: Sealed<Cheque> = seal('cheque', {
 
 export const ack: Sealed<Ack> = seal('ack', { net: null, from: payer.publicKey, to: executor.publicKey, epoch: 0, n: 1, cheque: cheque.id }, executor)
 
+const nonce = new Uint8Array(16).fill(5)
+
+/** Founded by the payer; the executor is a member. */
+export const NET: Uint8Array = netOf(payer.publicKey, nonce)
+
+export const charter: Sealed<Charter> = seal('charter', {
+  net: NET, issuer: payer.publicKey, nonce, name: 'Büro', version: 1, feePpm: 10_000, offlineMax: 5_000_000n
+}, payer)
+
+export const invite: Sealed<Invite> = seal('invite', { net: NET, id: new Uint8Array(16).fill(6), expires: EXPIRES, count: 3, grant: 10_000_000n }, payer)
+
+export const member: Sealed<Member> = seal('member', {
+  net: NET, member: executor.publicKey, invite: invite.payload.id, issued: EXPIRES - 3_600, expires: EXPIRES, grant: 10_000_000n, nonce: new Uint8Array(16).fill(7)
+}, payer)
+
+export const revocations: Sealed<Revocations> = seal('revocations', { net: NET, version: 2, members: [executor.publicKey] }, payer)
+
+/** A record of the mesh. */
+export const meshOrder: Sealed<Order> = seal('order', { ...order.payload, net: NET }, payer)
+
 export const bundles = {
   sold: encodeBundle({ receipt, order, offer }),
   batched: encodeBundle({ receipt: batched, order, offer }),
@@ -67,7 +88,7 @@ export const bundles = {
 }
 
 export function makeVectors (): Vector[] {
-  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack, charter, invite, member, revocations, 'order in a mesh': meshOrder }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
   return [...records, ...files]
 }
