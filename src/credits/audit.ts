@@ -18,10 +18,10 @@ type Charges = Map<string, { peer: string, amount: bigint }>
 
 /** @throws {InosError} ERR_STORE */
 export async function audit (books: Books): Promise<AuditReport> {
-  const running = books.ledger.balance()
   const { journal } = books
-  const [receipts, orders, incoming, outgoing] = await journal.look(() =>
-    [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out')] as const)
+  const looked = journal.look(() => [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out')] as const)
+  const running = books.ledger.balance()
+  const [receipts, orders, incoming, outgoing] = await looked
   const fold = new Fold(books)
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))

@@ -7,7 +7,7 @@ import { CID } from '../packet/cid.ts'
 import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { peerIdOfKey, type Signer, type Verify } from '../packet/identity.ts'
+import { peerIdOfKey, rememberGood, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkOrder, type Offer } from '../packet/records.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
@@ -35,9 +35,11 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
  * Fold the store into memory: only what is open, however long the history.
  * @throws {InosError} ERR_DATA_DIR, ERR_STORE
  */
-export async function openBooks ({ store, ...platform }: CreditsComponents, options: LedgerOptions): Promise<Books> {
-  const { signer, verify } = platform
-  const journal = await openJournal(store)
+export async function openBooks ({ store, ...lent }: CreditsComponents, options: LedgerOptions): Promise<Books> {
+  const verify = rememberGood(lent.verify)
+  const platform = { ...lent, verify }
+  const { signer } = platform
+  const journal = await openJournal(store, signer)
   const ledger = new Ledger(signer.id, signer.publicKey, options)
   const replies = new Replies()
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)

@@ -54,11 +54,12 @@ export class Buyer {
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireField(offer.payload.net === null, 'offer', 'net', 'names another mesh')
     requireField(offer.payload.expires >= now(), 'offer', 'expires', 'is in the past')
-    const order = seal('order', checkOrder({
+    const payload = checkOrder({
       net: null, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
-    }), signer)
-    await journal.commit(ledger.placeOrder(order, executor))
-    return order
+    })
+    // Held before anything waits, so that nobody else spends the same credit.
+    ledger.hold(executor, costMax)
+    return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
   }
 
   async refuseOrder (order: string): Promise<void> {

@@ -48,6 +48,8 @@ export class Ledger {
   readonly #pool: Pool
   readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n }
   #unpaid = 0
+  /** Orders held and not yet signed. */
+  #unsigned = 0
 
   /** @param id own PeerId @param key own public key */
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
@@ -88,23 +90,29 @@ export class Ledger {
 
   openOrders (): OpenOrder[] { return [...this.#open.values()] }
 
-  /** Hold the most an order can cost. @throws {InosError} ERR_BUSY, ERR_BUDGET */
-  placeOrder (order: Sealed<Order>, peer: string): Op[] {
+  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET */
+  hold (peer: string, costMax: bigint): void {
     const line = this.line(peer)
-    if (line.out.total + line.owed.sum + line.held + order.payload.costMax > LIMITS.credits.amountMax) {
+    if (line.out.total + line.owed.sum + line.held + costMax > LIMITS.credits.amountMax) {
       throw new InosError('ERR_BUDGET', 'This order could cost more than a cheque can say.', { hint: 'Lower costMax.' })
     }
-    if (this.#open.size >= LIMITS.credits.openOrdersMax) {
-      throw new InosError('ERR_BUSY', `This node has ${this.#open.size} orders open, the most it keeps.`)
+    const open = this.#open.size + this.#unsigned
+    if (open >= LIMITS.credits.openOrdersMax) {
+      throw new InosError('ERR_BUSY', `This node has ${open} orders open, the most it keeps.`)
     }
-    this.#hold({ order, peer, lost: false })
+    this.#unsigned++
+    this.#hold(peer, costMax)
+  }
+
+  /** The order of a hold, signed. */
+  placeOrder (order: Sealed<Order>, peer: string): Op[] {
+    this.#unsigned--
+    this.#open.set(order.id.toString(), { order, peer, lost: false })
     return [put(KEYS.order(order.id.toString()), order.bytes)]
   }
 
-  #hold (open: OpenOrder): void {
-    const { costMax } = open.order.payload
-    this.#open.set(open.order.id.toString(), open)
-    this.#known(open.peer).held += costMax
+  #hold (peer: string, costMax: bigint): void {
+    this.#known(peer).held += costMax
     this.#sums.held += costMax
   }
 
@@ -278,7 +286,10 @@ export class Ledger {
   restoreDue (peer: string, debt: Debt): void { this.#addDue(this.#known(peer), debt) }
 
   /** Nobody waits for what was open before a restart. */
-  restoreOrder (order: Sealed<Order>, peer: string): void { this.#hold({ order, peer, lost: true }) }
+  restoreOrder (order: Sealed<Order>, peer: string): void {
+    this.#hold(peer, order.payload.costMax)
+    this.#open.set(order.id.toString(), { order, peer, lost: true })
+  }
 
   restorePool (bytes: Uint8Array): void { this.#pool.restore(bytes) }
 

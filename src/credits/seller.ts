@@ -9,7 +9,7 @@ import { InosError } from '../packet/errors.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
-import { type Bundle, encodeBundle, readBundle } from './bundle.ts'
+import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
 import { charge, worstCase } from './pricing.ts'
 import { KEYS, type Op, put } from './store.ts'
 import { decodeQuestion, encodeAnswer } from './sync.ts'
@@ -88,42 +88,45 @@ export class Seller {
 
   #holdOf (peer: string, order: Sealed<Order>, offer: Sealed<Offer>): Hold {
     let open = true
+    // While its receipt waits to be signed, an order is neither open nor over.
+    let settling = false
     const end = (burnt: bigint): Op[] => {
       open = false
       this.#running.delete(order.id.toString())
       return this.#books.ledger.unreserve(peer, order.payload.costMax, burnt, this.#books.now())
     }
     const release = async (burnt = 0n): Promise<void> => {
-      const ops = open ? end(burnt) : []
+      const ops = open && !settling ? end(burnt) : []
       if (ops.length > 0) await this.#books.journal.commit(ops)
     }
     return {
       order,
       settle: async (facts, makeReply) => {
-        if (!open) throw new InosError('ERR_INTERNAL', 'A hold is settled once.')
-        const bundle = this.#bill(order, offer, facts)
-        return await this.#settle(bundle, peer, makeReply(bundle), () => end(0n))
+        if (!open || settling) throw new InosError('ERR_INTERNAL', 'A hold is settled once.')
+        settling = true
+        try {
+          const amount = billOf(order, offer, facts)
+          return await this.#settle(receiptOf(order, facts, amount), { order, offer }, peer, makeReply, () => end(0n))
+        } finally {
+          settling = false
+        }
       },
       release,
       [Symbol.asyncDispose]: () => release()
     }
   }
 
-  #bill (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): Bundle {
-    const amount = charge(offer.payload, facts)
-    if (amount > order.payload.costMax) {
-      throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
-    }
-    const receipt = seal('receipt', receiptOf(order, facts, amount), this.#books.signer)
-    return encodeBundle({ receipt, order, offer })
-  }
-
-  /** No await before the commit: exposure, debt and answer change together. */
-  async #settle (bundle: Bundle, peer: string, reply: Uint8Array, end: () => Op[]): Promise<Bundle> {
+  /** Exposure, debt and answer change together, when the receipt is signed. */
+  async #settle (receipt: Receipt, records: Omit<BundleRecords, 'receipt'>, peer: string, makeReply: (bundle: Bundle) => Uint8Array, end: () => Op[]): Promise<Bundle> {
     const { ledger, journal, replies, now } = this.#books
-    const kept = replies.add(bundle.order.id.toString(), peer, bundle.order.payload.expires, reply, now())
-    await journal.commit([...kept, ...end(), ...ledger.charge(bundle, peer, now())])
-    return bundle
+    const { order } = records
+    let bundle: Bundle | undefined
+    await journal.commitSealed('receipt', receipt, sealed => {
+      bundle = encodeBundle({ receipt: sealed, ...records })
+      const kept = replies.add(order.id.toString(), peer, order.payload.expires, makeReply(bundle), now())
+      return [...kept, ...end(), ...ledger.charge(bundle, peer, now())]
+    })
+    return bundle!
   }
 
   /** Whether an order runs here now. */
@@ -205,6 +208,12 @@ export class Seller {
     if (this.#running.get(order) === peer) return 'running'
     return this.#books.replies.payer(order) === peer ? 'done' : 'unknown'
   }
+}
+
+function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): bigint {
+  const amount = charge(offer.payload, facts)
+  if (amount <= order.payload.costMax) return amount
+  throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
 }
 
 /** A pure function of order and run, so that a receipt made again is the same. */

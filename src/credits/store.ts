@@ -16,7 +16,10 @@
  * PEER is a PeerId, ORDER and RECEIPT are CIDs as text, N is 14 hex digits. Signed records rest as
  * the bytes that were signed; what is derived can be folded from them again (`audit.ts` does).
  */
+import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import type { Signer } from '../packet/identity.ts'
+import { type Draft, sealAll } from './seals.ts'
 
 export type Put = { type: 'put', key: string, value: Uint8Array }
 export type Op = Put | { type: 'del', key: string }
@@ -62,10 +65,17 @@ export function del (key: string): Op { return { type: 'del', key } }
 export function encodeText (text: string): Uint8Array { return new TextEncoder().encode(text) }
 export function decodeText (bytes: Uint8Array): string { return new TextDecoder().decode(bytes) }
 
+/** A record that is signed when its group is written, and the rows that follow from it. */
+interface Late extends Draft {
+  readonly rows: (record: Sealed) => readonly Op[]
+  readonly done: PromiseWithResolvers<Sealed>
+}
+
 /** Rows that are written together; null deletes. The last word on a key stands. */
 interface Group {
   readonly rows: Map<string, Uint8Array | null>
   durable: boolean
+  readonly late: Late[]
   /** What looks at the disk when exactly this and everything before is on it. */
   readonly looks: (() => void)[]
   readonly written: PromiseWithResolvers<void>
@@ -73,17 +83,21 @@ interface Group {
 
 /**
  * The store as one queue of atomic writes. Commands that come while one batch is being written
- * share the next: under load one sync to disk serves many cheques. A write that fails ends the
+ * share the next: under load one sync to disk serves many cheques, and one signature all records
+ * drafted for the batch. When nothing is being written a record is signed and written at once. A
+ * write that fails ends the
  * journal, because memory is then ahead of disk; opening anew starts from the disk.
  */
 export class Journal {
   readonly #store: Store
+  readonly #signer: Signer
   /** The first one is being written. */
   readonly #queue: Group[] = []
   #failure: InosError | null = null
 
-  constructor (store: Store) {
+  constructor (store: Store, signer: Signer) {
     this.#store = store
+    this.#signer = signer
   }
 
   /**
@@ -100,13 +114,49 @@ export class Journal {
   }
 
   /**
+   * Sign a record with all others of its batch, and write what follows from it.
+   * @param rows called once, synchronously with the signature; it may change memory. What it throws is
+   * this record's failure alone
+   * @returns the record, written
+   * @throws {InosError} ERR_STORE
+   */
+  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[]): Promise<Sealed<T>> {
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    const done = Promise.withResolvers<Sealed>()
+    this.#tail().late.push({ type, payload, rows: rows as Late['rows'], done })
+    return done.promise as Promise<Sealed<T>>
+  }
+
+  /** Make the rows of a group's drafts. */
+  #press (group: Group): void {
+    const late = group.late.splice(0)
+    let records: Sealed[]
+    try {
+      records = sealAll(late, this.#signer)
+    } catch (error) {
+      for (const { done } of late) done.reject(error)
+      return
+    }
+    for (const [i, { rows, done }] of late.entries()) {
+      try {
+        for (const op of rows(records[i]!)) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+        group.written.promise.then(() => { done.resolve(records[i]!) }, done.reject)
+      } catch (error) {
+        done.reject(error)
+      }
+    }
+  }
+
+  /**
    * Look at the disk when everything committed so far is on it, and nothing that comes later.
+   * Before this returns, memory is what the disk will be then: no draft waits.
    * @param look synchronous; it may begin to iterate `rows`
    * @throws {InosError} ERR_STORE
    */
   async look<T> (look: () => T): Promise<T> {
     if (this.#failure !== null) throw this.#failure
     if (this.#queue.length === 0) return look()
+    for (const group of this.#queue) this.#press(group)
     const seen = Promise.withResolvers<T>()
     const group = this.#queue.length === 1 ? this.#tail() : this.#queue.at(-1)!
     group.looks.push(() => { seen.resolve(Promise.try(look)) })
@@ -121,7 +171,7 @@ export class Journal {
   #tail (): Group {
     const last = this.#queue.at(-1)
     if (last !== undefined && this.#queue.length > 1 && last.looks.length === 0) return last
-    const group: Group = { rows: new Map(), durable: false, looks: [], written: Promise.withResolvers() }
+    const group: Group = { rows: new Map(), durable: false, late: [], looks: [], written: Promise.withResolvers() }
     this.#queue.push(group)
     if (this.#queue.length === 1) void this.#write()
     return group
@@ -131,6 +181,7 @@ export class Journal {
     // The first command has yet to fill the group that woke this up.
     await null
     for (let group = this.#queue[0]; group !== undefined; group = this.#queue[0]) {
+      this.#press(group)
       const ops = Array.from(group.rows, ([key, value]) => value === null ? del(key) : put(key, value))
       try {
         if (ops.length > 0) await this.#store.batch(ops, { sync: group.durable })
@@ -148,7 +199,12 @@ export class Journal {
     const failure = this.#failure = new InosError('ERR_STORE', 'The books could not be written to disk.', {
       cause, hint: 'Nothing was sent that was not written. Check the disk, then start the node again.'
     })
-    for (const group of this.#queue.splice(0)) group.written.reject(failure)
+    for (const { written, late } of this.#queue.splice(0)) {
+      // Whoever waits only for a signature hears of it below.
+      written.promise.catch(() => {})
+      written.reject(failure)
+      for (const { done } of late) done.reject(failure)
+    }
   }
 
   /** The value as last committed, written or not. */
@@ -172,8 +228,8 @@ export class Journal {
  * Open the books: a new store gets the schema's version, a known one passes.
  * @throws {InosError} ERR_DATA_DIR when another version of INOS wrote it
  */
-export async function openJournal (store: Store): Promise<Journal> {
-  const journal = new Journal(store)
+export async function openJournal (store: Store, signer: Signer): Promise<Journal> {
+  const journal = new Journal(store, signer)
   const found = await store.get(KEYS.version)
   if (found === undefined) {
     await journal.commit([put(KEYS.version, encodeText(VERSION))], true)

@@ -206,6 +206,10 @@ export const LIMITS = {
     ordersPerSyncMax: 1_024,
     /** Offers whose signature is remembered as checked. */
     offersKnownMax: 256,
+    /** Records under one signature; each carries one hash for each doubling. */
+    recordsPerSealMax: 256,
+    /** Signatures over batches remembered as checked. */
+    signaturesKnownMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
