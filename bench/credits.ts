@@ -152,8 +152,11 @@ function jobsOf (node: Processor, module: Module): () => Promise<void> {
   }
 }
 
+/** `buyerCpuMs` is what one job takes of the buyer's processor, whatever else the machine does. */
+interface JobRate extends Rate { buyerCpuMs: number }
+
 interface Addresses { readonly full: string, readonly bare: string, readonly echo: string }
-interface JobFigures extends Record<Depth, Record<'full' | 'bare' | 'echo', Rate> & { ratio: number, ratioToEcho: number }> {
+interface JobFigures extends Record<Depth, Record<'full' | 'bare', JobRate> & { echo: Rate, ratio: number, ratioToEcho: number }> {
   wireBytesPerJob: number
   diskBytesPerJob: { buyer: number, seller: number }
 }
@@ -167,9 +170,12 @@ async function benchJobs (scratch: string, rounds: number): Promise<JobFigures> 
   const echo = createEcho(echoNetwork)
   const jobs = { full: await connect(full.node, addresses.full), bare: await connect(bare.node, addresses.bare) }
   let count = 0
-  const run = async (name: 'full' | 'bare', { inFlight, count: more }: { inFlight: number, count: number }): Promise<Rate> => {
+  const run = async (name: 'full' | 'bare', { inFlight, count: more }: { inFlight: number, count: number }): Promise<JobRate> => {
     if (name === 'full') count += more
-    return await measureSettled({ full, bare }[name].node, jobs[name], inFlight, more)
+    const cpu = process.cpuUsage()
+    const rate = await measureSettled({ full, bare }[name].node, jobs[name], inFlight, more)
+    const { user, system } = process.cpuUsage(cpu)
+    return { ...rate, buyerCpuMs: Number(((user + system) / 1000 / more).toFixed(3)) }
   }
   await run('bare', { inFlight: 64, count: 1_000 })
   await run('full', { inFlight: 64, count: 1_000 })
@@ -179,14 +185,14 @@ async function benchJobs (scratch: string, rounds: number): Promise<JobFigures> 
   await measure(ask, 64, 2_000)
   const figures = {} as JobFigures
   for (const depth of Object.keys(DEPTHS) as Depth[]) {
-    const rates: Partial<Record<'full' | 'bare' | 'echo', Rate>> = {}
+    const rates: { full?: JobRate, bare?: JobRate, echo?: Rate } = {}
     for (let round = 0; round < rounds; round++) {
       rates.echo = better(rates.echo, await measure(ask, DEPTHS[depth].inFlight, DEPTHS[depth].count))
       rates.bare = better(rates.bare, await run('bare', DEPTHS[depth]))
       rates.full = better(rates.full, await run('full', DEPTHS[depth]))
     }
-    const best = rates as Record<'full' | 'bare' | 'echo', Rate>
-    figures[depth] = { ...best, ratio: ratioOf(depth, best.full, best.bare), ratioToEcho: ratioOf(depth, best.full, best.echo) }
+    const { full, bare, echo } = rates as Required<typeof rates>
+    figures[depth] = { full, bare, echo, ratio: ratioOf(depth, full, bare), ratioToEcho: ratioOf(depth, full, echo) }
   }
   figures.wireBytesPerJob = Math.round(full.traffic.bytes / count)
   await echo.stop()

@@ -32,6 +32,6 @@ export async function measureSettled (node: { settle (): Promise<void> }, job: (
   return { perSecond: Math.round(count / ((performance.now() - start) / 1000)), p50Ms }
 }
 
-export function better (a: Rate | undefined, b: Rate): Rate {
+export function better<R extends Rate> (a: R | undefined, b: R): R {
   return a === undefined || b.perSecond > a.perSecond ? b : a
 }

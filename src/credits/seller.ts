@@ -6,6 +6,7 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
@@ -43,6 +44,8 @@ export class Seller {
   readonly #books: Books
   /** Orders being checked or run, and whose they are. */
   readonly #running = new Map<string, string>()
+  /** Orders that were looked for on disk and have no receipt, so that accepting one need not look again. */
+  readonly #unsold = new Set<string>()
 
   constructor (books: Books) {
     this.#books = books
@@ -60,7 +63,7 @@ export class Seller {
     if (this.#running.has(id)) throw new InosError('ERR_BUSY', 'This order is already running here.')
     this.#running.set(id, peer)
     try {
-      if (await journal.read(KEYS.receipt(id)) !== undefined) throw new InosError('ERR_GONE', 'This order was run here before.')
+      if (!this.#unsold.delete(id) && await journal.read(KEYS.receipt(id)) !== undefined) throw new InosError('ERR_GONE', 'This order was run here before.')
       ledger.reserve(peer, costMax, now())
     } catch (error) {
       this.#running.delete(id)
@@ -135,6 +138,7 @@ export class Seller {
   /** A receipt of mine that I lost: its debt stands again. The caller has made sure that it is the first. */
   async adopt (bundle: Bundle, peer: string): Promise<void> {
     const { ledger, journal, now } = this.#books
+    this.#unsold.delete(bundle.order.id.toString())
     await journal.commit(ledger.charge(bundle, peer, now()))
   }
 
@@ -149,9 +153,19 @@ export class Seller {
   async #soldTo (peer: string, order: string): Promise<boolean> {
     const { ledger, journal, signer } = this.#books
     const bytes = await journal.read(KEYS.receipt(order))
-    if (bytes === undefined) return false
+    if (bytes === undefined) {
+      this.#rememberUnsold(order)
+      return false
+    }
     const { executor, payer } = readBundle(bytes).receipt.payload
     return equals(executor, signer.publicKey) && equals(payer, ledger.line(peer).key)
+  }
+
+  #rememberUnsold (order: string): void {
+    // It may have come, run and ended while the disk was asked.
+    if (this.#running.has(order) || this.#books.replies.payer(order) !== undefined) return
+    this.#unsold.add(order)
+    if (this.#unsold.size > LIMITS.credits.unsoldMax) this.#unsold.delete(this.#unsold.values().next().value!)
   }
 
   async takeCheque (peer: string, bytes: Uint8Array): Promise<ChequeAnswer> {

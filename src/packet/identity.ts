@@ -84,12 +84,15 @@ const SMALL_ORDER_Y: readonly string[] = [
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f'
 ]
 
+/** Nearly every key is told from them by its first byte. */
+const SMALL_ORDER_FIRST: ReadonlySet<number> = new Set(SMALL_ORDER_Y.map(hex => Number.parseInt(hex.slice(0, 2), 16)))
+
 /** Whether 32 bytes may stand for a party: right length, canonical y, not of small order. */
 export function isPartyKey (publicKey: Uint8Array): boolean {
   if (publicKey.length !== 32) return false
   const y = publicKey.slice()
   y[31]! &= 0x7f
-  if (SMALL_ORDER_Y.includes(toHex(y))) return false
+  if (SMALL_ORDER_FIRST.has(y[0]!) && SMALL_ORDER_Y.includes(toHex(y))) return false
   // y ≥ p = 2²⁵⁵ − 19 would be a second name for the same key.
   return !(y[31] === 0x7f && y[0]! >= 0xed && y.subarray(1, 31).every(byte => byte === 0xff))
 }

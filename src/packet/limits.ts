@@ -210,6 +210,8 @@ export const LIMITS = {
     recordsPerSealMax: 256,
     /** Signatures over batches remembered as checked. */
     signaturesKnownMax: 1_024,
+    /** Orders remembered as never run here, between the look at the disk and the run. */
+    unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
