@@ -3,6 +3,7 @@
  * debts, written to disk before it is sent and never signed twice.
  */
 import { equals } from 'multiformats/bytes'
+import { encodeCanonical } from '../packet/cbor.ts'
 import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -50,6 +51,7 @@ export class Buyer {
   async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
     const { ledger, journal, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
+    if (ledger.fraudsOf(executor) > 0) throw new InosError('ERR_POLICY', `There is proof of fraud against ${executor}; it gets no orders.`, { hint: '`inos credits frauds ls` shows it.' })
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireField(offer.payload.net === null, 'offer', 'net', 'names another mesh')
@@ -84,7 +86,7 @@ export class Buyer {
     const draft = ledger.draftCheque(peer)
     if (draft === null) return null
     const cheque = seal('cheque', draft, signer)
-    await journal.commit(ledger.pay(cheque, peer), true)
+    await journal.commit(ledger.pay(cheque, peer, this.#books.now()), true)
     return cheque
   }
 
@@ -120,7 +122,7 @@ export class Buyer {
     }
     const released = answer.unknown.filter(mine)
     const ops = released.flatMap(order => ledger.releaseOrder(order.toString()))
-    if (ops.length > 0) await journal.commit(ops)
+    await journal.commit([...ops, put(KEYS.synced(peer), encodeCanonical(this.#books.now()))])
     return { released, done: answer.done.filter(mine), running: answer.running.filter(mine), resend: this.#resend(peer, answer) }
   }
 

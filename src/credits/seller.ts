@@ -9,8 +9,9 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
-import { type Books, checkLane, requireField } from './books.ts'
+import { type Books, checkLane, convict, requireField } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
+import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
 import { KEYS, type Op, put } from './store.ts'
 import { decodeQuestion, encodeAnswer } from './sync.ts'
@@ -169,7 +170,7 @@ export class Seller {
   }
 
   async takeCheque (peer: string, bytes: Uint8Array): Promise<ChequeAnswer> {
-    const { ledger, journal, signer, verify } = this.#books
+    const { ledger, journal, signer, verify, now } = this.#books
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
     checkLane('cheque', cheque.payload, line.key, signer.publicKey)
@@ -180,7 +181,7 @@ export class Seller {
     const lacking = ledger.checkCheque(cheque, peer)
     if (lacking.length > 0) return await this.#refuseOrLack(peer, lacking)
     const ack = seal<Ack>('ack', { net: null, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
-    await journal.commit([...ledger.takeCheque(cheque, peer), put(KEYS.ack(peer, n), ack.bytes)], true)
+    await journal.commit([...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
   }
 
@@ -189,7 +190,9 @@ export class Seller {
     const { n } = cheque.payload
     const stored = await journal.read(KEYS.in(peer, n))
     const ack = await journal.read(KEYS.ack(peer, n))
-    requireField(stored !== undefined && openEnvelope(stored, 'cheque', checkCheque).id.equals(cheque.id), 'cheque', 'n', `is ${n}, and another cheque with that number was taken before`)
+    const first = stored === undefined ? null : openEnvelope(stored, 'cheque', checkCheque)
+    if (first !== null && !first.id.equals(cheque.id)) await convict(this.#books, encodeFraud('cheque', first, cheque))
+    requireField(first?.id.equals(cheque.id) === true, 'cheque', 'n', `is ${n}, and another cheque with that number was taken before`)
     // A repeat must not be acknowledged before the first one is on disk.
     await journal.written()
     return ack === undefined ? this.#behind(peer, []) : { kind: 'ack', bytes: ack }

@@ -1,12 +1,16 @@
 /**
  * How credits lie on disk, and the one way they get there.
  *
- *     version                       "1"; another one is refused
+ *     version                       schema (`migrations.ts`)
+ *     importing                     only while an import is being written
  *     receipt!ORDER                 receipt bundle (bytes)         for good; role by its parties
  *     of!RECEIPT                    ORDER as text                  for good; finds a bundle by its receipt
  *     out!PEER!N, in!PEER!N         cheque to / from that peer     for good
  *     ack!PEER!N                    my ack of in!PEER!N            for good, to be sent again as it is
  *     acked!PEER                    latest ack of that peer        evidence that it was paid
+ *     fraud!PEER!ID                 proof against that peer        for good
+ *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
+ *     synced!PEER                   when the line was last reconciled, unix seconds
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -33,11 +37,11 @@ export interface Store {
   iterator (range: { gte: string, lt: string }): AsyncIterable<[string, Uint8Array]>
 }
 
-const VERSION = '1'
 const N_DIGITS = 14
 
 export const KEYS = {
   version: 'version',
+  importing: 'importing',
   pool: 'pool',
   line: (peer: string) => `line!${peer}`,
   order: (order: string) => `order!${order}`,
@@ -46,6 +50,9 @@ export const KEYS = {
   out: (peer: string, n: number) => `out!${peer}!${digits(n)}`,
   in: (peer: string, n: number) => `in!${peer}!${digits(n)}`,
   ack: (peer: string, n: number) => `ack!${peer}!${digits(n)}`,
+  fraud: (peer: string, id: string) => `fraud!${peer}!${id}`,
+  paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
+  synced: (peer: string) => `synced!${peer}`,
   acked: (peer: string) => `acked!${peer}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,
@@ -53,7 +60,7 @@ export const KEYS = {
   kept: (order: string) => `kept!${order}`
 } as const
 
-export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept'
+export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')
@@ -216,27 +223,13 @@ export class Journal {
     return await this.#store.get(key)
   }
 
+  /** Every row, in order of keys, as it is on disk now. */
+  all (): AsyncIterable<[string, Uint8Array]> { return this.#store.iterator({ gte: '', lt: '~' }) }
+
   /** Rows of one kind, and of one peer if it is given, in order of keys, as they are on disk now. */
   rows (prefix: Prefix, peer = ''): AsyncIterable<[string, Uint8Array]> {
     const start = peer === '' ? `${prefix}!` : `${prefix}!${peer}!`
     // '"' follows '!' in ASCII, so the range holds every key that begins with the prefix.
     return this.#store.iterator({ gte: start, lt: `${start.slice(0, -1)}"` })
   }
-}
-
-/**
- * Open the books: a new store gets the schema's version, a known one passes.
- * @throws {InosError} ERR_DATA_DIR when another version of INOS wrote it
- */
-export async function openJournal (store: Store, signer: Signer): Promise<Journal> {
-  const journal = new Journal(store, signer)
-  const found = await store.get(KEYS.version)
-  if (found === undefined) {
-    await journal.commit([put(KEYS.version, encodeText(VERSION))], true)
-  } else if (decodeText(found) !== VERSION) {
-    throw new InosError('ERR_DATA_DIR', `The books have schema "${decodeText(found).slice(0, 20)}"; this version of INOS reads ${VERSION}.`, {
-      hint: 'Use the version of INOS that wrote them, or another data directory.'
-    })
-  }
-  return journal
 }

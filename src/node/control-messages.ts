@@ -15,13 +15,13 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions } from '../processor/processor.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
-export const CONTROL_VERSION = 1
+export const CONTROL_VERSION = 2
 
 /** The socket in the data directory, and the file that names it where its path would be too long. */
 export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
-export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'audit', 'receipts', 'receipt', 'peers'] as const
+export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers'] as const
 export type Operation = typeof OPERATIONS[number]
 
 /** Answer of `status`. */
@@ -82,7 +82,8 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel'
+  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel',
+  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax'
 ])
 
 /** Give decoded answers their bigints back. Answers have no free-form keys, so a name says the type. */
@@ -169,7 +170,7 @@ export function decodeRun (body: Uint8Array): RunRequest {
   }
 }
 
-/** Body of `connect` and `receipt`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `connect`, `receipt` and `explain`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -4,7 +4,7 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AuditReport, Balance, ComputeOptions, HistoryEntry, PeerView, Processor, ReceiptView, Result
+  AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Processor, ReceiptView, Result
 } from '../processor/processor.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -22,6 +22,10 @@ export interface Operator extends AsyncDisposable {
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
   history (): AsyncIterable<HistoryEntry>
+  explain (peer: string): Promise<LineReport>
+  frauds (): AsyncIterable<FraudView>
+  /** Every row of the books, in order of keys. */
+  dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>
   /** A stored bundle by its receipt's CID; null when there is none. */
@@ -44,6 +48,9 @@ export function operatorOf (node: Processor): Operator {
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     history: () => node.history(),
+    explain: peer => node.explain(peer),
+    frauds: () => node.frauds(),
+    dump: () => node.dump(),
     audit: () => node.audit(),
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
