@@ -3,7 +3,6 @@
  * debts, written to disk before it is sent and never signed twice.
  */
 import { equals } from 'multiformats/bytes'
-import { encodeCanonical } from '../packet/cbor.ts'
 import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -122,7 +121,8 @@ export class Buyer {
     }
     const released = answer.unknown.filter(mine)
     const ops = released.flatMap(order => ledger.releaseOrder(order.toString()))
-    await journal.commit([...ops, put(KEYS.synced(peer), encodeCanonical(this.#books.now()))])
+    if (ops.length > 0) await journal.commit(ops)
+    ledger.line(peer).synced = this.#books.now()
     return { released, done: answer.done.filter(mine), running: answer.running.filter(mine), resend: this.#resend(peer, answer) }
   }
 

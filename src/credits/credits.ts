@@ -109,7 +109,7 @@ export interface Credits {
   /** Whether there is proof of fraud against a peer. Constant time. */
   isFraud (peer: string): boolean
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
-  explain (peer: string): Promise<LineReport>
+  explain (peer: string): LineReport
   /** Every row as it lies on disk, in order of keys: what `inos credits export` writes. */
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   /** Fold the signed records again, check every signature and link, compare with `balance`. */
@@ -241,7 +241,7 @@ class Room implements Credits {
 
   frauds (): AsyncIterable<FraudView> { return frauds(this.#books) }
   isFraud (peer: string): boolean { return this.#books.ledger.fraudsOf(peer) > 0 }
-  async explain (peer: string): Promise<LineReport> { return await explain(this.#books, peer) }
+  explain (peer: string): LineReport { return explain(this.#books, peer) }
 
   async * dump (): AsyncIterable<readonly [key: string, value: Uint8Array]> {
     const { journal } = this.#books

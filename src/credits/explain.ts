@@ -1,16 +1,12 @@
 /** Why a line is as wide as it is: every number that decides it, and the same in sentences. */
-import { decodeCanonical } from '../packet/cbor.ts'
-import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Books } from './books.ts'
 import { netOf } from './ledger.ts'
-import { KEYS } from './store.ts'
 import type { LineReport } from './views.ts'
 
 type Numbers = Omit<LineReport, 'reasons'>
 
-export async function explain ({ ledger, journal, now }: Books, peer: string): Promise<LineReport> {
-  // Before the wait: all numbers are of one moment.
+export function explain ({ ledger, now }: Books, peer: string): LineReport {
   const line = ledger.line(peer)
   const { max, free } = ledger.pool(now())
   const numbers = {
@@ -28,17 +24,10 @@ export async function explain ({ ledger, journal, now }: Books, peer: string): P
     poolFree: free,
     poolMax: max,
     unacked: line.unacked.length,
-    frauds: ledger.fraudsOf(peer)
+    frauds: ledger.fraudsOf(peer),
+    synced: line.synced
   }
-  const full = { ...numbers, synced: readTime(await journal.read(KEYS.synced(peer))) }
-  return { ...full, reasons: reasonsOf(full) }
-}
-
-function readTime (bytes: Uint8Array | undefined): number | null {
-  if (bytes === undefined) return null
-  const at = decodeCanonical(bytes)
-  if (!Number.isSafeInteger(at)) throw new InosError('ERR_STORE', 'The stored time of a sync is damaged.')
-  return at as number
+  return { ...numbers, reasons: reasonsOf(numbers) }
 }
 
 function reasonsOf ({ lineMax, net, held, running, acceptable, poolFree, poolMax, frauds, unacked, synced }: Numbers): string[] {
@@ -51,6 +40,6 @@ function reasonsOf ({ lineMax, net, held, running, acceptable, poolFree, poolMax
   reasons.push(`All strangers together may cost this node ${poolMax} µcr, of which ${poolFree} µcr are left.`)
   if (poolFree < acceptable) reasons.push('It is that pool, not the line, that is the limit now.')
   if (unacked >= LIMITS.credits.unackedChequesMax) reasons.push(`It has not acknowledged ${unacked} cheques; no new one is written before it does.`)
-  reasons.push(synced === null ? 'Both have never compared their books.' : 'What the peer itself would accept is its own to say; this node assumes that it gives the line it gets.')
+  reasons.push(synced === null ? 'Both have not compared their books since this node started.' : 'What the peer itself would accept is its own to say; this node assumes that it gives the line it gets.')
   return reasons
 }

@@ -24,7 +24,7 @@ async function assertShunned (node: Node, peer: Node): Promise<void> {
   assert.equal(node.credits.isFraud(peer.id), true)
   assert.equal(node.credits.spendable(peer.id), 0n)
   await assert.rejects(node.order(peer), { code: 'ERR_POLICY' })
-  const { lineMax, acceptable, frauds, reasons } = await node.credits.explain(peer.id)
+  const { lineMax, acceptable, frauds, reasons } = node.credits.explain(peer.id)
   assert.deepEqual([lineMax, frauds], [0n, 1])
   assert.match(reasons[0]!, /fraud/)
   const order = await peer.order(node)

@@ -10,7 +10,6 @@
  *     acked!PEER                    latest ack of that peer        evidence that it was paid
  *     fraud!PEER!ID                 proof against that peer        for good
  *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
- *     synced!PEER                   when the line was last reconciled, unix seconds
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -52,7 +51,6 @@ export const KEYS = {
   ack: (peer: string, n: number) => `ack!${peer}!${digits(n)}`,
   fraud: (peer: string, id: string) => `fraud!${peer}!${id}`,
   paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
-  synced: (peer: string) => `synced!${peer}`,
   acked: (peer: string) => `acked!${peer}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,

@@ -76,7 +76,7 @@ export interface LineReport extends LineView {
   /** Cheques it has not acknowledged. */
   readonly unacked: number
   readonly frauds: number
-  /** When both last compared their books, unix seconds; null for never. */
+  /** When both last compared their books, unix seconds; null for not since this node started. */
   readonly synced: number | null
   /** The same as sentences. */
   readonly reasons: readonly string[]

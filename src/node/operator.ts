@@ -48,7 +48,7 @@ export function operatorOf (node: Processor): Operator {
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     history: () => node.history(),
-    explain: peer => node.explain(peer),
+    explain: async peer => node.explain(peer),
     frauds: () => node.frauds(),
     dump: () => node.dump(),
     audit: () => node.audit(),

@@ -214,6 +214,8 @@ export const LIMITS = {
     unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows of an import written at once. */
+    rowsPerBatchMax: 1_000,
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
     fraudBytesMax: 512 * KIB,
     fraudsPerPeerMax: 16,

@@ -116,7 +116,7 @@ export interface Processor extends AsyncDisposable {
   /** Every payment, job by job, oldest first. */
   history (): AsyncIterable<HistoryEntry>
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
-  explain (peer: string): Promise<LineReport>
+  explain (peer: string): LineReport
   /** Proofs of fraud these books keep; such a peer has no line and gets no jobs. */
   frauds (): AsyncIterable<FraudView>
   /** Every row of the books, for a copy of them. */
