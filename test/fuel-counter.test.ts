@@ -16,7 +16,7 @@ const engine = createEngine()
 
 function run (wasm: Uint8Array, fuelMax: bigint, memoryPagesMax: number): Promise<Outcome> {
   return engine.execute({
-    moduleId: `${ids++}`, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: `${ids++}`, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax, memoryPagesMax, outputBytesMax: 0 }, seed: new Uint8Array(32)
   }, { payer: '' })
 }

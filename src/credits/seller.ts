@@ -17,7 +17,7 @@ import { KEYS, type Op, put } from './store.ts'
 import { decodeQuestion, encodeAnswer } from './sync.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'fuel' | 'pages' | 'profile'>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -235,9 +235,9 @@ function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): b
 
 /** A pure function of order and run, so that a receipt made again is the same. */
 export function receiptOf ({ id, payload: { executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, fuel, pages, profile } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
   return checkReceipt({
-    net: null, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, fuel, pages,
+    net: null, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
     charge: amount, children: [], class: 'deterministic', profile, proof: null
   })
 }

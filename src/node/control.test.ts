@@ -27,7 +27,7 @@ function folder (name = ''): string {
 }
 
 const RESULT: PlainResult = {
-  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
+  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
   receiptId: 'bafy', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }

@@ -11,7 +11,7 @@ export const FIXTURE = new URL('./executor.fixture.ts', import.meta.url)
 
 export function runOf (command: string, argument = '', over: Partial<Run> = {}): Run {
   return {
-    moduleId: 'module', wasm: new Uint8Array(8), input: new Uint8Array(0), entry: '', args: [command, argument], env: {}, files: {},
+    moduleId: 'module', wasm: new Uint8Array(8), input: new Uint8Array(0), entry: '', args: [command, argument], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 1000n, memoryPagesMax: 16, outputBytesMax: 100_000 }, seed: new Uint8Array(32), ...over
   }
 }

@@ -45,7 +45,7 @@ async function perform (job: number, run: Run): Promise<Frame> {
 }
 
 function outcome (text: string): Outcome {
-  return { outcome: 'ok', exitCode: 0, result: new TextEncoder().encode(text), stderr: new Uint8Array(0), fuel: 1n, pages: 0, message: '' }
+  return { outcome: 'ok', exitCode: 0, result: new TextEncoder().encode(text), files: null, stderr: new Uint8Array(0), fuel: 1n, pages: 0, message: '' }
 }
 
 async function act (command: string, argument: string, input: Uint8Array): Promise<string> {

@@ -71,12 +71,16 @@ export const LIMITS = {
   spec: {
     argsMax: 1024,
     envMax: 1024,
+    /** In one archive, brought along or left. */
     filesMax: 4096,
-    /** Args and env together, as UTF-8. */
+    /** Paths at or below which files are to come back. */
+    outputsMax: 64,
+    /** Args, env and outputs together, as UTF-8. */
     textBytesMax: 256 * KIB,
     entryBytesMax: 256,
     fuelMax: 2n ** 53n - 1n,
     memoryPagesMax: 16_384,
+    /** Result and archive of files together. */
     outputBytesMax: 64 * MIB,
     inputBytesMax: 96 * MIB
   },
@@ -314,7 +318,8 @@ relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to 
 relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
 relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
-relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result can be fetched')
+relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
+relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
 relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
@@ -330,6 +335,7 @@ relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits
 relate(2 * credits.itemsPerChequeMax * 128 < credits.fraudBytesMax, 'two full cheques fit a proof')
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
+relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
-relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result fits a frame of the control socket')
+relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result and its files fit a frame of the control socket')
