@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { ClassicLevel } from 'classic-level'
 import { createCredits } from '../src/credits/credits.ts'
 import { encodeLanes, newLine } from '../src/credits/line.ts'
+import { SCHEMA } from '../src/credits/migrations.ts'
 import { encodeText, KEYS, type Op, put } from '../src/credits/store.ts'
 import { createSigner, verify } from '../src/node/keys.ts'
 import { rawCid } from '../src/packet/cid.ts'
@@ -55,7 +56,7 @@ function ask (balance: () => unknown): number {
 /** Lanes of true cheques and acks, each chained to the one before; opening does not verify, so that they are signed with zeros. */
 async function generate (dir: string, to: Signer, cheques: number): Promise<void> {
   await using store = new ClassicLevel<string, Uint8Array>(dir, { valueEncoding: 'view' })
-  await store.put(KEYS.version, encodeText('1'))
+  await store.put(KEYS.version, encodeText(String(SCHEMA)))
   for (let done = 0; done < cheques; done += CHEQUES_PER_PEER) {
     const from: Signer = { ...createSigner(randomBytes(32)), sign: () => new Uint8Array(64) }
     const line = newLine(from.id, from.publicKey)

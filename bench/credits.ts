@@ -81,7 +81,7 @@ const FORGETFUL: Store = {
 
 /** Gives the input back. */
 const MIRROR: Runtime = {
-  execute: async ({ input }) => ({ outcome: 'ok', exitCode: 0, result: input, stderr: new Uint8Array(0), fuel: 1_000n, pages: 1, message: '' }),
+  execute: async ({ input }) => ({ outcome: 'ok', exitCode: 0, result: input, stderr: new Uint8Array(0), fuel: 1_000n, pages: 1, message: '', files: null }),
   inspect: () => { throw new Error('there are no modules here') },
   load: () => ({ slots: 64, busy: 0, queued: 0 }),
   stop: async () => {}
