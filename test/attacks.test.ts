@@ -147,7 +147,8 @@ test('inflated fuel is refuted by running again', async () => {
   const limits = { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 }
   const result = await buyer.compute(ECHO, 'true', { where: 'remote', limits })
   const { receipt } = openBundle(result.receipt, verify)
-  assert.equal(buyer.credits().owed, receipt.payload.charge)
+  const { owed, spent } = buyer.credits()
+  assert.equal(owed + spent, receipt.payload.charge)
   const again = await buyer.compute(ECHO, 'true', { where: 'local', limits })
   assert.equal(again.fuel + 1_000n, receipt.payload.fuel)
   assert.ok(receipt.payload.charge <= liar.jobs[0]!.order.payload.costMax)
