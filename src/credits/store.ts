@@ -90,8 +90,7 @@ interface Group {
  * The store as one queue of atomic writes. Commands that come while one batch is being written
  * share the next: under load one sync to disk serves many cheques, and one signature all records
  * drafted for the batch. When nothing is being written a record is signed and written at once. A
- * write that fails ends the
- * journal, because memory is then ahead of disk; opening anew starts from the disk.
+ * write that fails ends the journal, because memory is then ahead of disk; opening anew starts from the disk.
  */
 export class Journal {
   readonly #store: Store
