@@ -15,10 +15,11 @@ import { tmpdir } from 'node:os'
 import { join as path } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { randomBytes } from 'node:crypto'
-import { join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import { join, type JoinOptions, verifyReceipt } from '../src/index.ts'
 import { startNode } from '../src/node/libp2p.ts'
 import { echo } from '../test/programs.ts'
-import { measure, openBare, type Rate, serveBare } from './wire.ts'
+import { measure, measureSettled, type Rate } from './rate.ts'
+import { openBare, serveBare } from './wire.ts'
 
 const DEPTHS = { sequential: { inFlight: 1, count: 500 }, parallel: { inFlight: 64, count: 4_000 } }
 type Depth = keyof typeof DEPTHS
@@ -66,14 +67,6 @@ async function benchJobs (): Promise<Record<Depth, JobRate>> {
     await bareNode.stop()
     child.disconnect()
   }
-}
-
-/** As `measure`, but the clock runs until nothing is owed and every cheque is acknowledged. */
-async function measureSettled (node: Node, job: () => Promise<void>, inFlight: number, count: number): Promise<Rate> {
-  const start = performance.now()
-  const { p50Ms } = await measure(job, inFlight, count)
-  await node.settle()
-  return { perSecond: Math.round(count / ((performance.now() - start) / 1000)), p50Ms }
 }
 
 /** A fresh process: import, join() on an empty directory, one local job. Milliseconds, the median of five. */

@@ -17,19 +17,13 @@ import { createLibp2pNetwork } from '../src/network/libp2p.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
 import { startNode } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
+import { better, measure, type Rate } from './rate.ts'
 
 const BARE_PROTOCOL = '/inos/bench/echo/1'
 const INPUT_BYTES = 100
 const WARM_UP = 2_000
 const DEPTHS = { sequential: { inFlight: 1, count: 5_000 }, parallel: { inFlight: 64, count: 100_000 } }
 const ROUNDS = 3
-
-export interface Rate {
-  /** Echoes per second. */
-  perSecond: number
-  /** Median time of one, milliseconds. */
-  p50Ms: number
-}
 
 export interface WireFigures {
   session: Record<keyof typeof DEPTHS, Rate>
@@ -66,23 +60,6 @@ export async function benchWire (): Promise<WireFigures> {
     await network.stop()
     child.disconnect()
   }
-}
-
-/** Keep `inFlight` calls of `ask` going until `count` are done. */
-export async function measure (ask: () => Promise<unknown>, inFlight: number, count: number): Promise<Rate> {
-  const waits = new Float64Array(count)
-  let next = 0
-  const worker = async (): Promise<void> => {
-    for (let i = next++; i < count; i = next++) {
-      const at = performance.now()
-      await ask()
-      waits[i] = performance.now() - at
-    }
-  }
-  const start = performance.now()
-  await Promise.all(Array.from({ length: inFlight }, worker))
-  const seconds = (performance.now() - start) / 1000
-  return { perSecond: Math.round(count / seconds), p50Ms: Number(waits.sort()[count >> 1]!.toFixed(4)) }
 }
 
 /**
@@ -140,10 +117,6 @@ function createEcho (network: Parameters<typeof createSessions>[0]['network']): 
     serve: { request: async (_peer, { input }) => ({ result: input as Uint8Array<ArrayBuffer> }), oneShot: async () => ({}) },
     blobs: { get: async () => null }
   })
-}
-
-function better (a: Rate | undefined, b: Rate): Rate {
-  return a === undefined || b.perSecond > a.perSecond ? b : a
 }
 
 function addressOf (child: ChildProcess): Promise<string> {

@@ -1,8 +1,10 @@
 /** `inos credits`: what this node has, how it came to it, and whether the books agree with the signatures. */
 import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
-import type { Balance } from '../src/processor/processor.ts'
+import { InosError } from '../src/packet/errors.ts'
+import type { Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
+import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
 import { formatCredits } from './units.ts'
 
@@ -11,24 +13,32 @@ const BAD_RECORDS = 106
 
 export function addCredits (program: Command, context: Context): void {
   const credits = program.command('credits').description('balance, history and audit of this node')
+    .option('--explain <peer>', 'what this peer would accept from this node, and this node from it, and why')
   addJson(addData(credits))
   examples(credits, [
     ['inos credits', 'balance, held, due, owed, earned, spent'],
+    ['inos credits --explain 12D3KooW…', 'one line: its limit, what uses it up, and why'],
     ['inos credits history --json', 'every payment, one JSON object a line'],
     ['inos credits audit', 'verify every signature and sum again']
   ])
-  credits.action(async (options: CommonOptions) => { context.finish(await show(options, context)) })
+  credits.action(async (options: ShowOptions) => { context.finish(await (options.explain === undefined ? show(options, context) : explain(options.explain, options, context))) })
 
   const history = credits.command('history').description('every payment, oldest first')
+    .option('--csv', 'comma-separated values, with a line of names')
   addJson(addData(history), 'one JSON object a line')
-  examples(history, [['inos credits history', 'who paid whom, for which job']])
+  examples(history, [['inos credits history', 'when, who, which job, how much, why'], ['inos credits history --csv > payments.csv', 'for a spreadsheet']])
   history.action(async (_options: CommonOptions, command: Command) => { context.finish(await list(command.optsWithGlobals(), context)) })
 
   const audit = credits.command('audit').description('fold the signed records again and compare; exit code 106 when one is bad')
   addJson(addData(audit))
   examples(audit, [['inos credits audit --json', 'ok, the sums, and records that do not count']])
   audit.action(async (_options: CommonOptions, command: Command) => { context.finish(await check(command.optsWithGlobals(), context)) })
+  addFrauds(credits, context, open)
+  addCopies(credits, context, open)
 }
+
+interface ShowOptions extends CommonOptions { explain?: string }
+interface HistoryOptions extends CommonOptions { csv?: true }
 
 async function open ({ data }: CommonOptions, { output, signal }: Context): Promise<Operator> {
   const { ALONE, openOperator } = await import('./open.ts')
@@ -44,17 +54,60 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   return 0
 }
 
-async function list (options: CommonOptions, context: Context): Promise<number> {
+const COLUMNS = ['at', 'direction', 'peer', 'amount', 'kind', 'order', 'module', 'outcome', 'fuel', 'receipt', 'cheque', 'n'] as const satisfies readonly (keyof HistoryEntry)[]
+
+async function list (options: HistoryOptions, context: Context): Promise<number> {
   const { output, signal } = context
+  if (options.csv === true && options.json === true) throw new InosError('ERR_USAGE', '--csv and --json are two forms of one list; choose one.')
   await using operator = await open(options, context)
+  if (options.csv === true) await output.write(`${COLUMNS.join(',')}\r\n`)
   for await (const entry of operator.history()) {
     signal.throwIfAborted()
     if (output.closed) break
-    const { direction, peer, cheque, n, order, amount, receipt } = entry
-    if (options.json === true) await output.json({ direction, peer, cheque, n, order, receipt, amount })
-    else await output.write(`${direction === 'earned' ? '+' : '-'}${formatCredits(amount)}  ${direction === 'earned' ? 'from' : 'to'} ${plain(peer)}  cheque ${n} ${plain(cheque)}  receipt ${plain(receipt)}\n`)
+    const row = { ...entry, at: entry.at === null ? null : new Date(entry.at * 1000).toISOString() }
+    if (options.json === true) await output.json(Object.fromEntries(COLUMNS.map(name => [name, row[name]])))
+    else if (options.csv === true) await output.write(`${COLUMNS.map(name => field(row[name])).join(',')}\r\n`)
+    else await output.write(describeEntry(entry, row.at))
   }
   return 0
+}
+
+/** A field of RFC 4180; no text of ours begins with what a spreadsheet would compute. */
+function field (value: string | number | bigint | null): string {
+  const text = value === null ? '' : String(value)
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+function describeEntry ({ direction, peer, cheque, n, amount, kind, module, outcome, receipt }: HistoryEntry, at: string | null): string {
+  const [sign, word] = direction === 'earned' ? ['+', 'from'] : ['-', 'to']
+  const what = module === '' ? 'a receipt that cannot be read' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
+  return `${at ?? 'unknown time'.padEnd(24)}  ${sign}${formatCredits(amount)}  ${word} ${plain(peer)}  for ${what}  cheque ${n} ${plain(cheque)}  receipt ${plain(receipt)}\n`
+}
+
+async function explain (peer: string, options: CommonOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const report = await operator.explain(peer)
+  if (options.json === true) await context.output.json(report)
+  else await context.output.write(describeLine(report))
+  return 0
+}
+
+function describeLine (report: LineReport): string {
+  const rows: [string, bigint, string][] = [
+    ['spendable', report.spendable, 'what the peer would still accept from this node, if it gives the line it gets'],
+    ['acceptable', report.acceptable, 'what this node would still accept from the peer, pool aside'],
+    ['line', report.lineMax, 'most the peer may owe this node'],
+    ['net', report.net, 'what it owes, cheques included, less what this node owes it'],
+    ['held', report.held, 'open orders of this node there'],
+    ['running', report.running, 'its orders at work here'],
+    ['due', report.due, 'earned from it, not yet on a cheque'],
+    ['owed', report.owed, 'to be paid to it'],
+    ['earned', report.earned, 'on its cheques'],
+    ['spent', report.spent, 'on cheques to it'],
+    ['pool', report.poolFree, `left for all strangers, of ${formatCredits(report.poolMax)}`]
+  ]
+  const synced = report.synced === null ? 'not since this node started' : new Date(report.synced * 1000).toISOString()
+  return `${plain(report.peer)}\n${table(rows.map(([name, amount, meaning]) => [name, formatCredits(amount), meaning]))}frauds ${report.frauds}, unacknowledged cheques ${report.unacked}, books compared ${synced}\n\n${report.reasons.map(reason => `- ${reason}\n`).join('')}`
 }
 
 async function check (options: CommonOptions, context: Context): Promise<number> {

@@ -20,6 +20,11 @@ export async function readReceiptFile (file: string, signal: AbortSignal): Promi
   return await readWhole(file, LIMITS.credits.bundleBytesMax, 'ERR_RECEIPT_INVALID', signal)
 }
 
+/** A file that should be a proof of fraud. @throws {InosError} ERR_USAGE, ERR_RECORD_INVALID */
+export async function readFraudFile (file: string, signal: AbortSignal): Promise<Uint8Array> {
+  return await readWhole(file, LIMITS.credits.fraudBytesMax, 'ERR_RECORD_INVALID', signal)
+}
+
 /** A stream such as stdin, to its end. @throws {InosError} ERR_INPUT_TOO_LARGE, ERR_USAGE */
 export async function readInputStream (stream: NodeJS.ReadableStream & { destroy (error?: Error): void }, signal: AbortSignal): Promise<Uint8Array> {
   const cancel = (): void => stream.destroy(signal.reason as Error)
@@ -35,7 +40,7 @@ export async function readInputStream (stream: NodeJS.ReadableStream & { destroy
   }
 }
 
-type TooLarge = 'ERR_INVALID_MODULE' | 'ERR_INPUT_TOO_LARGE' | 'ERR_RECEIPT_INVALID'
+type TooLarge = 'ERR_INVALID_MODULE' | 'ERR_INPUT_TOO_LARGE' | 'ERR_RECEIPT_INVALID' | 'ERR_RECORD_INVALID'
 
 async function readWhole (file: string, bytesMax: number, code: TooLarge, signal: AbortSignal): Promise<Uint8Array> {
   try {

@@ -31,7 +31,9 @@ function signed (bytes, type, signer) {
   let { sig } = envelope
   if (envelope.batch !== undefined) {
     let hash = sha256(Buffer.of(0), data)
+    check(envelope.batch.index < 2 ** envelope.batch.path.length, `the place of the ${type} in its batch is wrong`)
     envelope.batch.path.forEach((sibling, height) => {
+      check(!((envelope.batch.index >> height) & 1) || !same(sibling, hash), `the place of the ${type} in its batch is wrong`)
       hash = (envelope.batch.index >> height) & 1 ? sha256(Buffer.of(1), sibling, hash) : sha256(Buffer.of(1), hash, sibling)
     })
     data = message('batch', new Uint8Array(hash))

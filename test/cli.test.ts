@@ -589,3 +589,38 @@ test('one mesh for a data directory', async () => {
   const running = await inos(['mesh', 'create', '--data', node.data])
   assert.deepEqual([running.code, /Stop it first/.test(running.stderr)], [100, true], running.stderr)
 })
+
+// Goal: history, line and copies of the books are there for people and programs. Method: one paid job, then each command;
+// the books go through a file into an empty directory, and no file goes over newer ones.
+test('credits history, --explain, frauds, export and import', async () => {
+  await using seller = await up()
+  const data = dataDir()
+  assert.equal((await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', data], { input: 'paid' })).code, 0)
+  const csv = (await inos(['credits', 'history', '--csv', '--data', data])).stdout.toString().trimEnd().split('\r\n')
+  assert.equal(csv[0], 'at,direction,peer,amount,kind,order,module,outcome,fuel,receipt,cheque,n')
+  assert.match(csv[1]!, new RegExp(`^\\d{4}-.*Z,spent,${seller.id},\\d+,job,`))
+  const [line] = (await inos(['credits', 'history', '--json', '--data', seller.data])).stdout.toString().split('\n')
+  assert.deepEqual(Object.keys(JSON.parse(line!) as object), csv[0].split(','))
+  assert.match((await inos(['credits', 'history', '--data', data])).stdout.toString(), /Z {2}-.* for job /)
+  assert.equal((await inos(['credits', 'history', '--csv', '--json', '--data', data])).code, 64)
+  const report = await json(['credits', '--explain', seller.id, '--data', data])
+  assert.equal(report['lineMax'], '200000000')
+  assert.match((await inos(['credits', '--explain', seller.id, '--data', data])).stdout.toString(), /spendable/)
+  assert.equal((await inos(['credits', '--explain', 'nobody', '--data', data])).code, 64)
+  assert.match((await inos(['credits', 'frauds', 'ls', '--data', data])).stderr, /No peer/)
+  assert.equal((await inos(['credits', 'frauds', 'verify', wasm.echo])).code, 106)
+
+  const [plainFile, whole, other] = [join(root, 'books.inos'), join(root, 'whole.inos'), dataDir()]
+  assert.equal((await json(['credits', 'export', plainFile, '--data', data]))['identity'], false)
+  assert.equal((await inos(['credits', 'export', plainFile, '--data', data])).code, 64)
+  await json(['credits', 'export', whole, '--identity', '--data', data])
+  assert.equal(statSync(whole).mode & 0o777, 0o600)
+  assert.equal((await inos(['credits', 'import', plainFile, '--data', other])).code, 100, 'the books of somebody else')
+  const restored = dataDir()
+  await json(['credits', 'import', whole, '--data', restored])
+  assert.deepEqual(await json(['credits', 'audit', '--data', restored]), await json(['credits', 'audit', '--data', data]))
+  assert.equal((await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', data], { input: 'more' })).code, 0)
+  const { code, stderr } = await inos(['credits', 'import', whole, '--data', data])
+  assert.equal(code, 100)
+  assert.match(stderr, /newer/)
+})

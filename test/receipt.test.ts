@@ -13,6 +13,7 @@ import { checkReceipt, type Receipt } from '../src/packet/records.ts'
 import { verifyReceipt } from '../src/index.ts'
 import { Mesh, signerOf } from '../src/processor/mesh.fixture.ts'
 import { ECHO } from './guests.ts'
+import * as vectors from './suites/record-vectors.ts'
 
 const SCRIPT = fileURLToPath(new URL('../docs/verify-receipt.mjs', import.meta.url))
 const scratch = mkdtempSync(join(tmpdir(), 'inos-receipt-'))
@@ -28,6 +29,9 @@ before(async () => {
   bought = (await buyer.compute(ECHO, 'a receipt', { where: seller.id })).receipt
   own = (await buyer.compute(ECHO, 'a receipt', { where: 'local' })).receipt
 })
+
+/** A receipt that shares its signature with two others. */
+const batched = (): Uint8Array => vectors.bundles.batched.bytes
 
 let files = 0
 function script (receipt: Uint8Array): Promise<{ code: number, stdout: string, stderr: string }> {
@@ -101,5 +105,21 @@ test('a rewritten receipt is refused', async () => {
   for (const [what, receipt] of Object.entries(forgeries)) {
     assert.ok(await isRefused(receipt), what)
     assert.equal((await script(receipt)).code, 106, what)
+  }
+})
+
+// Goal: a receipt of a batch verifies alone and offline, by both, and only at its own place. Method: the committed one;
+// then its index moved, by one signature over all of them.
+test('a receipt of a batch verifies alone', async () => {
+  assert.equal((await verifyReceipt(batched())).selfExecuted, false)
+  assert.equal((await script(batched())).code, 0)
+  const bundle = decodeCanonical(batched()) as Record<string, Uint8Array>
+  const envelope = decodeCanonical(bundle['receipt']!) as { batch: { index: number, path: Uint8Array[] } }
+  const { index, path } = envelope.batch
+  for (let place = 0; place < 2 ** path.length; place++) {
+    if (place === index) continue
+    const moved = encodeCanonical({ ...bundle, receipt: encodeCanonical({ ...envelope, batch: { ...envelope.batch, index: place } }) })
+    assert.equal(await isRefused(moved), true)
+    assert.equal((await script(moved)).code, 106)
   }
 })

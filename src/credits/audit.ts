@@ -9,8 +9,10 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
-import { type Books, checkLane } from './books.ts'
-import { openBundle } from './bundle.ts'
+import { type Books, checkLane, convict } from './books.ts'
+import { openBundle, readBundle } from './bundle.ts'
+import { encodeFraud, type FraudKind, openFraud } from './frauds.ts'
+import { KEYS } from './store.ts'
 import type { AuditReport, BadRecord, Balance } from './views.ts'
 
 type Rows = AsyncIterable<[string, Uint8Array]>
@@ -19,15 +21,17 @@ type Charges = Map<string, { peer: string, amount: bigint }>
 
 /** @throws {InosError} ERR_STORE */
 export async function audit (books: Books): Promise<AuditReport> {
-  const running = books.ledger.balance()
   const { journal } = books
-  const [receipts, orders, incoming, outgoing] = await journal.look(() =>
-    [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out')] as const)
+  const looked = journal.look(() => [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out'), journal.rows('fraud')] as const)
+  const running = books.ledger.balance()
+  const [receipts, orders, incoming, outgoing, frauds] = await looked
   const fold = new Fold(books)
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))
   const earned = await fold.lanes(incoming, fold.sold, peer => [keyOfPeerId(peer), books.signer.publicKey])
   const spent = await fold.lanes(outgoing, fold.bought, peer => [books.signer.publicKey, keyOfPeerId(peer)])
+  await fold.each(frauds, (key, bytes) => fold.fraud(key, bytes))
+  await fold.convictStrays()
   const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought), earned, spent }
   const same = (Object.keys(totals) as (keyof Balance)[]).every(name => totals[name] === running[name])
   return { ok: same && fold.bad.length === 0, id: books.signer.id, ...totals, records: fold.records, bad: fold.bad }
@@ -43,6 +47,8 @@ class Fold {
   readonly #answered = new Set<string>()
   records = 0
   held = 0n
+  /** Good records under the key of another, each with the key that is its own. */
+  readonly #strays: { readonly kind: FraudKind, readonly record: Sealed, readonly key: string }[] = []
 
   constructor (books: Books) {
     this.#books = books
@@ -67,7 +73,8 @@ class Fold {
     const { receipt, order, selfExecuted } = openBundle(bytes, verify)
     const id = order.id.toString()
     const { payer, executor, charge } = receipt.payload
-    mustHold(key === `receipt!${id}`, 'It lies under another order’s key.')
+    if (key !== KEYS.receipt(id)) this.#strays.push({ kind: 'receipt', record: receipt, key: KEYS.receipt(id) })
+    mustHold(key === KEYS.receipt(id), 'It lies under another order’s key.')
     mustHold(equals(payer, publicKey) || equals(executor, publicKey), 'It is between other parties.')
     this.#answered.add(id)
     // Jobs of its own it may have done before it joined a mesh.
@@ -103,12 +110,34 @@ class Fold {
       const cheque = openEnvelope(bytes, 'cheque', checkCheque)
       checkLane('cheque', cheque.payload, this.#books.net, ...parties(peer))
       verifySealed(cheque, cheque.payload.from, this.#books.verify)
+      if (cheque.payload.n !== n && key.startsWith('in!')) this.#strays.push({ kind: 'cheque', record: cheque, key: KEYS.in(peer, cheque.payload.n) })
       mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
       if (last !== null || n === 1) checkChain(cheque.payload, last)
       lane.last = cheque
       sum += this.#payItems(key, cheque.payload, peer, charges)
     })
     return sum
+  }
+
+  fraud (key: string, bytes: Uint8Array): void {
+    const { peer, id } = openFraud(bytes, this.#books.verify)
+    mustHold(key === KEYS.fraud(peer, id.toString()), 'It lies under another proof’s key.')
+  }
+
+  /** Two records of one peer for one place, both signed, are a fraud wherever they lie. */
+  async convictStrays (): Promise<void> {
+    for (const { kind, record, key } of this.#strays) {
+      const bytes = await this.#books.journal.read(key)
+      if (bytes === undefined) continue
+      try {
+        const held = kind === 'cheque' ? openEnvelope(bytes, kind, checkCheque) : readBundle(bytes).receipt
+        const fraud = openFraud(encodeFraud(kind, held, record).bytes, this.#books.verify)
+        if (fraud.peer !== this.#books.signer.id) await convict(this.#books, fraud)
+      } catch (error) {
+        // The same record twice, or a damaged one, which is named already.
+        if (!(error instanceof InosError) || error.code === 'ERR_STORE') throw error
+      }
+    }
   }
 
   /** Each item pays one receipt of this peer, in full, once. @returns their sum */

@@ -7,13 +7,15 @@ import { CID } from '../packet/cid.ts'
 import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { peerIdOfKey, type Signer, type Verify } from '../packet/identity.ts'
+import { peerIdOfKey, rememberGood, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkOrder, type Offer } from '../packet/records.ts'
+import type { Fraud } from './frauds.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
 import { Replies } from './replies.ts'
-import { type Journal, KEYS, openJournal, type Prefix, type Store } from './store.ts'
+import { migrate } from './migrations.ts'
+import { Journal, KEYS, type Prefix, type Store } from './store.ts'
 
 /** What the room is made of; the platform lends it. */
 export interface CreditsComponents {
@@ -38,15 +40,19 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
  * Fold the store into memory: only what is open, however long the history.
  * @throws {InosError} ERR_DATA_DIR, ERR_STORE
  */
-export async function openBooks ({ store, ...platform }: CreditsComponents, options: LedgerOptions): Promise<Books> {
-  const { signer, verify } = platform
-  const journal = await openJournal(store)
+export async function openBooks ({ store, ...lent }: CreditsComponents, options: LedgerOptions): Promise<Books> {
+  const verify = rememberGood(lent.verify)
+  const platform = { ...lent, verify }
+  const { signer } = platform
+  await migrate(store)
+  const journal = new Journal(store, signer)
   const ledger = new Ledger(signer.id, signer.publicKey, options)
   const replies = new Replies()
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
   for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, debtOf(order!, value))
   for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, debtOf(order!, value))
   for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
+  for await (const [[peer, id], value] of keyed(journal, 'fraud')) ledger.ban(peer!, id!, value)
   const kept: [string, Uint8Array][] = []
   for await (const [[order], value] of keyed(journal, 'kept')) kept.push([order!, value])
   replies.restore(kept)
@@ -115,4 +121,13 @@ export function checkLane (
   requireField(equals(record.from, from), type, 'from', 'is not the payer of this lane')
   requireField(equals(record.to, to), type, 'to', 'is not the payee of this lane')
   requireField(record.epoch === 0, type, 'epoch', 'is not that of this lane')
+}
+
+/**
+ * Keep a proof of fraud and act on it: the peer's line is zero from now on. Durable when this resolves.
+ * The same proof again, or more of them than are kept, change nothing.
+ */
+export async function convict ({ ledger, journal }: Books, { peer, id, bytes }: Fraud): Promise<void> {
+  const ops = ledger.ban(peer, id.toString(), bytes)
+  if (ops.length > 0) await journal.commit(ops, true)
 }

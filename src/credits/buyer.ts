@@ -51,15 +51,17 @@ export class Buyer {
   async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
     const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
+    if (ledger.fraudsOf(executor) > 0) throw new InosError('ERR_POLICY', `There is proof of fraud against ${executor}; it gets no orders.`, { hint: '`inos credits frauds ls` shows it.' })
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireNet('offer', offer.payload.net, net)
     requireField(offer.payload.expires >= now(), 'offer', 'expires', 'is in the past')
-    const order = seal('order', checkOrder({
+    const payload = checkOrder({
       net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
-    }), signer)
-    await journal.commit(ledger.placeOrder(order, executor))
-    return order
+    })
+    // Held before anything waits, so that nobody else spends the same credit.
+    ledger.hold(executor, costMax)
+    return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
   }
 
   async refuseOrder (order: string): Promise<void> {
@@ -84,7 +86,7 @@ export class Buyer {
     const draft = ledger.draftCheque(peer)
     if (draft === null) return null
     const cheque = seal('cheque', draft, signer)
-    await journal.commit(ledger.pay(cheque, peer), true)
+    await journal.commit(ledger.pay(cheque, peer, this.#books.now()), true)
     return cheque
   }
 
@@ -121,6 +123,7 @@ export class Buyer {
     const released = answer.unknown.filter(mine)
     const ops = released.flatMap(order => ledger.releaseOrder(order.toString()))
     if (ops.length > 0) await journal.commit(ops)
+    ledger.line(peer).synced = this.#books.now()
     return { released, done: answer.done.filter(mine), running: answer.running.filter(mine), resend: this.#resend(peer, answer) }
   }
 

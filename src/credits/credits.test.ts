@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { assertSettled, factsOf, LIMITS_OF_JOB, offerOf, World } from '../../test/suites/credits-world.ts'
+import { assertSettled, factsOf, LIMITS_OF_JOB, offerOf, START, World } from '../../test/suites/credits-world.ts'
 import { rawCid } from '../packet/cid.ts'
 
 // Goal: one job moves exactly its charge, once. Method: follow the six sums through its life.
@@ -24,7 +24,11 @@ test('a job is held, owed and due, then paid', async () => {
   assert.deepEqual(b.credits.balance(), { balance: charge, held: 0n, due: 0n, owed: 0n, earned: charge, spent: 0n })
   const [payment] = await Array.fromAsync(a.credits.history())
   assert.match(payment!.cheque, /^bafyrei/)
-  assert.deepEqual(payment, { direction: 'spent', peer: b.id, cheque: payment!.cheque, n: 1, order: order.id.toString(), receipt: receipt.id.toString(), amount: charge })
+  const { module, outcome, fuel } = receipt.payload
+  assert.deepEqual(payment, {
+    at: START, direction: 'spent', peer: b.id, cheque: payment!.cheque, n: 1, order: order.id.toString(), receipt: receipt.id.toString(),
+    module: module.toString(), outcome, fuel, kind: 'job', amount: charge
+  })
   const [facts] = await Array.fromAsync(b.credits.receipts())
   assert.equal(facts?.role, 'sold')
   assert.equal(facts.paid, true)
@@ -254,6 +258,8 @@ test('books of another version are refused', async () => {
   const world = new World()
   const a = await world.node('a')
   await a.credits.close()
-  a.disk.damage('version', new TextEncoder().encode('2'))
-  await assert.rejects(a.start(), { code: 'ERR_DATA_DIR' })
+  for (const version of ['3', '0', '1.0', 'one', '']) {
+    a.disk.damage('version', new TextEncoder().encode(version))
+    await assert.rejects(a.start(), { code: 'ERR_DATA_DIR' })
+  }
 })

@@ -19,14 +19,16 @@ import { requireNet } from '../packet/mesh.ts'
 import { checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
-import { type Books, type CreditsComponents, openBooks } from './books.ts'
+import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
 import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
 import { Buyer, type OrderRequest, type SyncResult } from './buyer.ts'
-import { history, receipts } from './history.ts'
+import { explain } from './explain.ts'
+import { encodeFraud } from './frauds.ts'
+import { frauds, history, receipts } from './history.ts'
 import { bundleRows, type LedgerOptions } from './ledger.ts'
 import { type ChequeAnswer, type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { KEYS } from './store.ts'
-import type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView } from './views.ts'
+import type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
 
 export type { ChequeAnswer, CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
 
@@ -98,11 +100,19 @@ export interface Credits {
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
-  /** Every payment, cheque by cheque: first what was earned, then what was spent. */
+  /** Every payment, job by job, oldest first. */
   history (): AsyncIterable<HistoryEntry>
   receipts (): AsyncIterable<ReceiptView>
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   bundle (receipt: string): Promise<Uint8Array | null>
+  /** Proofs of fraud, by peer. */
+  frauds (): AsyncIterable<FraudView>
+  /** Whether there is proof of fraud against a peer. Constant time. */
+  isFraud (peer: string): boolean
+  /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
+  explain (peer: string): LineReport
+  /** Every row as it lies on disk, in order of keys: what `inos credits export` writes. */
+  dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   /** Fold the signed records again, check every signature and link, compare with `balance`. */
   audit (): Promise<AuditReport>
   /** Wait until everything is written. The store is its owner's to close. */
@@ -182,7 +192,10 @@ class Room implements Credits {
   async #acceptLate (bundle: Bundle, peer: string, role: 'payer' | 'executor'): Promise<void> {
     const stored = await this.#books.journal.read(KEYS.receipt(bundle.order.id.toString()))
     if (stored !== undefined) {
-      if (readBundle(stored).receipt.id.equals(bundle.receipt.id)) return
+      const { receipt } = readBundle(stored)
+      if (receipt.id.equals(bundle.receipt.id)) return
+      // The executor signed both. As executor this node knows what it did; the payer's copy proves nothing against the payer.
+      if (role === 'payer') await convict(this.#books, encodeFraud('receipt', receipt, bundle.receipt))
       throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${bundle.receipt.id} fails at "order": another receipt for it was accepted.`)
     }
     if (this.#seller.isRunning(bundle.order.id)) throw new InosError('ERR_BUSY', 'The order of this receipt is running here again.')
@@ -225,6 +238,15 @@ class Room implements Credits {
   async bundle (receipt: string): Promise<Uint8Array | null> {
     const order = await this.#books.journal.read(KEYS.of(receipt))
     return order === undefined ? null : await this.#books.journal.read(KEYS.receipt(CID.decode(order).toString())) ?? null
+  }
+
+  frauds (): AsyncIterable<FraudView> { return frauds(this.#books) }
+  isFraud (peer: string): boolean { return this.#books.ledger.fraudsOf(peer) > 0 }
+  explain (peer: string): LineReport { return explain(this.#books, peer) }
+
+  async * dump (): AsyncIterable<readonly [key: string, value: Uint8Array]> {
+    const { journal } = this.#books
+    yield * await journal.look(() => journal.all())
   }
 
   async audit (): Promise<AuditReport> { return await audit(this.#books) }

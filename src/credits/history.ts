@@ -1,34 +1,50 @@
 /**
- * What the books tell a reader: every payment, and every receipt. Read from disk row by row, so
+ * What the books tell a reader: every payment, every receipt, every proof of fraud. Read from disk row by row, so
  * that a long history needs no memory. A row that cannot be read is left out; the audit names it.
  */
 import { equals } from 'multiformats/bytes'
-import { openEnvelope, type Sealed } from '../packet/envelope.ts'
+import { openEnvelope } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
-import { checkCheque, type Cheque, type ChequeItem } from '../packet/records.ts'
+import { checkCheque } from '../packet/records.ts'
 import type { Books } from './books.ts'
 import { type BundleRecords, readBundle } from './bundle.ts'
+import { openFraud } from './frauds.ts'
 import { KEYS } from './store.ts'
-import type { HistoryEntry, ReceiptView } from './views.ts'
+import type { FraudView, HistoryEntry, ReceiptView } from './views.ts'
 
 export async function * history (books: Books): AsyncIterable<HistoryEntry> {
-  for (const [prefix, direction] of [['in', 'earned'], ['out', 'spent']] as const) {
-    const rows = await books.journal.look(() => books.journal.rows(prefix))
-    for await (const [key, bytes] of rows) {
-      const cheque = readable(() => openEnvelope(bytes, 'cheque', checkCheque))
-      if (cheque === null) continue
-      const peer = key.split('!')[1]!
-      for (const item of cheque.payload.items) yield await entry(books, direction, peer, cheque, item)
+  const { journal } = books
+  const rows = await journal.look(() => journal.rows('paid'))
+  for await (const [key] of rows) {
+    const [, at, lane, peer, n] = key.split('!') as [string, string, 'in' | 'out', string, string]
+    const bytes = await journal.read(KEYS[lane](peer, Number.parseInt(n, 16)))
+    const cheque = bytes === undefined ? null : readable(() => openEnvelope(bytes, 'cheque', checkCheque))
+    if (cheque === null) continue
+    const of = { at: Number.parseInt(at, 16) || null, direction: lane === 'in' ? 'earned' as const : 'spent' as const, peer, cheque: cheque.id.toString(), n: cheque.payload.n }
+    for (const { order, amount, kind } of cheque.payload.items) {
+      yield { ...of, order: order.toString(), ...await jobOf(books, order.toString()), kind, amount }
     }
   }
 }
 
-async function entry ({ journal }: Books, direction: HistoryEntry['direction'], peer: string, { id, payload: { n } }: Sealed<Cheque>, item: ChequeItem): Promise<HistoryEntry> {
-  const order = item.order.toString()
-  const bundle = await journal.read(KEYS.receipt(order))
-  const receipt = bundle === undefined ? null : readable(() => readBundle(bundle).receipt.id.toString())
-  return { direction, peer, cheque: id.toString(), n, order, receipt: receipt ?? '', amount: item.amount }
+async function jobOf ({ journal }: Books, order: string): Promise<Pick<HistoryEntry, 'receipt' | 'module' | 'outcome' | 'fuel'>> {
+  const bytes = await journal.read(KEYS.receipt(order))
+  const records = bytes === undefined ? null : readable(() => readBundle(bytes))
+  if (records === null) return { receipt: '', module: '', outcome: '', fuel: null }
+  const { id, payload: { module, outcome, fuel } } = records.receipt
+  return { receipt: id.toString(), module: module.toString(), outcome, fuel }
+}
+
+/** Each is checked again: what does not hold is left out. */
+export async function * frauds ({ journal, verify }: Books): AsyncIterable<FraudView> {
+  const rows = await journal.look(() => journal.rows('fraud'))
+  for await (const [, bytes] of rows) {
+    const fraud = readable(() => openFraud(bytes, verify))
+    if (fraud === null) continue
+    const { id, peer, kind, first, second } = fraud
+    yield { id: id.toString(), peer, kind, first: first.id.toString(), second: second.id.toString(), bytes }
+  }
 }
 
 export async function * receipts (books: Books): AsyncIterable<ReceiptView> {

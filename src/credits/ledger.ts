@@ -49,8 +49,12 @@ export class Ledger {
   readonly #lines = new Map<string, Line>()
   readonly #open = new Map<string, OpenOrder>()
   readonly #pool: Pool
+  /** Peers against whom there is proof of fraud, and the ids of the proofs. */
+  readonly #frauds = new Map<string, Set<string>>()
   readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n }
   #unpaid = 0
+  /** Orders held and not yet signed. */
+  #unsigned = 0
 
   /** @param id own PeerId @param key own public key */
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
@@ -79,8 +83,39 @@ export class Ledger {
 
   lines (): Line[] { return [...this.#lines.values()] }
 
+  /**
+   * There is a proof of fraud against the peer: its line is zero from now on.
+   * @returns what to write; nothing when the proof is known, or as many as are kept
+   */
+  ban (peer: string, id: string, bytes: Uint8Array): Op[] {
+    const known = this.#frauds.get(peer) ?? new Set()
+    if (known.has(id) || known.size >= LIMITS.credits.fraudsPerPeerMax) return []
+    this.#frauds.set(peer, known.add(id))
+    return [put(KEYS.fraud(peer, id), bytes)]
+  }
+
+  /** Proofs of fraud against a peer. */
+  fraudsOf (peer: string): number { return this.#frauds.get(peer)?.size ?? 0 }
+
+  /** What a peer may owe this node in all. */
+  lineMaxOf (peer: string): bigint { return this.#frauds.has(peer) ? 0n : this.#lineMax }
+
+  /** What this node would still accept from the peer, before the pool of strangers is asked. */
+  acceptable (peer: string): bigint {
+    const line = this.line(peer)
+    const free = this.lineMaxOf(peer) - netOf(line) - line.running
+    return free > 0n ? free : 0n
+  }
+
+  /** What the pool of strangers has left. */
+  pool (now: number): { max: bigint, free: bigint } {
+    const free = this.#pool.free(this.#sums.running, now)
+    return { max: this.#pool.size, free: free > 0n ? free : 0n }
+  }
+
   /** What the peer would still accept from this node, if it gives the line that this node gives. */
   spendable (peer: string): bigint {
+    if (this.#frauds.has(peer)) return 0n
     const line = this.line(peer)
     const free = this.#lineMax + netOf(line) - line.held
     return free > 0n ? free : 0n
@@ -92,23 +127,29 @@ export class Ledger {
 
   openOrders (): OpenOrder[] { return [...this.#open.values()] }
 
-  /** Hold the most an order can cost. @throws {InosError} ERR_BUSY, ERR_BUDGET */
-  placeOrder (order: Sealed<Order>, peer: string): Op[] {
+  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET */
+  hold (peer: string, costMax: bigint): void {
     const line = this.line(peer)
-    if (line.out.total + line.owed.sum + line.held + order.payload.costMax > LIMITS.credits.amountMax) {
+    if (line.out.total + line.owed.sum + line.held + costMax > LIMITS.credits.amountMax) {
       throw new InosError('ERR_BUDGET', 'This order could cost more than a cheque can say.', { hint: 'Lower costMax.' })
     }
-    if (this.#open.size >= LIMITS.credits.openOrdersMax) {
-      throw new InosError('ERR_BUSY', `This node has ${this.#open.size} orders open, the most it keeps.`)
+    const open = this.#open.size + this.#unsigned
+    if (open >= LIMITS.credits.openOrdersMax) {
+      throw new InosError('ERR_BUSY', `This node has ${open} orders open, the most it keeps.`)
     }
-    this.#hold({ order, peer, lost: false })
+    this.#unsigned++
+    this.#hold(peer, costMax)
+  }
+
+  /** The order of a hold, signed. */
+  placeOrder (order: Sealed<Order>, peer: string): Op[] {
+    this.#unsigned--
+    this.#open.set(order.id.toString(), { order, peer, lost: false })
     return [put(KEYS.order(order.id.toString()), order.bytes)]
   }
 
-  #hold (open: OpenOrder): void {
-    const { costMax } = open.order.payload
-    this.#open.set(open.order.id.toString(), open)
-    this.#known(open.peer).held += costMax
+  #hold (peer: string, costMax: bigint): void {
+    this.#known(peer).held += costMax
     this.#sums.held += costMax
   }
 
@@ -144,7 +185,7 @@ export class Ledger {
   }
 
   /** The signed draft takes its place on the lane. To be written durably before it is sent. */
-  pay (cheque: Sealed<Cheque>, peer: string): Op[] {
+  pay (cheque: Sealed<Cheque>, peer: string, now: number): Op[] {
     const line = this.#known(peer)
     const { n, total, items } = cheque.payload
     const amount = total - line.out.total
@@ -153,7 +194,7 @@ export class Ledger {
     for (const { order } of items) line.owed.remove(order)
     this.#sums.owed -= amount
     this.#sums.spent += amount
-    return [put(KEYS.out(peer, n), cheque.bytes), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#lanesRow(line)]
+    return [put(KEYS.out(peer, n), cheque.bytes), put(KEYS.paid(now, 'out', peer, n), NOTHING), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#lanesRow(line)]
   }
 
   /** The peer holds my cheques up to `n`. */
@@ -172,18 +213,18 @@ export class Ledger {
    */
   reserve (peer: string, costMax: bigint, now: number): void {
     const line = this.line(peer)
-    const free = this.#lineMax - netOf(line) - line.running
+    const free = this.acceptable(peer)
     if (costMax > free) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${free < 0n ? 0n : free} µcr of your line of ${this.#lineMax} are free here.`, {
+      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${free} µcr of your line of ${this.lineMaxOf(peer)} are free here.`, {
         hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.'
       })
     }
     if (line.due.size >= LIMITS.credits.unpaidPerPeerMax || this.#unpaid >= LIMITS.credits.unpaidMax) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `${line.due.size} of your receipts are unpaid here; no more are kept.`, { hint: 'Pay what is due by cheque.' })
     }
-    const pool = this.#pool.free(this.#sums.running, now)
+    const { free: pool } = this.pool(now)
     if (costMax > pool) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${pool < 0n ? 0n : pool} µcr are left of what this node gives all strangers on credit.`, {
+      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${pool} µcr are left of what this node gives all strangers on credit.`, {
         hint: 'Come back later, or ask another node.'
       })
     }
@@ -248,7 +289,7 @@ export class Ledger {
   }
 
   /** A checked cheque pays what it names. To be written durably before it is acknowledged. */
-  takeCheque (cheque: Sealed<Cheque>, peer: string): Op[] {
+  takeCheque (cheque: Sealed<Cheque>, peer: string, now: number): Op[] {
     const line = this.#known(peer)
     const { n, total, items, ack } = cheque.payload
     const amount = total - line.in.total
@@ -259,6 +300,7 @@ export class Ledger {
     this.#sums.earned += amount
     return [
       put(KEYS.in(peer, n), cheque.bytes),
+      put(KEYS.paid(now, 'in', peer, n), NOTHING),
       ...items.map(({ order }) => del(KEYS.due(peer, order.toString()))),
       ...this.acknowledge(peer, ack),
       this.#lanesRow(line)
@@ -282,7 +324,10 @@ export class Ledger {
   restoreDue (peer: string, debt: Debt): void { this.#addDue(this.#known(peer), debt) }
 
   /** Nobody waits for what was open before a restart. */
-  restoreOrder (order: Sealed<Order>, peer: string): void { this.#hold({ order, peer, lost: true }) }
+  restoreOrder (order: Sealed<Order>, peer: string): void {
+    this.#hold(peer, order.payload.costMax)
+    this.#open.set(order.id.toString(), { order, peer, lost: true })
+  }
 
   restorePool (bytes: Uint8Array): void { this.#pool.restore(bytes) }
 
@@ -303,13 +348,15 @@ export class Ledger {
   #lanesRow (line: Line): Op { return put(KEYS.line(line.peer), encodeLanes(line)) }
 }
 
+const NOTHING = new Uint8Array(0)
+
 /** A bundle's own rows: the bundle under its order, and the way to it from its receipt. */
 export function bundleRows ({ receipt, order, bytes }: Bundle): Op[] {
   return [put(KEYS.receipt(order.id.toString()), bytes), put(KEYS.of(receipt.id.toString()), order.id.bytes)]
 }
 
 /** What the peer owes this node on this line, less what this node owes it; negative when it is this node that owes. */
-function netOf (line: Line): bigint {
+export function netOf (line: Line): bigint {
   return line.in.total + line.due.sum - line.out.total - line.owed.sum
 }
 

@@ -58,6 +58,8 @@ export interface Line {
   unacked: Mark[]
   /** Its cheques to me. */
   readonly in: Lane
+  /** When both last compared their books, unix seconds; null for not since this node started. */
+  synced: number | null
   /** Most that my open orders at it can cost. */
   held: bigint
   /** Most that its orders running here can cost. */
@@ -75,6 +77,7 @@ export function newLine (peer: string, key: Uint8Array): Line {
     out: { n: 0, total: 0n, last: null },
     unacked: [],
     in: { n: 0, total: 0n, last: null },
+    synced: null,
     held: 0n,
     running: 0n,
     owed: new Debts(),

@@ -17,7 +17,8 @@ import { InosError } from '../packet/errors.ts'
 const SECONDS_PER_HOUR = 3_600n
 
 export class Pool {
-  readonly #size: bigint
+  /** µcr */
+  readonly size: bigint
   readonly #perHour: bigint
   #level = 0n
   /** Unix seconds at which `#level` was true. */
@@ -25,14 +26,14 @@ export class Pool {
 
   /** @param size µcr @param perHour µcr by which time lowers the level */
   constructor (size: bigint, perHour: bigint) {
-    this.#size = size
+    this.size = size
     this.#perHour = perHour
   }
 
   /** µcr that strangers may still cost. @param running most that what runs now can cost */
   free (running: bigint, now: number): bigint {
     this.#age(now)
-    return this.#size - this.#level - running
+    return this.size - this.#level - running
   }
 
   raise (amount: bigint, now: number): void {

@@ -6,11 +6,13 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
-import { type Books, checkLane, requireField } from './books.ts'
-import { type Bundle, encodeBundle, readBundle } from './bundle.ts'
+import { type Books, checkLane, convict, requireField } from './books.ts'
+import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
+import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
 import { KEYS, type Op, put } from './store.ts'
 import { decodeQuestion, encodeAnswer } from './sync.ts'
@@ -44,6 +46,8 @@ export class Seller {
   readonly #books: Books
   /** Orders being checked or run, and whose they are. */
   readonly #running = new Map<string, string>()
+  /** Orders that were looked for on disk and have no receipt, so that accepting one need not look again. */
+  readonly #unsold = new Set<string>()
 
   constructor (books: Books) {
     this.#books = books
@@ -61,7 +65,7 @@ export class Seller {
     if (this.#running.has(id)) throw new InosError('ERR_BUSY', 'This order is already running here.')
     this.#running.set(id, peer)
     try {
-      if (await journal.read(KEYS.receipt(id)) !== undefined) throw new InosError('ERR_GONE', 'This order was run here before.')
+      if (!this.#unsold.delete(id) && await journal.read(KEYS.receipt(id)) !== undefined) throw new InosError('ERR_GONE', 'This order was run here before.')
       ledger.reserve(peer, costMax, now())
     } catch (error) {
       this.#running.delete(id)
@@ -89,42 +93,45 @@ export class Seller {
 
   #holdOf (peer: string, order: Sealed<Order>, offer: Sealed<Offer>): Hold {
     let open = true
+    // While its receipt waits to be signed, an order is neither open nor over.
+    let settling = false
     const end = (burnt: bigint): Op[] => {
       open = false
       this.#running.delete(order.id.toString())
       return this.#books.ledger.unreserve(peer, order.payload.costMax, burnt, this.#books.now())
     }
     const release = async (burnt = 0n): Promise<void> => {
-      const ops = open ? end(burnt) : []
+      const ops = open && !settling ? end(burnt) : []
       if (ops.length > 0) await this.#books.journal.commit(ops)
     }
     return {
       order,
       settle: async (facts, makeReply) => {
-        if (!open) throw new InosError('ERR_INTERNAL', 'A hold is settled once.')
-        const bundle = this.#bill(order, offer, facts)
-        return await this.#settle(bundle, peer, makeReply(bundle), () => end(0n))
+        if (!open || settling) throw new InosError('ERR_INTERNAL', 'A hold is settled once.')
+        settling = true
+        try {
+          const amount = billOf(order, offer, facts)
+          return await this.#settle(receiptOf(order, facts, amount), { order, offer }, peer, makeReply, () => end(0n))
+        } finally {
+          settling = false
+        }
       },
       release,
       [Symbol.asyncDispose]: () => release()
     }
   }
 
-  #bill (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): Bundle {
-    const amount = charge(offer.payload, facts)
-    if (amount > order.payload.costMax) {
-      throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
-    }
-    const receipt = seal('receipt', receiptOf(order, facts, amount), this.#books.signer)
-    return encodeBundle({ receipt, order, offer })
-  }
-
-  /** No await before the commit: exposure, debt and answer change together. */
-  async #settle (bundle: Bundle, peer: string, reply: Uint8Array, end: () => Op[]): Promise<Bundle> {
+  /** Exposure, debt and answer change together, when the receipt is signed. */
+  async #settle (receipt: Receipt, records: Omit<BundleRecords, 'receipt'>, peer: string, makeReply: (bundle: Bundle) => Uint8Array, end: () => Op[]): Promise<Bundle> {
     const { ledger, journal, replies, now } = this.#books
-    const kept = replies.add(bundle.order.id.toString(), peer, bundle.order.payload.expires, reply, now())
-    await journal.commit([...kept, ...end(), ...ledger.charge(bundle, peer, now())])
-    return bundle
+    const { order } = records
+    let bundle: Bundle | undefined
+    await journal.commitSealed('receipt', receipt, sealed => {
+      bundle = encodeBundle({ receipt: sealed, ...records })
+      const kept = replies.add(order.id.toString(), peer, order.payload.expires, makeReply(bundle), now())
+      return [...kept, ...end(), ...ledger.charge(bundle, peer, now())]
+    })
+    return bundle!
   }
 
   /** Whether an order runs here now. */
@@ -133,6 +140,7 @@ export class Seller {
   /** A receipt of mine that I lost: its debt stands again. The caller has made sure that it is the first. */
   async adopt (bundle: Bundle, peer: string): Promise<void> {
     const { ledger, journal, now } = this.#books
+    this.#unsold.delete(bundle.order.id.toString())
     await journal.commit(ledger.charge(bundle, peer, now()))
   }
 
@@ -147,13 +155,23 @@ export class Seller {
   async #soldTo (peer: string, order: string): Promise<boolean> {
     const { ledger, journal, signer } = this.#books
     const bytes = await journal.read(KEYS.receipt(order))
-    if (bytes === undefined) return false
+    if (bytes === undefined) {
+      this.#rememberUnsold(order)
+      return false
+    }
     const { executor, payer } = readBundle(bytes).receipt.payload
     return equals(executor, signer.publicKey) && equals(payer, ledger.line(peer).key)
   }
 
+  #rememberUnsold (order: string): void {
+    // It may have come, run and ended while the disk was asked.
+    if (this.#running.has(order) || this.#books.replies.payer(order) !== undefined) return
+    this.#unsold.add(order)
+    if (this.#unsold.size > LIMITS.credits.unsoldMax) this.#unsold.delete(this.#unsold.values().next().value!)
+  }
+
   async takeCheque (peer: string, bytes: Uint8Array): Promise<ChequeAnswer> {
-    const { net, ledger, journal, signer, verify } = this.#books
+    const { net, ledger, journal, signer, verify, now } = this.#books
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
     checkLane('cheque', cheque.payload, net, line.key, signer.publicKey)
@@ -164,7 +182,7 @@ export class Seller {
     const lacking = ledger.checkCheque(cheque, peer)
     if (lacking.length > 0) return await this.#refuseOrLack(peer, lacking)
     const ack = seal<Ack>('ack', { net, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
-    await journal.commit([...ledger.takeCheque(cheque, peer), put(KEYS.ack(peer, n), ack.bytes)], true)
+    await journal.commit([...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
   }
 
@@ -173,7 +191,9 @@ export class Seller {
     const { n } = cheque.payload
     const stored = await journal.read(KEYS.in(peer, n))
     const ack = await journal.read(KEYS.ack(peer, n))
-    requireField(stored !== undefined && openEnvelope(stored, 'cheque', checkCheque).id.equals(cheque.id), 'cheque', 'n', `is ${n}, and another cheque with that number was taken before`)
+    const first = stored === undefined ? null : openEnvelope(stored, 'cheque', checkCheque)
+    if (first !== null && !first.id.equals(cheque.id)) await convict(this.#books, encodeFraud('cheque', first, cheque))
+    requireField(first?.id.equals(cheque.id) === true, 'cheque', 'n', `is ${n}, and another cheque with that number was taken before`)
     // A repeat must not be acknowledged before the first one is on disk.
     await journal.written()
     return ack === undefined ? this.#behind(peer, []) : { kind: 'ack', bytes: ack }
@@ -206,6 +226,12 @@ export class Seller {
     if (this.#running.get(order) === peer) return 'running'
     return this.#books.replies.payer(order) === peer ? 'done' : 'unknown'
   }
+}
+
+function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): bigint {
+  const amount = charge(offer.payload, facts)
+  if (amount <= order.payload.costMax) return amount
+  throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
 }
 
 /** A pure function of order and run, so that a receipt made again is the same. */

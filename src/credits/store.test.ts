@@ -24,7 +24,7 @@ test('commands that wait share one batch', async () => {
     batch: async (ops, { sync }) => { await new Promise(resolve => setImmediate(resolve)); batches.push({ keys: ops.map(({ key }) => key), sync }) },
     iterator: () => (async function * () {})()
   }
-  const journal = new Journal(store)
+  const journal = new Journal(store, signerOf('a'))
   const done = [journal.commit([put('a', value)]), journal.commit([put('b', value)], true), journal.commit([put('c', value), { type: 'del', key: 'b' }])]
   assert.deepEqual(await journal.read('c'), value, 'what is not on disk yet is read all the same')
   assert.equal(await journal.read('b'), undefined)
@@ -35,7 +35,7 @@ test('commands that wait share one batch', async () => {
 // Goal: who looks at the disk sees everything committed before, nothing after. Method: look between two commits.
 test('a look sees exactly what was committed before it', async () => {
   const disk = new Disk()
-  const journal = new Journal(disk.attach())
+  const journal = new Journal(disk.attach(), signerOf('a'))
   for (const before of [[], ['a'], ['a', 'b']]) {
     const commits = before.map(key => journal.commit([put(key, value)]))
     const seen = journal.look(() => [...disk.rows().keys()])

@@ -1,12 +1,15 @@
 /**
  * How credits lie on disk, and the one way they get there.
  *
- *     version                       "1"; another one is refused
+ *     version                       schema (`migrations.ts`)
+ *     importing                     only while an import is being written
  *     receipt!ORDER                 receipt bundle (bytes)         for good; role by its parties
  *     of!RECEIPT                    ORDER as text                  for good; finds a bundle by its receipt
  *     out!PEER!N, in!PEER!N         cheque to / from that peer     for good
  *     ack!PEER!N                    my ack of in!PEER!N            for good, to be sent again as it is
  *     acked!PEER                    latest ack of that peer        evidence that it was paid
+ *     fraud!PEER!ID                 proof against that peer        for good
+ *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -16,7 +19,10 @@
  * PEER is a PeerId, ORDER and RECEIPT are CIDs as text, N is 14 hex digits. Signed records rest as
  * the bytes that were signed; what is derived can be folded from them again (`audit.ts` does).
  */
+import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import type { Signer } from '../packet/identity.ts'
+import { type Draft, sealAll } from './seals.ts'
 
 export type Put = { type: 'put', key: string, value: Uint8Array }
 export type Op = Put | { type: 'del', key: string }
@@ -30,11 +36,11 @@ export interface Store {
   iterator (range: { gte: string, lt: string }): AsyncIterable<[string, Uint8Array]>
 }
 
-const VERSION = '1'
 const N_DIGITS = 14
 
 export const KEYS = {
   version: 'version',
+  importing: 'importing',
   pool: 'pool',
   line: (peer: string) => `line!${peer}`,
   order: (order: string) => `order!${order}`,
@@ -43,6 +49,8 @@ export const KEYS = {
   out: (peer: string, n: number) => `out!${peer}!${digits(n)}`,
   in: (peer: string, n: number) => `in!${peer}!${digits(n)}`,
   ack: (peer: string, n: number) => `ack!${peer}!${digits(n)}`,
+  fraud: (peer: string, id: string) => `fraud!${peer}!${id}`,
+  paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
   acked: (peer: string) => `acked!${peer}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,
@@ -50,7 +58,7 @@ export const KEYS = {
   kept: (order: string) => `kept!${order}`
 } as const
 
-export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept'
+export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')
@@ -62,10 +70,17 @@ export function del (key: string): Op { return { type: 'del', key } }
 export function encodeText (text: string): Uint8Array { return new TextEncoder().encode(text) }
 export function decodeText (bytes: Uint8Array): string { return new TextDecoder().decode(bytes) }
 
+/** A record that is signed when its group is written, and the rows that follow from it. */
+interface Late extends Draft {
+  readonly rows: (record: Sealed) => readonly Op[]
+  readonly done: PromiseWithResolvers<Sealed>
+}
+
 /** Rows that are written together; null deletes. The last word on a key stands. */
 interface Group {
   readonly rows: Map<string, Uint8Array | null>
   durable: boolean
+  readonly late: Late[]
   /** What looks at the disk when exactly this and everything before is on it. */
   readonly looks: (() => void)[]
   readonly written: PromiseWithResolvers<void>
@@ -73,17 +88,20 @@ interface Group {
 
 /**
  * The store as one queue of atomic writes. Commands that come while one batch is being written
- * share the next: under load one sync to disk serves many cheques. A write that fails ends the
- * journal, because memory is then ahead of disk; opening anew starts from the disk.
+ * share the next: under load one sync to disk serves many cheques, and one signature all records
+ * drafted for the batch. When nothing is being written a record is signed and written at once. A
+ * write that fails ends the journal, because memory is then ahead of disk; opening anew starts from the disk.
  */
 export class Journal {
   readonly #store: Store
+  readonly #signer: Signer
   /** The first one is being written. */
   readonly #queue: Group[] = []
   #failure: InosError | null = null
 
-  constructor (store: Store) {
+  constructor (store: Store, signer: Signer) {
     this.#store = store
+    this.#signer = signer
   }
 
   /**
@@ -100,13 +118,49 @@ export class Journal {
   }
 
   /**
+   * Sign a record with all others of its batch, and write what follows from it.
+   * @param rows called once, synchronously with the signature; it may change memory. What it throws is
+   * this record's failure alone
+   * @returns the record, written
+   * @throws {InosError} ERR_STORE
+   */
+  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[]): Promise<Sealed<T>> {
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    const done = Promise.withResolvers<Sealed>()
+    this.#tail().late.push({ type, payload, rows: rows as Late['rows'], done })
+    return done.promise as Promise<Sealed<T>>
+  }
+
+  /** Make the rows of a group's drafts. */
+  #press (group: Group): void {
+    const late = group.late.splice(0)
+    let records: Sealed[]
+    try {
+      records = sealAll(late, this.#signer)
+    } catch (error) {
+      for (const { done } of late) done.reject(error)
+      return
+    }
+    for (const [i, { rows, done }] of late.entries()) {
+      try {
+        for (const op of rows(records[i]!)) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+        group.written.promise.then(() => { done.resolve(records[i]!) }, done.reject)
+      } catch (error) {
+        done.reject(error)
+      }
+    }
+  }
+
+  /**
    * Look at the disk when everything committed so far is on it, and nothing that comes later.
+   * Before this returns, memory is what the disk will be then: no draft waits.
    * @param look synchronous; it may begin to iterate `rows`
    * @throws {InosError} ERR_STORE
    */
   async look<T> (look: () => T): Promise<T> {
     if (this.#failure !== null) throw this.#failure
     if (this.#queue.length === 0) return look()
+    for (const group of this.#queue) this.#press(group)
     const seen = Promise.withResolvers<T>()
     const group = this.#queue.length === 1 ? this.#tail() : this.#queue.at(-1)!
     group.looks.push(() => { seen.resolve(Promise.try(look)) })
@@ -121,7 +175,7 @@ export class Journal {
   #tail (): Group {
     const last = this.#queue.at(-1)
     if (last !== undefined && this.#queue.length > 1 && last.looks.length === 0) return last
-    const group: Group = { rows: new Map(), durable: false, looks: [], written: Promise.withResolvers() }
+    const group: Group = { rows: new Map(), durable: false, late: [], looks: [], written: Promise.withResolvers() }
     this.#queue.push(group)
     if (this.#queue.length === 1) void this.#write()
     return group
@@ -131,6 +185,7 @@ export class Journal {
     // The first command has yet to fill the group that woke this up.
     await null
     for (let group = this.#queue[0]; group !== undefined; group = this.#queue[0]) {
+      this.#press(group)
       const ops = Array.from(group.rows, ([key, value]) => value === null ? del(key) : put(key, value))
       try {
         if (ops.length > 0) await this.#store.batch(ops, { sync: group.durable })
@@ -148,7 +203,12 @@ export class Journal {
     const failure = this.#failure = new InosError('ERR_STORE', 'The books could not be written to disk.', {
       cause, hint: 'Nothing was sent that was not written. Check the disk, then start the node again.'
     })
-    for (const group of this.#queue.splice(0)) group.written.reject(failure)
+    for (const { written, late } of this.#queue.splice(0)) {
+      // Whoever waits only for a signature hears of it below.
+      written.promise.catch(() => {})
+      written.reject(failure)
+      for (const { done } of late) done.reject(failure)
+    }
   }
 
   /** The value as last committed, written or not. */
@@ -160,27 +220,13 @@ export class Journal {
     return await this.#store.get(key)
   }
 
+  /** Every row, in order of keys, as it is on disk now. */
+  all (): AsyncIterable<[string, Uint8Array]> { return this.#store.iterator({ gte: '', lt: '~' }) }
+
   /** Rows of one kind, and of one peer if it is given, in order of keys, as they are on disk now. */
   rows (prefix: Prefix, peer = ''): AsyncIterable<[string, Uint8Array]> {
     const start = peer === '' ? `${prefix}!` : `${prefix}!${peer}!`
     // '"' follows '!' in ASCII, so the range holds every key that begins with the prefix.
     return this.#store.iterator({ gte: start, lt: `${start.slice(0, -1)}"` })
   }
-}
-
-/**
- * Open the books: a new store gets the schema's version, a known one passes.
- * @throws {InosError} ERR_DATA_DIR when another version of INOS wrote it
- */
-export async function openJournal (store: Store): Promise<Journal> {
-  const journal = new Journal(store)
-  const found = await store.get(KEYS.version)
-  if (found === undefined) {
-    await journal.commit([put(KEYS.version, encodeText(VERSION))], true)
-  } else if (decodeText(found) !== VERSION) {
-    throw new InosError('ERR_DATA_DIR', `The books have schema "${decodeText(found).slice(0, 20)}"; this version of INOS reads ${VERSION}.`, {
-      hint: 'Use the version of INOS that wrote them, or another data directory.'
-    })
-  }
-  return journal
 }

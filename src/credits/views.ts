@@ -25,6 +25,8 @@ export interface LineView {
 
 /** One job on one cheque. */
 export interface HistoryEntry {
+  /** When the cheque was written or taken here, unix seconds; null where these books do not know it. */
+  readonly at: number | null
   readonly direction: 'earned' | 'spent'
   /** PeerId. */
   readonly peer: string
@@ -34,7 +36,50 @@ export interface HistoryEntry {
   /** CIDs as text. */
   readonly order: string
   readonly receipt: string
+  /** What it was for: the module's CID, how its run ended, the fuel it burnt; empty and null when the receipt cannot be read. */
+  readonly module: string
+  readonly outcome: string
+  readonly fuel: bigint | null
+  /** Why it was paid: one of the kinds of items of a cheque. */
+  readonly kind: string
   readonly amount: bigint
+}
+
+/** A proof of fraud that these books keep. */
+export interface FraudView {
+  /** CID as text. */
+  readonly id: string
+  /** PeerId of who signed both records. */
+  readonly peer: string
+  readonly kind: 'cheque' | 'receipt'
+  /** The two records, CIDs as text. */
+  readonly first: string
+  readonly second: string
+  /** The proof as a file. */
+  readonly bytes: Uint8Array
+}
+
+/** One line with its reasons. */
+export interface LineReport extends LineView {
+  readonly peer: string
+  /** Most the peer may owe this node: zero once there is proof of fraud. */
+  readonly lineMax: bigint
+  /** What the peer owes in all, cheques included, less what this node owes it; negative the other way. */
+  readonly net: bigint
+  /** Most that open orders at the peer, and its orders running here, can cost. */
+  readonly held: bigint
+  readonly running: bigint
+  /** What this node would still accept from the peer, and what its pool for all strangers has left of how much. */
+  readonly acceptable: bigint
+  readonly poolFree: bigint
+  readonly poolMax: bigint
+  /** Cheques it has not acknowledged. */
+  readonly unacked: number
+  readonly frauds: number
+  /** When both last compared their books, unix seconds; null for not since this node started. */
+  readonly synced: number | null
+  /** The same as sentences. */
+  readonly reasons: readonly string[]
 }
 
 /** Facts of a stored receipt. */

@@ -10,7 +10,7 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AuditReport, Balance, HistoryEntry, JobState, PeerView, ReceiptView } from '../processor/processor.ts'
+import type { AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { MemberView, MeshView } from './mesh.ts'
 import type { Operator, PlainResult } from './operator.ts'
@@ -62,6 +62,9 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     history: () => ask('history') as AsyncIterable<HistoryEntry>,
+    explain: async peer => await last(ask('explain', encodeCanonical(peer))) as LineReport,
+    frauds: () => ask('frauds') as AsyncIterable<FraudView>,
+    dump: () => ask('dump') as AsyncIterable<readonly [string, Uint8Array]>,
     audit: async () => await last(ask('audit')) as AuditReport,
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,

@@ -22,7 +22,7 @@ export const CONTROL_VERSION = 2
 export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
-export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'revoke'] as const
+export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'revoke'] as const
 export type Operation = typeof OPERATIONS[number]
 
 /** Answer of `status`. */
@@ -83,7 +83,8 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel', 'grant', 'offlineMax'
+  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel',
+  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax'
 ])
 
 /** Give decoded answers their bigints back. But for paths of files, answers have no free-form keys, so a name says the type. */
@@ -183,7 +184,7 @@ export function decodeInvite (body: Uint8Array): InviteOptions {
   }
 }
 
-/** Body of `connect`, `receipt` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `connect`, `receipt`, `explain` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -33,7 +33,12 @@ const RESULT: PlainResult = {
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
 const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
-const ENTRY = { direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', amount: 3n }
+const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
+const REPORT = {
+  ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
+}
+const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
+const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
@@ -49,6 +54,9 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
     history: async function * () { yield ENTRY; yield ENTRY },
+    explain: async peer => ({ ...REPORT, peer }),
+    frauds: async function * () { yield FRAUD },
+    dump: async function * () { yield * ROWS },
     audit: async () => ({ ok: false, id: 'x', records: 2, bad: [{ key: 'k', reason: 'why' }], ...BALANCE }),
     receipts: async function * () { yield RECEIPT },
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
@@ -84,6 +92,9 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
+  assert.deepEqual(await client.explain('q'), { ...REPORT, peer: 'q' })
+  assert.deepEqual(await Array.fromAsync(client.frauds()), [FRAUD])
+  assert.deepEqual(await Array.fromAsync(client.dump()), ROWS)
   assert.deepEqual(await client.mesh(), MESH)
   assert.deepEqual(await client.members(), [MEMBER])
   const terms = { grant: 5n, expires: '7d', count: 2, routes: ['/ip4/1.2.3.4'] }

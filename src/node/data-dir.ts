@@ -44,16 +44,17 @@ export function resolveDataDir (path?: string | undefined): string {
 /**
  * Take possession of a data directory, creating what is missing. A new identity is drawn only where
  * there is none; a broken one is never replaced.
+ * @param identity seed to begin with where there is no identity yet
  * @throws {InosError} ERR_DATA_DIR; `isInUse` tells whether another process owns it
  */
-export async function openDataDirectory (path?: string | undefined): Promise<DataDirectory> {
+export async function openDataDirectory (path?: string | undefined, identity?: Uint8Array | undefined): Promise<DataDirectory> {
   const root = resolveDataDir(path)
   const [dbPath, blobsPath] = [join(root, 'db'), join(root, 'blobs')]
   await createDirectories(root, [root, dbPath, blobsPath])
   // The lock comes first: whoever holds it is alone when the identity is created.
   const db = await openStore(root, dbPath)
   try {
-    const seed = await loadIdentity(join(root, 'identity.key'))
+    const seed = await loadIdentity(join(root, 'identity.key'), identity)
     const close = (): Promise<void> => db.close()
     return { path: root, seed, db, blobsPath, close, [Symbol.asyncDispose]: close }
   } catch (error) {
@@ -118,11 +119,17 @@ async function openStore (root: string, path: string): Promise<ClassicLevel<stri
   }
 }
 
-async function loadIdentity (path: string): Promise<Uint8Array> {
+/** The identity of a data directory whose node may be running. @throws {InosError} ERR_DATA_DIR */
+export async function readIdentity (path?: string | undefined): Promise<Uint8Array> {
+  const file = join(resolveDataDir(path), 'identity.key')
+  return parseKey(file, await readKey(file))
+}
+
+async function loadIdentity (path: string, given: Uint8Array | undefined): Promise<Uint8Array> {
   try {
     return parseKey(path, await readKey(path))
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return createIdentity(path)
+    if (codeOf(error) === 'ENOENT') return createIdentity(path, given ?? new Uint8Array(randomBytes(SEED_BYTES)))
     if (error instanceof InosError) throw error
     throw new InosError('ERR_DATA_DIR', `The identity ${path} cannot be read (${codeOf(error)}).`, {
       cause: error, hint: 'It is left as it is; make it readable for the user who runs the node.'
@@ -154,8 +161,7 @@ function encodeKey (seed: Uint8Array): Uint8Array {
 }
 
 /** Whole or not at all: written aside, flushed, then renamed, and the directory flushed as well. */
-async function createIdentity (path: string): Promise<Uint8Array> {
-  const seed = new Uint8Array(randomBytes(SEED_BYTES))
+async function createIdentity (path: string, seed: Uint8Array): Promise<Uint8Array> {
   const aside = `${path}.tmp`
   try {
     {

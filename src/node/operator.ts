@@ -4,7 +4,7 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AuditReport, Balance, ComputeOptions, HistoryEntry, PeerView, ReceiptView, Result
+  AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
 import type { Node } from './join.ts'
 import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
@@ -24,6 +24,10 @@ export interface Operator extends AsyncDisposable {
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
   history (): AsyncIterable<HistoryEntry>
+  explain (peer: string): Promise<LineReport>
+  frauds (): AsyncIterable<FraudView>
+  /** Every row of the books, in order of keys. */
+  dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>
   /** A stored bundle by its receipt's CID; null when there is none. */
@@ -51,6 +55,9 @@ export function operatorOf (node: Node): Operator {
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     history: () => node.history(),
+    explain: async peer => node.explain(peer),
+    frauds: () => node.frauds(),
+    dump: () => node.dump(),
     audit: () => node.audit(),
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),

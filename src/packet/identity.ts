@@ -5,6 +5,7 @@
 import { base58btc } from 'multiformats/bases/base58'
 import { equals } from 'multiformats/bytes'
 import { InosError } from './errors.ts'
+import { LIMITS } from './limits.ts'
 
 /** A key that signs. */
 export interface Signer {
@@ -18,6 +19,30 @@ export interface Signer {
 
 /** Whether `signature` over `bytes` is by `publicKey`; the platform's native Ed25519. */
 export type Verify = (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
+
+/**
+ * The same check, remembering what it found good: all records of a batch rest on one signature, which
+ * is then checked once.
+ * @param max signatures remembered; the oldest go first
+ */
+export function rememberGood (verify: Verify, max: number = LIMITS.credits.signaturesKnownMax): Verify {
+  const good = new Set<string>()
+  return (publicKey, bytes, signature) => {
+    // Every part in full: what was found good is exactly this key, these bytes, this signature.
+    if (publicKey.length !== 32 || signature.length !== 64 || bytes.length > REMEMBERED_BYTES_MAX) return verify(publicKey, bytes, signature)
+    const name = `${toLatin1(publicKey)}${toLatin1(signature)}${toLatin1(bytes)}`
+    if (good.has(name)) return true
+    if (!verify(publicKey, bytes, signature)) return false
+    good.add(name)
+    if (good.size > max) good.delete(good.values().next().value!)
+    return true
+  }
+}
+
+/** Signed bytes over a root are a few dozen; whole records, which come once, are not worth keeping. */
+const REMEMBERED_BYTES_MAX = 128
+
+function toLatin1 (bytes: Uint8Array): string { return String.fromCharCode(...bytes) }
 
 /** Identity multihash of a protobuf PublicKey { type: Ed25519, data: 32 bytes } (libp2p peer-ids spec). */
 const PEER_ID_PREFIX = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
@@ -59,12 +84,15 @@ const SMALL_ORDER_Y: readonly string[] = [
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f'
 ]
 
+/** Nearly every key is told from them by its first byte. */
+const SMALL_ORDER_FIRST: ReadonlySet<number> = new Set(SMALL_ORDER_Y.map(hex => Number.parseInt(hex.slice(0, 2), 16)))
+
 /** Whether 32 bytes may stand for a party: right length, canonical y, not of small order. */
 export function isPartyKey (publicKey: Uint8Array): boolean {
   if (publicKey.length !== 32) return false
   const y = publicKey.slice()
   y[31]! &= 0x7f
-  if (SMALL_ORDER_Y.includes(toHex(y))) return false
+  if (SMALL_ORDER_FIRST.has(y[0]!) && SMALL_ORDER_Y.includes(toHex(y))) return false
   // y ≥ p = 2²⁵⁵ − 19 would be a second name for the same key.
   return !(y[31] === 0x7f && y[0]! >= 0xed && y.subarray(1, 31).every(byte => byte === 0xff))
 }

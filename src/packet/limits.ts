@@ -219,8 +219,19 @@ export const LIMITS = {
     ordersPerSyncMax: 1_024,
     /** Offers whose signature is remembered as checked. */
     offersKnownMax: 256,
+    /** Records under one signature; each carries one hash for each doubling. */
+    recordsPerSealMax: 256,
+    /** Signatures over batches remembered as checked. */
+    signaturesKnownMax: 1_024,
+    /** Orders remembered as never run here, between the look at the disk and the run. */
+    unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows of an import written at once. */
+    rowsPerBatchMax: 1_000,
+    /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
+    fraudBytesMax: 512 * KIB,
+    fraudsPerPeerMax: 16,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
     graceSeconds: 600,
     /** Free fuel for peers of four fields. */
@@ -365,6 +376,7 @@ relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the po
 relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
 relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
 relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')
+relate(2 * credits.itemsPerChequeMax * 128 < credits.fraudBytesMax, 'two full cheques fit a proof')
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')

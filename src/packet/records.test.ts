@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as vectors from '../../test/suites/record-vectors.ts'
+import fc from 'fast-check'
 import { openBundle } from '../credits/bundle.ts'
+import { openFraud } from '../credits/frauds.ts'
 import { createSigner, verify } from '../node/keys.ts'
 import { rawCid } from './cid.ts'
 import { openEnvelope, seal, verifySealed } from './envelope.ts'
@@ -41,6 +43,7 @@ test('records have the committed bytes', () => {
     const encoded = new Uint8Array(Buffer.from(bytes, 'hex'))
     if (name === 'spec') assert.equal(decodeSpec(encoded).id.toString(), id)
     else if (name.startsWith('bundle')) assert.equal(openBundle(encoded, verify).receipt.id.toString(), id)
+    else if (name.startsWith('fraud')) assert.equal(openFraud(encoded, verify).id.toString(), id)
     else {
       const kind = (({ batched: 'receipt', 'order in a mesh': 'order' } as Record<string, string>)[name] ?? name) as Kind
       const record = openEnvelope<object>(encoded, kind, KINDS[kind].check)
@@ -139,4 +142,48 @@ test('records of a mesh are its issuer’s', () => {
   }
   const foreign = seal('charter', vectors.charter.payload, createSigner(vectors.EXECUTOR_SEED)).bytes
   assert.throws(() => openCharter(foreign, verify), { code: 'ERR_RECORD_INVALID' })
+})
+
+/** Read what a committed vector holds, as whoever gets it from outside would. */
+function readVector (name: string, bytes: Uint8Array): void {
+  if (name === 'spec') decodeSpec(bytes)
+  else if (name.startsWith('bundle')) openBundle(bytes, verify)
+  else if (name.startsWith('fraud')) openFraud(bytes, verify)
+  else {
+    const kind = (({ batched: 'receipt', 'order in a mesh': 'order' } as Record<string, string>)[name] ?? name) as Kind
+    verifySealed(openEnvelope<object>(bytes, kind, KINDS[kind].check), createSigner(KINDS[kind].author).publicKey, verify)
+  }
+}
+
+// Goal: no bit of any signed record can change, and no other encoding means it (invariant 11). Method: every vector,
+// random bits flipped; its first header in a longer form, in the indefinite form, a byte more, a byte less.
+test('a changed bit or another encoding is refused by code', () => {
+  const signed = committed.filter(({ name }) => name !== 'spec')
+  const isRefused = (name: string, bytes: Uint8Array): void => {
+    const code = name.startsWith('bundle') ? 'ERR_RECEIPT_INVALID' : 'ERR_RECORD_INVALID'
+    assert.throws(() => { readVector(name, bytes) }, { code }, name)
+  }
+  fc.assert(fc.property(fc.constantFrom(...signed), fc.nat(), ({ name, bytes }, at) => {
+    const encoded = new Uint8Array(Buffer.from(bytes, 'hex'))
+    const bit = at % (encoded.length * 8)
+    isRefused(name, encoded.with(bit >> 3, encoded[bit >> 3]! ^ 1 << (bit & 7)))
+  }), { numRuns: 3_000 })
+  for (const { name, bytes } of committed) {
+    const encoded = new Uint8Array(Buffer.from(bytes, 'hex'))
+    const count = encoded[0]! & 31
+    for (const other of [Uint8Array.of(0xb8, count, ...encoded.subarray(1)), Uint8Array.of(0xbf, ...encoded.subarray(1), 0xff), Uint8Array.of(...encoded, 0), encoded.subarray(0, -1)]) {
+      if (name === 'spec') assert.throws(() => { readVector(name, other) })
+      else isRefused(name, other)
+    }
+  }
+})
+
+// Goal: a key under which anybody can sign stands for nobody. Method: each small-order key as each party of each record.
+test('small-order keys are parties of nothing', () => {
+  const y = ['00'.repeat(32), `01${'00'.repeat(31)}`, '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a', `ec${'ff'.repeat(30)}7f`, `ee${'ff'.repeat(30)}7f`]
+  const parties: [Kind, string[]][] = [['offer', ['executor']], ['order', ['payer', 'executor']], ['receipt', ['payer', 'executor']], ['cheque', ['from', 'to']], ['ack', ['from', 'to']]]
+  for (const hex of y) {
+    const key = new Uint8Array(Buffer.from(hex, 'hex'))
+    for (const sign of [0, 0x80]) for (const [kind, fields] of parties) for (const field of fields) refuses(kind, { [field]: key.with(31, key[31]! | sign) }, `"${field}"`)
+  }
 })

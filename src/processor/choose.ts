@@ -67,6 +67,7 @@ function judge (node: Rooms, job: Job, wish: Wish, { peer, offer, inFlight }: Ca
   const pass = (code: ErrorCode, message: string): Attempt => ({ peer, code, message })
   const { payload } = offer
   if (wish.avoid.has(peer)) return pass('ERR_NO_OFFER', 'It was lost or refused before.')
+  if (node.credits.isFraud(peer)) return pass('ERR_POLICY', 'There is proof of fraud against it.')
   if (payload.profile !== PROFILE) return pass('ERR_NO_OFFER', `It runs the profile ${payload.profile}, not ${PROFILE}.`)
   if (payload.slots === 0) return pass('ERR_NO_OFFER', 'It takes no work.')
   if (payload.expires * 1000 <= node.platform.now()) return pass('ERR_NO_OFFER', 'Its offer has expired.')

@@ -2,11 +2,11 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView } from '../credits/views.ts'
+import type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
 import type { Attempt } from '../packet/errors.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AuditReport, Balance, HistoryEntry, LineView, ReceiptView }
+export type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -117,7 +117,14 @@ export interface Processor extends AsyncDisposable {
   credits (): Balance
   /** Pay what is owed to connected peers now, and resolve when they have acknowledged it; never throws. */
   settle (): Promise<void>
+  /** Every payment, job by job, oldest first. */
   history (): AsyncIterable<HistoryEntry>
+  /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
+  explain (peer: string): LineReport
+  /** Proofs of fraud these books keep; such a peer has no line and gets no jobs. */
+  frauds (): AsyncIterable<FraudView>
+  /** Every row of the books, for a copy of them. */
+  dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>
   /** A stored receipt bundle by its receipt's CID; null when there is none. */

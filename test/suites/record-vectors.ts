@@ -4,6 +4,7 @@
  * nobody should need while `inos/record/1` stands.
  */
 import { encodeBundle } from '../../src/credits/bundle.ts'
+import { encodeFraud } from '../../src/credits/frauds.ts'
 import { charge } from '../../src/credits/pricing.ts'
 import { createSigner } from '../../src/node/keys.ts'
 import { rawCid } from '../../src/packet/cid.ts'
@@ -87,10 +88,17 @@ export const bundles = {
   })
 }
 
+/** Two cheques with one number, two receipts for one job. */
+export const frauds = {
+  cheques: encodeFraud('cheque', cheque, seal<Cheque>('cheque', { ...cheque.payload, ack: 1 }, payer)),
+  receipts: encodeFraud('receipt', batched, seal<Receipt>('receipt', { ...receiptPayload, fuel: 1n }, executor))
+}
+
 export function makeVectors (): Vector[] {
   const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack, charter, invite, member, revocations, 'order in a mesh': meshOrder }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
-  return [...records, ...files]
+  const proofs = Object.entries(frauds).map(([name, { id, bytes }]) => ({ name: `fraud ${name}`, id: id.toString(), bytes: toHex(bytes) }))
+  return [...records, ...files, ...proofs]
 }
 
 if (import.meta.main) console.log(JSON.stringify(makeVectors(), null, 2))
