@@ -50,7 +50,7 @@ async function apply (world: World, nodes: readonly [Node, Node], command: Comma
   switch (command.do) {
     case 'buy': await world.buy(node, other); break
     case 'pay': await world.pay(node, other); break
-    case 'sync': world.sync(node, other); break
+    case 'sync': await world.sync(node, other); break
     case 'lose': await world.loseAll(node); break
     case 'cut':
       node.disk.cut(command.kept)

@@ -7,6 +7,12 @@
  *     out!PEER!N, in!PEER!N         cheque to / from that peer     for good
  *     ack!PEER!N                    my ack of in!PEER!N            for good, to be sent again as it is
  *     acked!PEER                    latest ack of that peer        evidence that it was paid
+ *     head!PEER                     latest head by that peer       evidence of what it held of mine
+ *     fault!PEER                    heads and cheques that convict that peer of a lie about my lane
+ *     claim!PEER                    cheque of mine to that peer, brought by a third, that these books lack
+ *     replica!AUTHOR!PEER           latest cheque of another node, kept for it
+ *     refund!ORDER                  what was given back for an order, by me or to me
+ *     spent!PEER!ORDER              order on a cheque of mine, whose receipt these books have lost
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -44,13 +50,19 @@ export const KEYS = {
   in: (peer: string, n: number) => `in!${peer}!${digits(n)}`,
   ack: (peer: string, n: number) => `ack!${peer}!${digits(n)}`,
   acked: (peer: string) => `acked!${peer}`,
+  head: (peer: string) => `head!${peer}`,
+  fault: (peer: string) => `fault!${peer}`,
+  claim: (peer: string) => `claim!${peer}`,
+  replica: (author: string, peer: string) => `replica!${author}!${peer}`,
+  refund: (order: string) => `refund!${order}`,
+  spent: (peer: string, order: string) => `spent!${peer}!${order}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,
   reply: (order: string) => `reply!${order}`,
   kept: (order: string) => `kept!${order}`
 } as const
 
-export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept'
+export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { type Credits, type CreditsOptions, createCredits, type RunFacts } from '../../src/credits/credits.ts'
 import type { Op, Store } from '../../src/credits/store.ts'
+import { decodeAnswer } from '../../src/credits/sync.ts'
 import { encodeCanonical } from '../../src/packet/cbor.ts'
 import { type CID, rawCid } from '../../src/packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
@@ -95,6 +96,13 @@ export class Disk {
     this.detach()
   }
 
+  /** Another disk is put in: a copy of this one made earlier, or an empty one. */
+  restore (rows: ReadonlyMap<string, Uint8Array>): void {
+    this.#safe.clear()
+    for (const [key, value] of rows) this.#safe.set(key, value)
+    this.cut(0)
+  }
+
   /** The process ends; what it had handed to the disk stays. */
   detach (): void { this.#boot++ }
 
@@ -146,8 +154,16 @@ export class Node {
     return await this.credits.placeOrder({ executor: seller.id, offer: seller.offer, spec: rawCid(encodeCanonical('spec')), costMax, seconds })
   }
 
-  /** Order, run, answer and take the answer, with no wire between. @returns the order's id */
+  /** Question and answer, with no wire between: now cheques may be signed. */
+  async meet (peer: Node): Promise<void> {
+    for (const question of await this.credits.syncQuestions(peer.id)) {
+      await this.credits.applySync(peer.id, await peer.credits.answerSync(this.id, question))
+    }
+  }
+
+  /** Meet, order, run, answer and take the answer, with no wire between. @returns the order's id */
   async buyFrom (seller: Node): Promise<string> {
+    if (!this.credits.isSynced(seller.id)) await this.meet(seller)
     const order = await this.order(seller)
     await using hold = await seller.credits.acceptOrder(this.id, order, seller.offer, LIMITS_OF_JOB)
     const { bytes } = await hold.settle(factsOf(order.id), bundle => bundle.bytes)
@@ -157,6 +173,7 @@ export class Node {
 
   /** Cheque and ack, with no wire between. */
   async pay (seller: Node): Promise<void> {
+    if (!this.credits.isSynced(seller.id)) await this.meet(seller)
     const cheque = await this.credits.nextCheque(seller.id)
     if (cheque === null) return
     const answer = await seller.credits.takeCheque(this.id, cheque.bytes)
@@ -198,7 +215,10 @@ export class World {
 
   async pay (buyer: Node, seller: Node): Promise<boolean> {
     const cheque = await buyer.credits.nextCheque(seller.id)
-    if (cheque === null) return false
+    if (cheque === null) {
+      if (!buyer.credits.isSynced(seller.id)) await this.sync(buyer, seller)
+      return false
+    }
     const slot = `${buyer.id} → ${seller.id} #${cheque.payload.n}`
     const id = cheque.id.toString()
     if ((this.cheques.get(slot) ?? id) !== id) this.forks.push(slot)
@@ -207,8 +227,8 @@ export class World {
     return true
   }
 
-  sync (from: Node, to: Node): void {
-    for (const question of from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
+  async sync (from: Node, to: Node): Promise<void> {
+    for (const question of await from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
   }
 
   /** Deliver one message. A refusal is an answer like any other. */
@@ -228,9 +248,16 @@ export class World {
       case 'refusal': await credits.refuseOrder(order!); break
       case 'due': await credits.acceptReceipt(from.id, bytes); break
       case 'ack': await credits.takeAck(from.id, bytes); break
-      case 'question': this.send(to, from, 'answer', await credits.answerSync(from.id, bytes)); break
+      case 'question': {
+        const answer = await credits.answerSync(from.id, bytes)
+        this.send(to, from, 'answer', answer)
+        // Their receipts are what the peer lacks.
+        if (decodeAnswer(answer).done.length > 0) await this.sync(to, from)
+        break
+      }
       case 'answer': {
-        const { resend } = await credits.applySync(from.id, bytes)
+        const { resend, more } = await credits.applySync(from.id, bytes)
+        if (more) await this.sync(to, from)
         for await (const { kind, bytes } of resend) this.send(to, from, kind, bytes)
         break
       }
@@ -261,7 +288,7 @@ export class World {
     await this.settle()
     for (const node of nodes) await this.loseAll(node)
     for (let round = 0; round < 3; round++) {
-      for (const [a, b] of pairs) this.sync(a, b)
+      for (const [a, b] of pairs) await this.sync(a, b)
       await this.settle()
       for (const [a, b] of pairs) while (await this.pay(a, b)) await this.settle()
     }
