@@ -63,17 +63,16 @@ export class Buyer {
   }
 
   async nextCheque (peer: string): Promise<Sealed<Cheque> | null> {
-    const { ledger, journal, keeper, signer } = this.#books
+    const { ledger, journal, signer } = this.#books
     const draft = ledger.draftCheque(peer)
     if (draft === null) return null
     const cheque = seal('cheque', draft, signer)
-    keeper.changed(peer, draft.n)
     await journal.commit(ledger.pay(cheque, peer), true)
     return cheque
   }
 
   async takeAck (peer: string, bytes: Uint8Array): Promise<void> {
-    const { ledger, journal, signer, verify } = this.#books
+    const { ledger, journal, keeper, signer, verify } = this.#books
     const ack: Sealed<Ack> = openEnvelope(bytes, 'ack', checkAck)
     const line = ledger.line(peer)
     checkLane('ack', ack.payload, signer.publicKey, line.key)
@@ -83,6 +82,8 @@ export class Buyer {
     const mark = line.unacked.find(mark => mark.n === n)
     if (mark === undefined) return
     requireField(mark.id.equals(cheque), 'ack', 'cheque', 'is not the cheque that was written')
+    // A replica of what the payee never had would stop the lane for good.
+    keeper.changed(peer, n)
     await journal.commit([...ledger.acknowledge(peer, n), put(KEYS.acked(peer), bytes)])
   }
 }

@@ -30,7 +30,7 @@ export class Keeper {
     this.#kept = kept
   }
 
-  /** A cheque was written. */
+  /** The payee has acknowledged a cheque. */
   changed (peer: string, n: number): void { this.#changed.set(peer, { n, keepers: new Set() }) }
 
   /** Lanes whose latest cheque this peer should keep. */

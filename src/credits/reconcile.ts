@@ -229,8 +229,8 @@ export class Reconciler {
     const { ledger } = this.#books
     const claim = this.#openOwn(peer, bytes)
     if (claim.payload.n !== (cheques.at(-1)?.payload.n ?? ledger.line(peer).out.n) + 1) return []
-    ledger.checkOwn([...cheques, claim], peer)
-    return [claim]
+    const last = cheques.at(-1)?.id ?? ledger.line(peer).out.last
+    return last !== null && claim.payload.prev?.equals(last) === true ? [claim] : []
   }
 
   /** @throws {InosError} ERR_POLICY, always: the proof is kept, the peer gets no more work */
