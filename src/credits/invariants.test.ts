@@ -21,6 +21,8 @@ async function assertPaidOnce (nodes: readonly Node[]): Promise<void> {
 async function scenario (crashAt: number): Promise<{ writes: number, totals: bigint[] }> {
   const world = new World({ lineMax: 10n ** 12n, poolMax: 10n ** 12n })
   const nodes = [await world.node('a'), await world.node('b')] as const
+  await nodes[0].meet(nodes[1])
+  await nodes[1].meet(nodes[0])
   let writes = 0
   const killed = Promise.withResolvers<Node>()
   let wasKilled = false
@@ -51,6 +53,7 @@ async function scenario (crashAt: number): Promise<{ writes: number, totals: big
       await attempt(async () => { await world.pay(buyer, seller); await world.settle() })
     }
   }
+  for (const { disk } of nodes) disk.beforeWrite = () => {}
   await world.drain(nodes)
   await assertSettled(...nodes)
   await assertPaidOnce(nodes)

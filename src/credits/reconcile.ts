@@ -13,7 +13,7 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { peerIdOfKey } from '../packet/identity.ts'
+import { peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkCheque, checkHead, type Cheque, type Head } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
@@ -77,7 +77,7 @@ export class Reconciler {
 
   #ask (asked: Asked): Uint8Array {
     const nonce = this.#books.randomBytes(NONCE_BYTES)
-    this.#asked.set(String(nonce), asked)
+    this.#asked.set(toHex(nonce), asked)
     if (this.#asked.size > LIMITS.credits.questionsMax * LIMITS.credits.keepersMax) this.#asked.delete(this.#asked.keys().next().value!)
     return nonce
   }
@@ -191,7 +191,7 @@ export class Reconciler {
     const head = openEnvelope(bytes, 'head', checkHead)
     const { key } = ledger.line(peer)
     checkLane('head', head.payload, signer.publicKey, key)
-    const nonce = String(head.payload.nonce)
+    const nonce = toHex(head.payload.nonce)
     const asked = this.#asked.get(nonce)
     if (asked === undefined || asked.peer !== peer) throw new InosError('ERR_RECORD_INVALID', 'The field "nonce" of the head answers no question of this node.')
     requireField(head.payload.n === n && (last === null ? head.payload.cheque === null : head.payload.cheque?.equals(last) === true), 'head', 'n', 'is not what the answer says')

@@ -37,6 +37,8 @@ export function createSettlement (node: Rooms): Settlement {
   const turns = new Map<string, Turn>()
   const awaited = new Set<string>()
   const renounced = new Set<string>()
+  /** Whether changed lanes wait for the moment to be handed to their keepers. */
+  let replicating = false
   /** Peers to be asked again about orders that run there without this node waiting for them. */
   const asking = new Set<string>()
 
@@ -61,10 +63,26 @@ export function createSettlement (node: Rooms): Settlement {
       try {
         if (first && await reconcile(node, peer)) void askAgain(peer)
         await payAll(node, peer)
+        void replicateLater()
       } catch (error) {
         node.platform.log(`settling with ${peer}`, error)
       }
     }
+  }
+
+  /** One question for all lanes that change within a few seconds, not a packet per job. */
+  const replicateLater = async (): Promise<void> => {
+    if (replicating || keepersOf(node).length === 0) return
+    replicating = true
+    try {
+      await node.platform.sleep(LIMITS.credits.replicaMsMin, node.stopping)
+    } catch {
+      // A node that stops hands them out at once, in `leave`.
+      return
+    } finally {
+      replicating = false
+    }
+    await Promise.all(keepersOf(node).map(peer => join(peer, 'reconcile')))
   }
 
   /** An order that was cancelled still ran when the peer was asked: its hold stays until the peer says otherwise. */
@@ -127,6 +145,11 @@ export function createSettlement (node: Rooms): Settlement {
       while (turns.size > 0) await Promise.all(Array.from(turns.values(), ({ done }) => done))
     }
   }
+}
+
+/** Peers that a question would hand replicas of changed lanes, as many as are to keep one. */
+export function keepersOf (node: Rooms): string[] {
+  return node.sessions().list().map(({ id }) => id).filter(id => node.isOpen(id) && node.credits.hasReplicasFor(id)).slice(0, LIMITS.credits.keepersMax)
 }
 
 /** Ask a peer, and wait only so long: one that never answers must not keep its other payments waiting. */
