@@ -4,6 +4,7 @@
  * that fails is named and not counted.
  */
 import { equals } from 'multiformats/bytes'
+import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
@@ -22,17 +23,21 @@ type Charges = Map<string, { peer: string, amount: bigint }>
 /** @throws {InosError} ERR_STORE */
 export async function audit (books: Books): Promise<AuditReport> {
   const { journal } = books
-  const looked = journal.look(() => [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out'), journal.rows('fraud')] as const)
+  const looked = journal.look(() => [
+    journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out'), journal.rows('fraud'), journal.rows('spent'), journal.rows('refund')
+  ] as const)
   const running = books.ledger.balance()
-  const [receipts, orders, incoming, outgoing, frauds] = await looked
+  const [receipts, orders, incoming, outgoing, frauds, spentRows, refunds] = await looked
   const fold = new Fold(books)
+  for await (const [key] of spentRows) fold.lost.add(key.slice('spent!'.length))
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))
-  const earned = await fold.lanes(incoming, fold.sold, peer => [keyOfPeerId(peer), books.signer.publicKey])
-  const spent = await fold.lanes(outgoing, fold.bought, peer => [books.signer.publicKey, keyOfPeerId(peer)])
+  for await (const [key, bytes] of refunds) fold.refund(key, bytes)
+  const earned = await fold.lanes(incoming, fold.sold, fold.refundable.bought, peer => [keyOfPeerId(peer), books.signer.publicKey])
+  const spent = await fold.lanes(outgoing, fold.bought, fold.refundable.sold, peer => [books.signer.publicKey, keyOfPeerId(peer)])
   await fold.each(frauds, (key, bytes) => fold.fraud(key, bytes))
   await fold.convictStrays()
-  const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought), earned, spent }
+  const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought) + sumOf(fold.refunds), earned, spent }
   const same = (Object.keys(totals) as (keyof Balance)[]).every(name => totals[name] === running[name])
   return { ok: same && fold.bad.length === 0, id: books.signer.id, ...totals, records: fold.records, bad: fold.bad }
 }
@@ -44,6 +49,12 @@ class Fold {
   /** Not yet paid, as far as the fold has come. */
   readonly sold: Charges = new Map()
   readonly bought: Charges = new Map()
+  /** What a cheque the other way may give back, once. */
+  readonly refundable: Record<'sold' | 'bought', Charges> = { sold: new Map(), bought: new Map() }
+  /** What this node gives back, not yet on a cheque as far as the fold has come. */
+  readonly refunds: Charges = new Map()
+  /** Peers and orders whose receipts were lost after they were paid. */
+  readonly lost = new Set<string>()
   readonly #answered = new Set<string>()
   records = 0
   held = 0n
@@ -80,8 +91,16 @@ class Fold {
     // Jobs of its own it may have done before it joined a mesh.
     if (selfExecuted) return
     requireNet('receipt', receipt.payload.net, this.#books.net)
-    if (equals(payer, publicKey)) this.bought.set(id, { peer: peerIdOfKey(executor), amount: charge })
-    else this.sold.set(id, { peer: peerIdOfKey(payer), amount: charge })
+    const role = equals(payer, publicKey) ? 'bought' : 'sold'
+    const entry = { peer: peerIdOfKey(role === 'bought' ? executor : payer), amount: charge }
+    this[role].set(id, entry)
+    this.refundable[role].set(id, entry)
+  }
+
+  /** A refund is this node's own where it sold the order; a row of the peer's is on a cheque already. */
+  refund (key: string, bytes: Uint8Array): void {
+    const sold = this.refundable.sold.get(key.slice('refund!'.length))
+    if (sold !== undefined) this.refunds.set(key.slice('refund!'.length), { peer: sold.peer, amount: BigInt(decodeCanonical(bytes) as bigint) })
   }
 
   order (key: string, bytes: Uint8Array): void {
@@ -96,7 +115,7 @@ class Fold {
   }
 
   /** All lanes of one direction. @returns the sum of their cheques */
-  async lanes (rows: Rows, charges: Charges, parties: (peer: string) => [from: Uint8Array, to: Uint8Array]): Promise<bigint> {
+  async lanes (rows: Rows, charges: Charges, refundable: Charges, parties: (peer: string) => [from: Uint8Array, to: Uint8Array]): Promise<bigint> {
     let sum = 0n
     let lane = { peer: '', n: 0, last: null as Sealed<Cheque> | null }
     await this.each(rows, (key, bytes) => {
@@ -114,7 +133,7 @@ class Fold {
       mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
       if (last !== null || n === 1) checkChain(cheque.payload, last)
       lane.last = cheque
-      sum += this.#payItems(key, cheque.payload, peer, charges)
+      sum += this.#payItems(key, cheque.payload, peer, charges, refundable)
     })
     return sum
   }
@@ -140,13 +159,16 @@ class Fold {
     }
   }
 
-  /** Each item pays one receipt of this peer, in full, once. @returns their sum */
-  #payItems (key: string, { items }: Cheque, peer: string, charges: Charges): bigint {
-    for (const { order, amount } of items) {
+  /** Each item pays one receipt of this peer, in full, once, or gives back of one, once. @returns their sum */
+  #payItems (key: string, { items }: Cheque, peer: string, charges: Charges, refundable: Charges): bigint {
+    for (const { order, amount, kind } of items) {
       const id = order.toString()
-      const charge = charges.get(id)
-      const isPaidFor = charge?.peer === peer && charge.amount === amount
-      if (isPaidFor) charges.delete(id)
+      const open = kind === 'refund' ? refundable : charges
+      const charge = open.get(id)
+      const isPaidFor = charge?.peer === peer && (kind === 'refund' ? amount <= charge.amount : charge.amount === amount)
+      if (kind === 'refund') this.refunds.delete(id)
+      if (isPaidFor) open.delete(id)
+      else if (this.lost.has(`${peer}!${id}`)) continue
       // A damaged receipt is named already; the cheque that paid it stands by its own signature.
       else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${amount} µcr for the order ${id}, for which no receipt is unpaid.` })
     }

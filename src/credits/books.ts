@@ -4,15 +4,16 @@
  */
 import { equals } from 'multiformats/bytes'
 import { CID } from '../packet/cid.ts'
-import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, rememberGood, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { checkOrder, type Offer } from '../packet/records.ts'
+import { checkCheque, checkHead, checkOrder, type Offer } from '../packet/records.ts'
 import type { Fraud } from './frauds.ts'
+import { Keeper } from './keeper.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
+import { readDebt } from './line.ts'
 import { Replies } from './replies.ts'
 import { migrate } from './migrations.ts'
 import { Journal, KEYS, type Prefix, type Store } from './store.ts'
@@ -34,6 +35,7 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
   readonly journal: Journal
   readonly replies: Replies
   readonly offers: KnownOffers
+  readonly keeper: Keeper
 }
 
 /**
@@ -49,29 +51,39 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   const ledger = new Ledger(signer.id, signer.publicKey, options)
   const replies = new Replies()
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
-  for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, debtOf(order!, value))
-  for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, debtOf(order!, value))
+  for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, readDebt(CID.parse(order!), value))
+  for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, readDebt(CID.parse(order!), value))
   for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
   for await (const [[peer, id], value] of keyed(journal, 'fraud')) ledger.ban(peer!, id!, value)
-  const kept: [string, Uint8Array][] = []
-  for await (const [[order], value] of keyed(journal, 'kept')) kept.push([order!, value])
-  replies.restore(kept)
+  const answers: [string, Uint8Array][] = []
+  for await (const [[order], value] of keyed(journal, 'kept')) answers.push([order!, value])
+  replies.restore(answers)
   const pool = await journal.read(KEYS.pool)
   if (pool !== undefined) ledger.restorePool(pool)
-  return { ...platform, net: options.net ?? null, ledger, journal, replies, offers: new KnownOffers(verify) }
+  await restoreFloors(journal, ledger)
+  const kept = await restoreReplicas(journal)
+  const books: Omit<Books, 'keeper'> = { ...platform, net: options.net ?? null, ledger, journal, replies, offers: new KnownOffers(verify) }
+  return { ...books, keeper: new Keeper(books, kept) }
+}
+
+/** Cheques of this node that exist although it has them not, and who was caught hiding some. */
+async function restoreFloors (journal: Journal, ledger: Ledger): Promise<void> {
+  for await (const [[peer], value] of keyed(journal, 'head')) ledger.raiseFloor(peer!, openEnvelope(value, 'head', checkHead).payload.n)
+  for await (const [[peer], value] of keyed(journal, 'claim')) ledger.raiseFloor(peer!, openEnvelope(value, 'cheque', checkCheque).payload.n)
+  for await (const [[peer]] of keyed(journal, 'fault')) ledger.blame(peer!)
+}
+
+async function restoreReplicas (journal: Journal): Promise<Map<string, Map<string, number>>> {
+  const kept = new Map<string, Map<string, number>>()
+  for await (const [[author, peer], value] of keyed(journal, 'replica')) {
+    kept.set(author!, (kept.get(author!) ?? new Map<string, number>()).set(peer!, openEnvelope(value, 'cheque', checkCheque).payload.n))
+  }
+  return kept
 }
 
 /** Rows with their key cut into parts, without the prefix. */
 async function * keyed (journal: Journal, prefix: Prefix): AsyncIterable<[string[], Uint8Array]> {
   for await (const [key, value] of journal.rows(prefix)) yield [key.split('!').slice(1), value]
-}
-
-function debtOf (order: string, value: Uint8Array): { order: CID, amount: bigint } {
-  try {
-    return { order: CID.parse(order), amount: BigInt(decodeCanonical(value) as bigint) }
-  } catch (cause) {
-    throw new InosError('ERR_STORE', `The stored debt for order ${order} is damaged.`, { cause })
-  }
 }
 
 /** An order that cannot be read any more holds nothing; the audit names it. */

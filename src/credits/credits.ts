@@ -21,16 +21,22 @@ import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
 import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
-import { Buyer, type OrderRequest, type SyncResult } from './buyer.ts'
+import { Buyer, type OrderRequest } from './buyer.ts'
 import { explain } from './explain.ts'
 import { encodeFraud } from './frauds.ts'
 import { frauds, history, receipts } from './history.ts'
 import { bundleRows, type LedgerOptions } from './ledger.ts'
-import { type ChequeAnswer, type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
-import { KEYS } from './store.ts'
+import { Reconciler, type SyncResult } from './reconcile.ts'
+import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
+import { del, KEYS } from './store.ts'
 import type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
 
-export type { ChequeAnswer, CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
+export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
+
+/** How a cheque was taken: its ack to send, or the body of a sync answer that says what lacks. */
+export type ChequeAnswer =
+  | { readonly kind: 'ack', readonly bytes: Uint8Array }
+  | { readonly kind: 'behind', readonly body: Uint8Array }
 
 export interface Credits {
   /** Constant time. */
@@ -60,7 +66,7 @@ export interface Credits {
   acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
   /**
    * One cheque over what is owed to a peer, durable when this resolves. Null when nothing is owed,
-   * or too many cheques wait for their ack.
+   * too many cheques wait for their ack, or the line is not synced.
    */
   nextCheque (peer: string): Promise<Sealed<Cheque> | null>
   /** @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH; nothing has changed */
@@ -88,15 +94,32 @@ export interface Credits {
   /** A job of one's own on this node: order and receipt signed by it, stored, nothing moves. */
   recordOwn (spec: CID, facts: RunFacts): Promise<Bundle>
 
+  /**
+   * Whether the peer has said since this start which cheques of this node it holds, and all of them
+   * are here. Before that no cheque is written to it.
+   */
+  isSynced (peer: string): boolean
+  /** Whether a question to this peer would hand it replicas of cheques that were written since. */
+  hasReplicasFor (peer: string): boolean
   /** Bodies of the questions to ask a peer when its connection comes up; at least one. */
-  syncQuestions (peer: string): Uint8Array[]
+  syncQuestions (peer: string): Promise<Uint8Array[]>
   /** @throws {InosError} ERR_BAD_PACKET */
   answerSync (peer: string, question: Uint8Array): Promise<Uint8Array>
   /**
-   * Apply a peer's answer, to a question or to a cheque.
-   * @throws {InosError} ERR_BAD_PACKET, ERR_RECORD_INVALID when it holds cheques these books never wrote
+   * Apply a peer's answer, to a question or to a cheque. Cheques it brings back are adopted, durably.
+   * @throws {InosError} ERR_BAD_PACKET, ERR_RECORD_INVALID when it answers no question, or holds
+   * cheques that these books never wrote and that it does not show; ERR_POLICY when it is caught in a lie
    */
   applySync (peer: string, answer: Uint8Array): Promise<SyncResult>
+  /**
+   * Give back a part or all of what a sold order cost, once. It is owed from now on and goes out
+   * with the next cheque.
+   * @param order CID as text @param amount µcr @returns the peer it is owed to
+   * @throws {InosError} ERR_USAGE; nothing has changed
+   */
+  refund (order: string, amount?: bigint): Promise<string>
+  /** Proof that a peer lied about this node's lane: its heads and the cheques it hid, as canonical dag-cbor [bytes …]; null when there is none. */
+  fault (peer: string): Promise<Uint8Array | null>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -133,6 +156,7 @@ class Room implements Credits {
   readonly #books: Books
   readonly #buyer: Buyer
   readonly #seller: Seller
+  readonly #reconciler: Reconciler
   /** Orders whose receipt is being looked up, each with the end of its queue. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
@@ -140,6 +164,7 @@ class Room implements Credits {
     this.#books = books
     this.#buyer = new Buyer(books)
     this.#seller = new Seller(books)
+    this.#reconciler = new Reconciler(books, (peer, order) => this.#seller.stateOf(peer, order))
   }
 
   balance (): Balance { return this.#books.ledger.balance() }
@@ -162,10 +187,33 @@ class Room implements Credits {
   async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
   async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
   async storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null> { return await this.#seller.storedReply(peer, order) }
-  async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> { return await this.#seller.takeCheque(peer, cheque) }
-  syncQuestions (peer: string): Uint8Array[] { return this.#buyer.syncQuestions(peer) }
-  async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#seller.answerSync(peer, question) }
-  async applySync (peer: string, answer: Uint8Array): Promise<SyncResult> { return await this.#buyer.applySync(peer, answer) }
+  isSynced (peer: string): boolean { return this.#books.ledger.isSynced(peer) }
+  hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
+  async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
+  async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
+  async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
+  async fault (peer: string): Promise<Uint8Array | null> { return await this.#books.journal.read(KEYS.fault(peer)) ?? null }
+
+  async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
+    const taken = await this.#seller.takeCheque(peer, cheque)
+    return taken.kind === 'ack' ? taken : { kind: 'behind', body: this.#reconciler.behind(peer, taken.lacking) }
+  }
+
+  async applySync (peer: string, answer: Uint8Array): Promise<SyncResult> {
+    const result = await this.#reconciler.apply(peer, answer)
+    // Of cheques that were adopted the receipts are wanted, too; one that cannot be taken is not asked for again.
+    let taken = 0
+    for (const bytes of result.receipts) taken += await this.#takeBack(peer, bytes).catch(refusedAs(0))
+    return { ...result, more: result.more || taken > 0 }
+  }
+
+  /** @returns 1 for a receipt that was lacking, 0 for one that nobody asked for */
+  async #takeBack (peer: string, bytes: Uint8Array): Promise<number> {
+    const order = readBundle(bytes).order.id.toString()
+    if (await this.#books.journal.read(KEYS.spent(peer, order)) === undefined) return 0
+    await this.acceptReceipt(peer, bytes)
+    return 1
+  }
 
   async acceptReceipt (peer: string, bytes: Uint8Array): Promise<Bundle> {
     const { ledger, offers, verify } = this.#books
@@ -190,7 +238,16 @@ class Room implements Credits {
 
   /** The order is not open here: it was answered or given up before, or a crash took it. */
   async #acceptLate (bundle: Bundle, peer: string, role: 'payer' | 'executor'): Promise<void> {
-    const stored = await this.#books.journal.read(KEYS.receipt(bundle.order.id.toString()))
+    const { ledger, journal } = this.#books
+    const id = bundle.order.id.toString()
+    let stored: Uint8Array | undefined
+    let spent: Uint8Array | undefined
+    // Cheques adopted while the disk was asked may have paid for it.
+    for (let adoptions = -1; adoptions !== ledger.adoptions;) {
+      adoptions = ledger.adoptions
+      stored = await journal.read(KEYS.receipt(id))
+      spent = await journal.read(KEYS.spent(peer, id))
+    }
     if (stored !== undefined) {
       const { receipt } = readBundle(stored)
       if (receipt.id.equals(bundle.receipt.id)) return
@@ -199,6 +256,7 @@ class Room implements Credits {
       throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${bundle.receipt.id} fails at "order": another receipt for it was accepted.`)
     }
     if (this.#seller.isRunning(bundle.order.id)) throw new InosError('ERR_BUSY', 'The order of this receipt is running here again.')
+    if (role === 'payer' && spent !== undefined) return await journal.commit([...bundleRows(bundle), del(KEYS.spent(peer, id))])
     await (role === 'payer' ? this.#buyer.owe(bundle, peer) : this.#seller.adopt(bundle, peer))
   }
 
@@ -251,4 +309,12 @@ class Room implements Credits {
 
   async audit (): Promise<AuditReport> { return await audit(this.#books) }
   async close (): Promise<void> { await this.#books.journal.written() }
+}
+
+/** What a refusal comes to; any other error goes on. */
+function refusedAs<T> (value: T): (error: unknown) => T {
+  return error => {
+    if (error instanceof InosError && error.code !== 'ERR_STORE') return value
+    throw error
+  }
 }

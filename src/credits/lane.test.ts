@@ -11,11 +11,16 @@ import { openEnvelope, seal, type Sealed, sealBatch } from '../packet/envelope.t
 import { toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { type Ack, checkCheque, type Cheque } from '../packet/records.ts'
-import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion } from './sync.ts'
+import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion, type SyncAnswer } from './sync.ts'
+
+const NOTHING: SyncAnswer = { n: 0, last: null, head: null, cheques: [], receipts: [], kept: [], lacking: [], done: [], running: [], unknown: [] }
 
 async function pair (): Promise<{ world: World, a: Node, b: Node }> {
   const world = new World()
-  return { world, a: await world.node('a'), b: await world.node('b') }
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  await a.meet(b)
+  await b.meet(a)
+  return { world, a, b }
 }
 
 /** Nothing on disk and no sum may change while `work` runs; a proof of fraud may be kept. */
@@ -160,7 +165,7 @@ test('a sync releases what the seller never had', async () => {
   await (await accept(done)).settle(factsOf(done.id), bundle => bundle.bytes)
   const hold = await accept(running)
   for (const { id } of [done, running, never]) a.credits.loseOrder(id.toString())
-  const [question] = a.credits.syncQuestions(b.id)
+  const [question] = await a.credits.syncQuestions(b.id)
   const answer = await b.credits.answerSync(a.id, question!)
   // A peer that disowns an order which is still awaited releases nothing.
   const wider = { ...decodeAnswer(answer), unknown: [never.id, awaited.id, rawCid(Uint8Array.of(1))] }
@@ -169,7 +174,7 @@ test('a sync releases what the seller never had', async () => {
   assert.equal(a.credits.balance().held, 30_000_000n)
   await hold.release()
   // The other way round: b brings what is due to it.
-  const theirs = await b.credits.applySync(a.id, await a.credits.answerSync(b.id, b.credits.syncQuestions(a.id)[0]!))
+  const theirs = await b.credits.applySync(a.id, await a.credits.answerSync(b.id, (await b.credits.syncQuestions(a.id))[0]!))
   const due = await Array.fromAsync(theirs.resend)
   assert.equal(due.length, 1)
   await a.credits.acceptReceipt(b.id, due[0]!.bytes)
@@ -186,7 +191,8 @@ test('a lost order is still paid, a lost receipt is taken back', async () => {
   a.disk.cut(0)
   await a.start()
   assert.equal(a.credits.balance().owed, 0n)
-  world.sync(b, a)
+  await world.sync(a, b)
+  await world.sync(b, a)
   await world.settle()
   assert.ok(a.credits.balance().owed > 0n)
   b.disk.cut(0)
@@ -208,12 +214,12 @@ test('a peer gets and gives only its own receipts', async () => {
   const c = await world.node('c')
   const id = await a.buyFrom(b)
   const bundle = (await b.credits.storedReply(a.id, id)) as Uint8Array
-  const nosy = encodeAnswer({ n: 0, last: null, lacking: [CID.parse(id)], done: [], running: [], unknown: [] })
+  const nosy = encodeAnswer({ ...NOTHING, lacking: [CID.parse(id)] })
   assert.deepEqual(await Array.fromAsync((await a.credits.applySync(c.id, nosy)).resend), [])
   assert.equal((await Array.fromAsync((await a.credits.applySync(b.id, nosy)).resend)).length, 1)
   await assert.rejects(c.credits.acceptReceipt(a.id, bundle), { code: 'ERR_RECEIPT_INVALID', message: /"payer"/ })
   await assert.rejects(a.credits.acceptReceipt(c.id, bundle), { code: 'ERR_RECEIPT_INVALID', message: /"payer"/ })
-  assert.equal(decodeAnswer(await b.credits.answerSync(c.id, encodeQuestion([CID.parse(id)]))).unknown.length, 1)
+  assert.equal(decodeAnswer(await b.credits.answerSync(c.id, encodeQuestion({ orders: [CID.parse(id)], lacking: [], nonce: new Uint8Array(16), from: 0, keep: [] }))).unknown.length, 1)
 })
 
 // Goal: one order, one receipt. Method: the executor signs a second, dearer one for an order that was answered.
@@ -242,7 +248,7 @@ test('a peer that knows more cheques than these books is an error', async () => 
   const { a, b } = await pair()
   await a.buyFrom(b)
   await a.pay(b)
-  const answer = (n: number, last: CID | null): Uint8Array => encodeAnswer({ n, last, lacking: [], done: [], running: [], unknown: [] })
+  const answer = (n: number, last: CID | null): Uint8Array => encodeAnswer({ ...NOTHING, n, last })
   for (const [n, last] of [[3, rawCid(Uint8Array.of(1))], [1, rawCid(Uint8Array.of(1))]] as const) {
     await assert.rejects(a.credits.applySync(b.id, answer(n, last)), { code: 'ERR_RECORD_INVALID' })
   }
@@ -252,12 +258,13 @@ test('a peer that knows more cheques than these books is an error', async () => 
 
 // Goal: sync bodies are hostile until read. Method: mangled and random ones.
 test('a malformed sync is refused', () => {
-  const good = { n: 0, last: null, lacking: [], done: [], running: [], unknown: [] }
+  const good = NOTHING
+  const asked = { orders: [], lacking: [], nonce: new Uint8Array(16), from: 0, keep: [] }
   const many = Array.from({ length: 1_025 }, () => rawCid(Uint8Array.of(1)))
-  for (const change of [{ n: -1 }, { n: 1 }, { last: rawCid(Uint8Array.of(1)) }, { n: 1, last: 'x' }, { lacking: null }, { done: ['x'] }, { unknown: many }, { more: 1 }]) {
+  for (const change of [{ n: -1 }, { n: 1 }, { last: rawCid(Uint8Array.of(1)) }, { n: 1, last: 'x' }, { lacking: null }, { done: ['x'] }, { unknown: many }, { head: 1 }, { cheques: [1] }, { kept: null }, { more: 1 }]) {
     assert.throws(() => decodeAnswer(encodeCanonical({ ...good, ...change })), { code: 'ERR_BAD_PACKET' })
   }
-  for (const body of [null, {}, { orders: 1 }, { orders: many }, { orders: [], more: 1 }]) {
+  for (const body of [null, {}, { ...asked, orders: 1 }, { ...asked, orders: many }, { ...asked, nonce: new Uint8Array(15) }, { ...asked, from: -1 }, { ...asked, keep: [1] }, { ...asked, more: 1 }]) {
     assert.throws(() => decodeQuestion(encodeCanonical(body)), { code: 'ERR_BAD_PACKET' })
   }
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), bytes => {
@@ -270,8 +277,8 @@ test('a malformed sync is refused', () => {
 test('questions come in pages', async () => {
   const { a, b } = await pair()
   for (let i = 0; i < 1_100; i++) a.credits.loseOrder((await a.order(b, 1n)).id.toString())
-  assert.deepEqual(a.credits.syncQuestions(b.id).map(page => decodeQuestion(page).length), [1_024, 76])
-  assert.deepEqual(a.credits.syncQuestions(signerOf('c').id).map(page => decodeQuestion(page).length), [0])
+  assert.deepEqual((await a.credits.syncQuestions(b.id)).map(page => decodeQuestion(page).orders.length), [1_024, 76])
+  assert.deepEqual((await a.credits.syncQuestions(signerOf('c').id)).map(page => decodeQuestion(page).orders.length), [0])
 })
 
 // Goal: the audit names a damaged record and counts the rest (invariant 12). Method: change one byte of every

@@ -17,7 +17,7 @@ import { keyOfPeerId } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Cheque, ChequeItem, Order } from '../packet/records.ts'
 import type { Bundle } from './bundle.ts'
-import { type Debt, encodeLanes, type Line, newLine, readLanes } from './line.ts'
+import { type Debt, encodeDebt, encodeLanes, type Lane, type Line, newLine, readLanes } from './line.ts'
 import { Pool } from './pool.ts'
 import { del, KEYS, type Op, put } from './store.ts'
 import type { Balance } from './views.ts'
@@ -51,6 +51,14 @@ export class Ledger {
   readonly #pool: Pool
   /** Peers against whom there is proof of fraud, and the ids of the proofs. */
   readonly #frauds = new Map<string, Set<string>>()
+  /** Peers that said since this start what they hold of mine; the longest known is forgotten first. */
+  readonly #synced = new Set<string>()
+  /** Numbers of cheques of mine that exist for certain, where these books have fewer. */
+  readonly #floors = new Map<string, number>()
+  /** Peers that were caught lying about my lane. */
+  readonly #faults = new Set<string>()
+  /** How often cheques were adopted. */
+  #adoptions = 0
   readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n }
   #unpaid = 0
   /** Orders held and not yet signed. */
@@ -127,8 +135,9 @@ export class Ledger {
 
   openOrders (): OpenOrder[] { return [...this.#open.values()] }
 
-  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET */
+  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET, ERR_POLICY */
   hold (peer: string, costMax: bigint): void {
+    this.#checkFault(peer)
     const line = this.line(peer)
     if (line.out.total + line.owed.sum + line.held + costMax > LIMITS.credits.amountMax) {
       throw new InosError('ERR_BUDGET', 'This order could cost more than a cheque can say.', { hint: 'Lower costMax.' })
@@ -172,14 +181,17 @@ export class Ledger {
     const line = this.#known(peer)
     const pool = this.#trackPool(line, now, () => { line.owed.add(debt) })
     this.#sums.owed += debt.amount
-    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), put(KEYS.owed(peer, debt.order.toString()), encodeCanonical(debt.amount)), ...pool]
+    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), put(KEYS.owed(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
   }
 
-  /** The next cheque to a peer, over its oldest receipts; null when there is nothing to pay, or too much to be acknowledged. */
+  /**
+   * The next cheque to a peer, over its oldest receipts; null when there is nothing to pay or too much
+   * to be acknowledged, and while it is not certain that the number is free: sync before sign.
+   */
   draftCheque (peer: string): Cheque | null {
     const line = this.line(peer)
-    if (line.owed.size === 0 || line.unacked.length >= LIMITS.credits.unackedChequesMax) return null
-    const items = line.owed.first(LIMITS.credits.itemsPerChequeMax).map(debt => ({ ...debt, kind: 'job' }))
+    if (line.owed.size === 0 || line.unacked.length >= LIMITS.credits.unackedChequesMax || !this.maySign(peer)) return null
+    const items = line.owed.first(LIMITS.credits.itemsPerChequeMax)
     const { n, total, last } = line.out
     return { net: this.#net, from: this.#key, to: line.key, via: null, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
   }
@@ -197,6 +209,93 @@ export class Ledger {
     return [put(KEYS.out(peer, n), cheque.bytes), put(KEYS.paid(now, 'out', peer, n), NOTHING), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#lanesRow(line)]
   }
 
+  // Recovery: what of my lane a peer knows, and these books may not.
+
+  /** Whether the peer has said since this start what it holds of mine, and all that is known to exist is here. */
+  isSynced (peer: string): boolean { return this.#synced.has(peer) && this.floor(peer) === 0 }
+
+  maySign (peer: string): boolean { return this.isSynced(peer) && !this.#faults.has(peer) }
+
+  /** The peer has said what it holds, and these books hold that too. */
+  sync (peer: string, now: number): void {
+    this.line(peer).synced = now
+    this.#synced.delete(peer)
+    this.#synced.add(peer)
+    if (this.#synced.size > LIMITS.credits.syncedPeersMax) this.#synced.delete(this.#synced.values().next().value!)
+  }
+
+  /** The number up to which cheques of mine to the peer must be found before the next one is signed; 0 when none lacks. */
+  floor (peer: string): number { return this.#floors.get(peer) ?? 0 }
+
+  /** A cheque of mine with this number exists. */
+  raiseFloor (peer: string, n: number): void {
+    if (n > Math.max(this.line(peer).out.n, this.floor(peer))) this.#floors.set(peer, n)
+  }
+
+  /** The peer was caught: no more work either way, and no cheque. */
+  blame (peer: string): void { this.#faults.add(peer) }
+
+  #checkFault (peer: string): void {
+    if (!this.#faults.has(peer)) return
+    throw new InosError('ERR_POLICY', `The peer ${peer} hid cheques of this node; it gets no more work, and none is taken from it.`, { hint: 'The proof is kept in the books.' })
+  }
+
+  get adoptions (): number { return this.#adoptions }
+
+  /**
+   * Whether cheques that this node signed continue its lane as it stands here.
+   * @throws {InosError} ERR_RECORD_INVALID; nothing has changed
+   */
+  checkOwn (cheques: readonly Sealed<Cheque>[], peer: string): void {
+    let lane: Lane = { ...this.line(peer).out }
+    for (const { id, payload: { n, prev, total, items } } of cheques) {
+      const follows = n === lane.n + 1 && (lane.last === null ? prev === null : prev?.equals(lane.last) === true)
+      if (!follows || total !== lane.total + sumOf(items) || repeats(items)) {
+        throw new InosError('ERR_RECORD_INVALID', `The cheque ${n} that ${peer} holds does not continue the lane these books know.`)
+      }
+      lane = { n, total, last: id }
+    }
+  }
+
+  /** Checked cheques of mine that these books had lost: what they pay is paid. To be written durably. */
+  adopt (cheques: readonly Sealed<Cheque>[], peer: string, now: number): Op[] {
+    const line = this.#known(peer)
+    const ops: Op[] = []
+    const pool = this.#trackPool(line, now, () => { for (const cheque of cheques) ops.push(...this.#adoptOne(line, cheque)) })
+    this.#adoptions++
+    if (this.floor(peer) <= line.out.n) this.#floors.delete(peer)
+    return [...ops, ...pool, this.#lanesRow(line)]
+  }
+
+  #adoptOne (line: Line, cheque: Sealed<Cheque>): Op[] {
+    const { n, total, items } = cheque.payload
+    this.#sums.spent += total - line.out.total
+    Object.assign(line.out, { n, total, last: cheque.id })
+    return [put(KEYS.out(line.peer, n), cheque.bytes), ...items.flatMap(item => this.#paid(line, item, n))]
+  }
+
+  /** An item of an adopted cheque. Where nothing was owed for it here, its order must never become owed again. */
+  #paid (line: Line, { order, amount, kind }: ChequeItem, n: number): Op[] {
+    const id = order.toString()
+    const owed = line.owed.get(order)
+    if (owed !== undefined) {
+      line.owed.remove(order)
+      this.#sums.owed -= owed.amount
+      return [del(KEYS.owed(line.peer, id))]
+    }
+    if (kind === 'refund') return [put(KEYS.refund(id), encodeCanonical(amount))]
+    return [...this.releaseOrder(id), put(KEYS.spent(line.peer, id), encodeCanonical(n))]
+  }
+
+  /** Give back of what was charged. The caller has made sure that it is the first for this order, and not too much. */
+  refund (order: CID, amount: bigint, peer: string, now: number): Op[] {
+    const line = this.#known(peer)
+    const debt: Debt = { order, amount, kind: 'refund' }
+    const pool = this.#trackPool(line, now, () => { line.owed.add(debt) })
+    this.#sums.owed += amount
+    return [put(KEYS.refund(order.toString()), encodeCanonical(amount)), put(KEYS.owed(peer, order.toString()), encodeDebt(debt)), ...pool]
+  }
+
   /** The peer holds my cheques up to `n`. */
   acknowledge (peer: string, n: number): Op[] {
     const line = this.line(peer)
@@ -209,9 +308,10 @@ export class Ledger {
 
   /**
    * Set aside the most an order of the peer can cost, before it runs.
-   * @throws {InosError} ERR_INSUFFICIENT_CREDITS; nothing was set aside
+   * @throws {InosError} ERR_INSUFFICIENT_CREDITS, ERR_POLICY; nothing was set aside
    */
   reserve (peer: string, costMax: bigint, now: number): void {
+    this.#checkFault(peer)
     const line = this.line(peer)
     const free = this.acceptable(peer)
     if (costMax > free) {
@@ -248,7 +348,7 @@ export class Ledger {
     const debt = debtOf(bundle)
     const line = this.#known(peer)
     const pool = this.#trackPool(line, now, () => { this.#addDue(line, debt) })
-    return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeCanonical(debt.amount)), ...pool]
+    return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
   }
 
   /** The pool follows what this peer owes in all: work for it raises the level, work by it lowers it. */
@@ -270,38 +370,44 @@ export class Ledger {
 
   /**
    * Whether the next cheque of a peer fits its lane.
+   * @param refundable µcr that may be given back for an order; undefined where no receipt for it is here
    * @returns orders it pays for that are not due here; the cheque can be taken when there are none
    * @throws {InosError} ERR_RECORD_INVALID naming what does not fit; nothing has changed
    */
-  checkCheque (cheque: Sealed<Cheque>, peer: string): CID[] {
+  checkCheque (cheque: Sealed<Cheque>, peer: string, refundable: (order: CID) => bigint | undefined = () => undefined): CID[] {
     const line = this.line(peer)
     const { prev, total, items, ack } = cheque.payload
     const wrong = (why: string): never => { throw new InosError('ERR_RECORD_INVALID', `The cheque ${why}.`) }
     if (line.in.last === null ? prev !== null : prev === null || !prev.equals(line.in.last)) wrong('does not follow the last one of its lane ("prev")')
     if (total !== line.in.total + sumOf(items)) wrong('has a "total" that is not the last one and its items together')
-    if (ack > line.out.n) wrong(`acknowledges a cheque ${ack} that was never written ("ack")`)
-    if (new Set(items.map(({ order }) => order.toString())).size !== items.length) wrong('pays one order twice ("items")')
-    for (const { order, amount } of items) {
-      const debt = line.due.get(order)
-      if (debt !== undefined && debt.amount !== amount) wrong(`pays ${amount} µcr for an order that cost ${debt.amount} ("items")`)
+    // Before a sync these books may be older than what the peer has seen of them.
+    if (ack > line.out.n && this.isSynced(peer)) wrong(`acknowledges a cheque ${ack} that was never written ("ack")`)
+    if (repeats(items)) wrong('pays one order twice ("items")')
+    const cost = ({ order, kind }: ChequeItem): bigint | undefined => kind === 'refund' ? refundable(order) : line.due.get(order)?.amount
+    for (const item of items) {
+      const most = cost(item)
+      if (most !== undefined && (item.kind === 'refund' ? item.amount > most : item.amount !== most)) wrong(`pays ${item.amount} µcr for an order that cost ${most} ("items")`)
     }
-    return items.filter(({ order }) => !line.due.has(order)).map(({ order }) => order)
+    return items.filter(item => cost(item) === undefined).map(({ order }) => order)
   }
 
   /** A checked cheque pays what it names. To be written durably before it is acknowledged. */
   takeCheque (cheque: Sealed<Cheque>, peer: string, now: number): Op[] {
     const line = this.#known(peer)
     const { n, total, items, ack } = cheque.payload
-    const amount = total - line.in.total
-    Object.assign(line.in, { n, total, last: cheque.id })
-    for (const { order } of items) line.due.remove(order)
-    this.#unpaid -= items.length
-    this.#sums.due -= amount
-    this.#sums.earned += amount
+    const jobs = items.filter(({ kind }) => kind === 'job')
+    const pool = this.#trackPool(line, now, () => {
+      this.#sums.earned += total - line.in.total
+      Object.assign(line.in, { n, total, last: cheque.id })
+      for (const { order } of jobs) line.due.remove(order)
+    })
+    this.#unpaid -= jobs.length
+    this.#sums.due -= sumOf(jobs)
     return [
       put(KEYS.in(peer, n), cheque.bytes),
       put(KEYS.paid(now, 'in', peer, n), NOTHING),
-      ...items.map(({ order }) => del(KEYS.due(peer, order.toString()))),
+      ...items.map(({ order, amount, kind }) => kind === 'refund' ? put(KEYS.refund(order.toString()), encodeCanonical(amount)) : del(KEYS.due(peer, order.toString()))),
+      ...pool,
       ...this.acknowledge(peer, ack),
       this.#lanesRow(line)
     ]
@@ -366,9 +472,13 @@ function debtTo (line: Line): bigint {
 }
 
 function debtOf ({ order, receipt }: Bundle): Debt {
-  return { order: order.id, amount: receipt.payload.charge }
+  return { order: order.id, amount: receipt.payload.charge, kind: 'job' }
 }
 
 function sumOf (items: readonly ChequeItem[]): bigint {
   return items.reduce((sum, { amount }) => sum + amount, 0n)
+}
+
+function repeats (items: readonly ChequeItem[]): boolean {
+  return new Set(items.map(({ order }) => order.toString())).size !== items.length
 }

@@ -6,6 +6,7 @@ import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import type { CID } from '../packet/cid.ts'
 import { isLink } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import type { ChequeItem } from '../packet/records.ts'
 
 /** A cheque of mine that the payee has not acknowledged. */
 export interface Mark { readonly n: number, readonly id: CID }
@@ -13,8 +14,24 @@ export interface Mark { readonly n: number, readonly id: CID }
 /** One direction of a line: its latest cheque says it all. */
 export interface Lane { n: number, total: bigint, last: CID | null }
 
-/** A charge that is on no cheque yet. */
-export interface Debt { readonly order: CID, readonly amount: bigint }
+/** A charge, or what is given back of one, that is on no cheque yet. */
+export type Debt = Readonly<ChequeItem>
+
+/** A debt's stored value: its amount alone, and what it is for where that is not a job. */
+export function encodeDebt ({ amount, kind }: Debt): Uint8Array { return encodeCanonical(kind === 'job' ? amount : [amount, kind]) }
+
+/** @throws {InosError} ERR_STORE when the row is not what `encodeDebt` writes */
+export function readDebt (order: CID, bytes: Uint8Array): Debt {
+  try {
+    const value = decodeCanonical(bytes)
+    if (!Array.isArray(value)) return { order, amount: BigInt(value as bigint), kind: 'job' }
+    const [amount, kind] = list(value, 2)
+    if (kind !== 'refund') throw new TypeError('not a kind')
+    return { order, amount: BigInt(amount as bigint), kind }
+  } catch (cause) {
+    throw new InosError('ERR_STORE', `The stored debt for order ${order} is damaged.`, { cause })
+  }
+}
 
 /** Charges waiting for their cheque, oldest first, and their sum. */
 export class Debts {

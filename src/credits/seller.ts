@@ -8,14 +8,15 @@ import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelop
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { type Books, checkLane, convict, requireField } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
 import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
+import type { OrderState } from './reconcile.ts'
 import { KEYS, type Op, put } from './store.ts'
-import { decodeQuestion, encodeAnswer } from './sync.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
 export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
@@ -37,10 +38,10 @@ export interface Hold extends AsyncDisposable {
   release (burnt?: bigint): Promise<void>
 }
 
-/** How a cheque was taken: its ack to send, or the body of a sync answer that says what lacks. */
-export type ChequeAnswer =
+/** How a cheque was taken: with an ack to send, or not, because cheques before it or these receipts lack here. */
+export type Taken =
   | { readonly kind: 'ack', readonly bytes: Uint8Array }
-  | { readonly kind: 'behind', readonly body: Uint8Array }
+  | { readonly kind: 'behind', readonly lacking: readonly CID[] }
 
 export class Seller {
   readonly #books: Books
@@ -48,6 +49,8 @@ export class Seller {
   readonly #running = new Map<string, string>()
   /** Orders that were looked for on disk and have no receipt, so that accepting one need not look again. */
   readonly #unsold = new Set<string>()
+  /** Orders for which something is being given back. */
+  readonly #refunding = new Set<string>()
 
   constructor (books: Books) {
     this.#books = books
@@ -170,7 +173,7 @@ export class Seller {
     if (this.#unsold.size > LIMITS.credits.unsoldMax) this.#unsold.delete(this.#unsold.values().next().value!)
   }
 
-  async takeCheque (peer: string, bytes: Uint8Array): Promise<ChequeAnswer> {
+  async takeCheque (peer: string, bytes: Uint8Array): Promise<Taken> {
     const { net, ledger, journal, signer, verify, now } = this.#books
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
@@ -178,15 +181,57 @@ export class Seller {
     verifySealed(cheque, line.key, verify)
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)
-    if (n > line.in.n + 1) return this.#behind(peer, [])
-    const lacking = ledger.checkCheque(cheque, peer)
-    if (lacking.length > 0) return await this.#refuseOrLack(peer, lacking)
+    if (n > line.in.n + 1) return { kind: 'behind', lacking: [] }
+    const refundable = await this.#refundable(peer, cheque)
+    // Where the disk was asked, the same cheque may have been taken meanwhile.
+    if (n <= ledger.line(peer).in.n) return await this.#repeatAck(peer, cheque)
+    const lacking = ledger.checkCheque(cheque, peer, order => refundable.get(order.toString()))
+    if (lacking.length > 0) return await this.#refuseOrLack(lacking)
     const ack = seal<Ack>('ack', { net, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
     await journal.commit([...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
   }
 
-  async #repeatAck (peer: string, cheque: Sealed<Cheque>): Promise<ChequeAnswer> {
+  /** For each refund on a cheque, what the peer charged this node for that order; below zero where it may give back nothing. */
+  async #refundable (peer: string, { payload: { items } }: Sealed<Cheque>): Promise<Map<string, bigint>> {
+    const { ledger, journal } = this.#books
+    const found = new Map<string, bigint>()
+    for (const { order } of items.filter(({ kind }) => kind === 'refund')) {
+      const id = order.toString()
+      const [bytes, before] = [await journal.read(KEYS.receipt(id)), await journal.read(KEYS.refund(id))]
+      if (bytes === undefined) continue
+      const { executor, charge } = readBundle(bytes).receipt.payload
+      found.set(id, before === undefined && equals(executor, ledger.line(peer).key) ? charge : -1n)
+    }
+    return found
+  }
+
+  /**
+   * Give back a part or all of what an order cost, once; it is owed from now on.
+   * @returns the peer it is owed to
+   * @throws {InosError} ERR_USAGE when nothing can be given back, or not so much; nothing has changed
+   */
+  async refund (order: string, amount?: bigint): Promise<string> {
+    const { ledger, journal, signer, now } = this.#books
+    if (this.#refunding.has(order)) throw new InosError('ERR_USAGE', 'For this order something is being given back.')
+    this.#refunding.add(order)
+    try {
+      const bytes = await journal.read(KEYS.receipt(order))
+      const sold = bytes === undefined ? null : readBundle(bytes).receipt.payload
+      if (sold === null || !equals(sold.executor, signer.publicKey) || equals(sold.payer, signer.publicKey)) throw new InosError('ERR_USAGE', `This node has sold nothing under the order ${order.slice(0, 80)}.`)
+      const back = amount ?? sold.charge
+      if (back <= 0n || back > sold.charge) throw new InosError('ERR_USAGE', `Of an order that cost ${sold.charge} µcr, ${back} cannot be given back.`)
+      const before = await journal.read(KEYS.refund(order))
+      if (before !== undefined) throw new InosError('ERR_USAGE', 'For this order something was given back before.')
+      const peer = peerIdOfKey(sold.payer)
+      await journal.commit(ledger.refund(sold.order, back, peer, now()), true)
+      return peer
+    } finally {
+      this.#refunding.delete(order)
+    }
+  }
+
+  async #repeatAck (peer: string, cheque: Sealed<Cheque>): Promise<Taken> {
     const { journal } = this.#books
     const { n } = cheque.payload
     const stored = await journal.read(KEYS.in(peer, n))
@@ -196,30 +241,19 @@ export class Seller {
     requireField(first?.id.equals(cheque.id) === true, 'cheque', 'n', `is ${n}, and another cheque with that number was taken before`)
     // A repeat must not be acknowledged before the first one is on disk.
     await journal.written()
-    return ack === undefined ? this.#behind(peer, []) : { kind: 'ack', bytes: ack }
+    return ack === undefined ? { kind: 'behind', lacking: [] } : { kind: 'ack', bytes: ack }
   }
 
   /** Orders that are not due here were paid before, or their receipts were lost in a crash: the payer has them. */
-  async #refuseOrLack (peer: string, lacking: readonly CID[]): Promise<ChequeAnswer> {
+  async #refuseOrLack (lacking: readonly CID[]): Promise<Taken> {
     for (const order of lacking) {
       requireField(await this.#books.journal.read(KEYS.receipt(order.toString())) === undefined, 'cheque', 'items', `name the order ${order}, which is not due from this payer`)
     }
-    return this.#behind(peer, lacking)
+    return { kind: 'behind', lacking }
   }
 
-  #behind (peer: string, lacking: readonly CID[]): ChequeAnswer {
-    const { n, last } = this.#books.ledger.line(peer).in
-    return { kind: 'behind', body: encodeAnswer({ n, last, lacking, done: [], running: [], unknown: [] }) }
-  }
-
-  async answerSync (peer: string, body: Uint8Array): Promise<Uint8Array> {
-    const lists: Record<'done' | 'running' | 'unknown', CID[]> = { done: [], running: [], unknown: [] }
-    for (const order of decodeQuestion(body)) lists[await this.#stateOf(peer, order.toString())].push(order)
-    const { n, last } = this.#books.ledger.line(peer).in
-    return encodeAnswer({ n, last, lacking: [], ...lists })
-  }
-
-  async #stateOf (peer: string, order: string): Promise<'done' | 'running' | 'unknown'> {
+  /** What became of an order of the peer here. */
+  async stateOf (peer: string, order: string): Promise<OrderState> {
     if (this.#running.get(order) === peer) return 'running'
     if (this.#books.replies.payer(order) === peer || await this.#soldTo(peer, order)) return 'done'
     // It may have arrived or ended while the disk was asked.

@@ -10,6 +10,12 @@
  *     acked!PEER                    latest ack of that peer        evidence that it was paid
  *     fraud!PEER!ID                 proof against that peer        for good
  *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
+ *     head!PEER                     latest head by that peer       evidence of what it held of mine
+ *     fault!PEER                    heads and cheques that convict that peer of a lie about my lane
+ *     claim!PEER                    cheque of mine to that peer, brought by a third, that these books lack
+ *     replica!AUTHOR!PEER           latest cheque of another node, kept for it
+ *     refund!ORDER                  what was given back for an order, by me or to me
+ *     spent!PEER!ORDER              order on a cheque of mine, whose receipt these books have lost
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -52,13 +58,21 @@ export const KEYS = {
   fraud: (peer: string, id: string) => `fraud!${peer}!${id}`,
   paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
   acked: (peer: string) => `acked!${peer}`,
+  head: (peer: string) => `head!${peer}`,
+  fault: (peer: string) => `fault!${peer}`,
+  claim: (peer: string) => `claim!${peer}`,
+  replica: (author: string, peer: string) => `replica!${author}!${peer}`,
+  refund: (order: string) => `refund!${order}`,
+  spent: (peer: string, order: string) => `spent!${peer}!${order}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,
   reply: (order: string) => `reply!${order}`,
   kept: (order: string) => `kept!${order}`
 } as const
 
-export type Prefix = 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
+export type Prefix =
+  | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
+  | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')

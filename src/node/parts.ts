@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { map } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
+import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { createProcessor, type ProcessorParts } from '../processor/create.ts'
@@ -24,16 +25,17 @@ export interface OpenParts { readonly parts: ProcessorParts, readonly membership
 
 /**
  * Open this platform's parts: data directory, books, blobs, executors, network.
+ * @param between what lies between the books and their disk; a test puts a worse disk there
  * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER, ERR_NOT_REACHABLE; nothing is left open then
  */
-export async function openParts (options: JoinOptions = {}): Promise<OpenParts> {
+export async function openParts (options: JoinOptions = {}, between: (store: Store) => Store = store => store): Promise<OpenParts> {
   const { listen = [], peers = [], slots = availableParallelism(), prices } = options
   await using opened = new AsyncDisposableStack()
   const dir = opened.use(await openDataDirectory(options.dataDir))
   const platform = createPlatform(dir.seed)
   const membership = await findMembership(dir, platform, options.mesh)
   const net = membership?.net ?? null
-  const credits = await createCredits({ store: dir.db, ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), net })
+  const credits = await createCredits({ store: between(dir.db), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), net })
   const blobs = await openBlobCache(dir.blobsPath)
   const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
   opened.defer(() => runtime.stop())

@@ -217,6 +217,18 @@ export const LIMITS = {
     /** Orders of this node that are open at once, and how many of them one sync asks about. */
     openOrdersMax: 65_536,
     ordersPerSyncMax: 1_024,
+    /** Questions to one peer whose answers are awaited, and peers that have answered since the start. */
+    questionsMax: 128,
+    syncedPeersMax: 4_096,
+    /** Lost records that one answer brings back: cheques, receipts and replicas, so many and so many bytes of each. */
+    recordsPerSyncMax: 256,
+    recordsPerSyncBytes: 768 * KIB,
+    /** Latest cheques kept for others: lanes of one author and of all, and how many peers keep one of this node's. */
+    replicasPerPeerMax: 16,
+    replicasMax: 1_024,
+    keepersMax: 2,
+    /** A changed lane is handed to its keepers this much later, with all that changed meanwhile. */
+    replicaMsMin: 3_000,
     /** Offers whose signature is remembered as checked. */
     offersKnownMax: 256,
     /** Records under one signature; each carries one hash for each doubling. */
@@ -378,6 +390,10 @@ relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid recei
 relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')
 relate(2 * credits.itemsPerChequeMax * 128 < credits.fraudBytesMax, 'two full cheques fit a proof')
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
+relate(credits.openOrdersMax / credits.ordersPerSyncMax < credits.questionsMax, 'all open orders can be asked about at once')
+relate(4 * credits.recordsPerSyncBytes < wire.frameBytesMax, 'cheques and replicas of a sync fit a frame beside its orders')
+relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one cheque can be brought back')
+relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')

@@ -1,5 +1,5 @@
 /**
- * The signed records: offer, order, receipt, cheque, ack. For each its fields, and a check that
+ * The signed records: offer, order, receipt, cheque, ack, head. For each its fields, and a check that
  * turns decoded dag-cbor from outside into the typed payload or refuses it by field name.
  *
  * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
@@ -75,7 +75,7 @@ export interface Receipt extends InMesh {
   proof: null
 }
 
-/** One thing a cheque pays for. */
+/** One thing a cheque pays for: a job the payee ran, or a refund for one the payer ran for it. */
 export interface ChequeItem { order: CID, amount: bigint, kind: string }
 
 /** The n-th payment on a lane; `total` is cumulative, so the latest one says it all. */
@@ -102,7 +102,17 @@ export interface Ack extends InMesh {
   cheque: CID
 }
 
-const ITEM_KINDS = ['job']
+/** The highest cheque of a lane that its payee holds, or null; said to the payer that asked with this nonce. The payee signs. */
+export interface Head extends InMesh {
+  from: Uint8Array
+  to: Uint8Array
+  epoch: number
+  n: number
+  cheque: CID | null
+  nonce: Uint8Array
+}
+
+const ITEM_KINDS = ['job', 'refund']
 const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack']
 const CLASSES = ['deterministic']
 
@@ -215,4 +225,20 @@ export function checkAck (payload: unknown): Ack {
   }
   f.end()
   return ack
+}
+
+export function checkHead (payload: unknown): Head {
+  const f = new Fields('head', payload)
+  const head: Head = {
+    net: f.get('net', isNet),
+    from: f.party('from'),
+    to: f.party('to'),
+    epoch: f.uint('epoch', 2 ** 32 - 1),
+    n: f.uint('n', Number.MAX_SAFE_INTEGER),
+    cheque: f.get('cheque', isLinkOrNull),
+    nonce: f.get('nonce', isNonce)
+  }
+  f.end()
+  if ((head.n === 0) !== (head.cheque === null)) f.refuse('cheque')
+  return head
 }

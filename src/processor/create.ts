@@ -23,7 +23,7 @@ import { outcomeError } from './outcome.ts'
 import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { serveJob } from './serve.ts'
-import { createSettlement } from './settle.ts'
+import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { type Finished, submitJob } from './submit.ts'
 
@@ -208,12 +208,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
   return processor
 }
 
-/** Pay what is owed where a session is open; what is not acknowledged in time goes out at the next contact. */
+/** Pay what is owed where a session is open, and hand out replicas; what is not acknowledged in time goes out at the next contact. */
 async function leave (node: Rooms, sessions: Sessions | null): Promise<void> {
   const unpaid = creditors(node, sessions)
-  if (unpaid.length === 0) return
+  const keepers = sessions === null ? [] : keepersOf(node)
+  if (unpaid.length + keepers.length === 0) return
   const timeout = new AbortController()
-  const paid = Promise.all(unpaid.map(peer => node.settlement.reconcile(peer)))
+  const paid = Promise.all([...new Set([...unpaid, ...keepers])].map(peer => node.settlement.reconcile(peer)))
   await Promise.race([paid, node.platform.sleep(LIMITS.credits.leaveMsMax, timeout.signal)])
   timeout.abort()
 }

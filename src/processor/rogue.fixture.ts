@@ -15,7 +15,7 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, type Signer } from '../packet/identity.ts'
 import { DEFAULT_PRICES } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { checkOffer, checkOrder, type Offer, type Order, type Receipt } from '../packet/records.ts'
+import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
@@ -84,8 +84,8 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
       hello: () => ({ profile: PROFILE, net: '', records: [offer.bytes] }),
       blobs: { get: async () => null },
       serve: {
-        async request (_peer, packet) {
-          if (packet.kind === 'sync') return { kind: 'answer', body: own(encodeAnswer({ n: 0, last: null, lacking: [], done: [], running: [], unknown: decodeQuestion(packet.body.slice()) })) }
+        async request (peer, packet) {
+          if (packet.kind === 'sync') return { kind: 'answer', body: own(holdNothing(signer, peer, packet.body.slice())) }
           if (packet.kind === 'cheque') rogue.cheques++
           if (packet.kind !== 'job') throw new InosError('ERR_POLICY', 'No.')
           const job = await take(packet)
@@ -98,6 +98,13 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
   }
   mesh.opened.defer(() => rogue.sessions.stop())
   return rogue
+}
+
+/** What a node answers that has no cheque and knows no order of the asker. */
+function holdNothing (signer: Signer, peer: string, question: Uint8Array): Uint8Array {
+  const { orders, nonce } = decodeQuestion(question)
+  const head = seal<Head>('head', { net: null, from: keyOfPeerId(peer), to: signer.publicKey, epoch: 0, n: 0, cheque: null, nonce }, signer)
+  return encodeAnswer({ n: 0, last: null, head: head.bytes, cheques: [], receipts: [], kept: [], lacking: [], done: [], running: [], unknown: orders })
 }
 
 /** A buyer made by hand: it orders whatever a test wants, at the seller's current offer. */

@@ -7,7 +7,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { readBundle } from '../credits/bundle.ts'
-import type { Resend } from '../credits/buyer.ts'
+import type { Resend, SyncResult } from '../credits/reconcile.ts'
 import { decodeAnswer } from '../credits/sync.ts'
 import { own } from './job.ts'
 import type { Rooms } from './rooms.ts'
@@ -37,6 +37,8 @@ export function createSettlement (node: Rooms): Settlement {
   const turns = new Map<string, Turn>()
   const awaited = new Set<string>()
   const renounced = new Set<string>()
+  /** Whether changed lanes wait for the moment to be handed to their keepers. */
+  let replicating = false
   /** Peers to be asked again about orders that run there without this node waiting for them. */
   const asking = new Set<string>()
 
@@ -55,15 +57,32 @@ export function createSettlement (node: Rooms): Settlement {
 
   const run = async (peer: string, turn: Turn): Promise<void> => {
     while ((turn.reconcile || turn.pay) && node.isOpen(peer)) {
-      const { reconcile: first } = turn
+      // Sync before sign; after that, only what was asked for.
+      const first = turn.reconcile || !node.credits.isSynced(peer)
       turn.reconcile = turn.pay = false
       try {
         if (first && await reconcile(node, peer)) void askAgain(peer)
         await payAll(node, peer)
+        void replicateLater()
       } catch (error) {
         node.platform.log(`settling with ${peer}`, error)
       }
     }
+  }
+
+  /** One question for all lanes that change within a few seconds, not a packet per job. */
+  const replicateLater = async (): Promise<void> => {
+    if (replicating || keepersOf(node).length === 0) return
+    replicating = true
+    try {
+      await node.platform.sleep(LIMITS.credits.replicaMsMin, node.stopping)
+    } catch {
+      // A node that stops hands them out at once, in `leave`.
+      return
+    } finally {
+      replicating = false
+    }
+    await Promise.all(keepersOf(node).map(peer => join(peer, 'reconcile')))
   }
 
   /** An order that was cancelled still ran when the peer was asked: its hold stays until the peer says otherwise. */
@@ -128,6 +147,11 @@ export function createSettlement (node: Rooms): Settlement {
   }
 }
 
+/** Peers that a question would hand replicas of changed lanes, as many as are to keep one. */
+export function keepersOf (node: Rooms): string[] {
+  return node.sessions().list().map(({ id }) => id).filter(id => node.isOpen(id) && node.credits.hasReplicasFor(id)).slice(0, LIMITS.credits.keepersMax)
+}
+
 /** Ask a peer, and wait only so long: one that never answers must not keep its other payments waiting. */
 async function ask (node: Rooms, peer: string, packet: Partial<Packet>): Promise<Packet> {
   const late = new AbortController()
@@ -164,23 +188,28 @@ async function takeCheque (node: Rooms, peer: string, packet: Packet): Promise<P
   return taken.kind === 'ack' ? { kind: 'ack', records: [own(taken.bytes)] } : { kind: 'answer', body: own(taken.body) }
 }
 
-/** @returns whether orders that nobody waits for still run there */
+/** Each further round brings back cheques that were lost here. @returns whether orders that nobody waits for still run there */
 async function reconcile (node: Rooms, peer: string): Promise<boolean> {
   let running = false
-  for (const question of node.credits.syncQuestions(peer)) {
-    const answer = await ask(node, peer, { kind: 'sync', body: own(question) })
-    if (answer.kind === 'refusal') throw new InosError('ERR_PEER_LOST', `The peer refused to reconcile: ${answer.text}`)
-    if (await sendLacking(node, peer, answer.body.slice())) running = true
+  for (let more = true; more;) {
+    more = false
+    for (const question of await node.credits.syncQuestions(peer)) {
+      const answer = await ask(node, peer, { kind: 'sync', body: own(question) })
+      if (answer.kind === 'refusal') throw new InosError('ERR_PEER_LOST', `The peer refused to reconcile: ${answer.text}`)
+      const result = await sendLacking(node, peer, answer.body.slice())
+      more ||= result.more
+      running ||= result.running.length > 0
+    }
   }
   return running
 }
 
-/** Send what the peer's answer says it lacks, stored bytes as they are. @returns as `reconcile` */
-async function sendLacking (node: Rooms, peer: string, answer: Uint8Array): Promise<boolean> {
-  const { resend, running } = await node.credits.applySync(peer, answer)
+/** Send what the peer's answer says it lacks, stored bytes as they are. */
+async function sendLacking (node: Rooms, peer: string, answer: Uint8Array): Promise<SyncResult> {
+  const result = await node.credits.applySync(peer, answer)
   node.changed()
-  for await (const record of resend) await send(node, peer, record)
-  return running.length > 0
+  for await (const record of result.resend) await send(node, peer, record)
+  return result
 }
 
 async function send (node: Rooms, peer: string, { kind, bytes }: Resend): Promise<void> {

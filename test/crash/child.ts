@@ -1,7 +1,7 @@
 /** A node process of the campaign, from its parent's side. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { Books, Bought, FromNode, NodeOptions, ToNode } from './messages.ts'
+import type { Books, Bought, Crash, FromNode, NodeOptions, ToNode } from './messages.ts'
 
 /** Nothing a point does takes longer on an idle machine than a few seconds. */
 const PATIENCE_MS = 60_000
@@ -59,6 +59,8 @@ export class Child {
       await Promise.race([this.#wake.promise, new Promise(resolve => setTimeout(resolve, 1_000))])
     }
   }
+
+  arm (crash: Crash | null): void { this.say({ do: 'arm', crash }) }
 
   async books (): Promise<Books> {
     this.say({ do: 'books' })

@@ -9,12 +9,23 @@ export const POINTS = {
 export type Role = keyof typeof POINTS
 export type Point = typeof POINTS[Role][number]
 
+/** The steps of the money protocol; a node of the campaign of credits dies before or after one. */
+export const STEPS = {
+  buyer: ['placeOrder', 'acceptReceipt', 'nextCheque', 'takeAck', 'syncQuestions', 'applySync', 'answerSync', 'batch', 'synced batch'],
+  seller: ['acceptOrder', 'settle', 'takeCheque', 'syncQuestions', 'answerSync', 'applySync', 'batch', 'synced batch']
+} as const
+export type Step = `${'before' | 'after'} ${typeof STEPS[Role][number]}`
+
+export interface Crash { readonly point: Point | Step, readonly nth: number }
+
 export interface NodeOptions {
   readonly dataDir: string
   readonly sells: boolean
   readonly peers: readonly string[]
   /** Die with SIGKILL at this point, the n-th time it is reached; null: live. */
-  readonly crash: { readonly point: Point, readonly nth: number } | null
+  readonly crash: Crash | null
+  /** The disk forgets whatever was not synced. */
+  readonly lossy?: boolean
 }
 
 /** One item bought: what the caller of `compute` got. */
@@ -24,7 +35,7 @@ export type Bought =
 
 export interface Books { readonly audit: AuditReport, readonly history: HistoryEntry[], readonly receipts: ReceiptView[], readonly peers: PeerView[] }
 
-export type ToNode = { readonly do: 'buy', readonly items: readonly number[] } | { readonly do: 'connect', readonly address: string } | { readonly do: 'books' } | { readonly do: 'stop' }
+export type ToNode = { readonly do: 'buy', readonly items: readonly number[] } | { readonly do: 'connect', readonly address: string } | { readonly do: 'books' } | { readonly do: 'stop' } | { readonly do: 'arm', readonly crash: Crash | null }
 export type FromNode =
   | { readonly said: 'ready', readonly id: string, readonly addresses: string[] }
   | { readonly said: 'bought', readonly result: Bought }

@@ -8,16 +8,18 @@ import type { Credits } from '../../src/credits/credits.ts'
 import { toInosError } from '../../src/packet/errors.ts'
 import type { Processor } from '../../src/processor/processor.ts'
 import type { Runtime } from '../../src/wasm/runtime.ts'
-import type { Bought, Books, FromNode, NodeOptions, Point, ToNode } from './messages.ts'
+import { forgetful } from './forgetful.ts'
+import type { Bought, Books, FromNode, NodeOptions, Point, Step, ToNode } from './messages.ts'
 
 const options = JSON.parse(process.argv[2]!) as NodeOptions
 /** Long enough that a node can be killed while its guest runs. */
 const wasm = echo(2_000_000)
+let crash = options.crash
 let reached = 0
 
 /** The process ends here, if this is the point and the time. */
-function pass (point: Point): void {
-  if (options.crash?.point === point && ++reached === options.crash.nth) process.kill(process.pid, 'SIGKILL')
+function pass (point: Point | Step): void {
+  if (crash?.point === point && ++reached === crash.nth) process.kill(process.pid, 'SIGKILL')
 }
 
 function wrapRuntime (runtime: Runtime): Runtime {
@@ -39,7 +41,12 @@ function wrapCredits (credits: Credits): Credits {
     get (target, name) {
       const value = Reflect.get(target, name)
       if (typeof value !== 'function') return value
-      const call = (...args: unknown[]): unknown => Reflect.apply(value, target, args)
+      const call = (...args: unknown[]): unknown => {
+        pass(`before ${String(name)}` as Step)
+        const result: unknown = Reflect.apply(value, target, args)
+        if (result instanceof Promise) result.then(() => { pass(`after ${String(name)}` as Step) }, () => {})
+        return result
+      }
       switch (name) {
         case 'placeOrder': return (...args: unknown[]) => after(call(...args), 'order placed, not sent')
         case 'acceptReceipt': return (...args: unknown[]) => after(call(...args), 'result received, cheque not durable')
@@ -48,7 +55,10 @@ function wrapCredits (credits: Credits): Credits {
         case 'acceptOrder': return async (...args: Parameters<Credits['acceptOrder']>) => {
           const hold = await target.acceptOrder(...args)
           const { settle } = hold
-          return Object.assign(hold, { settle: (...facts: Parameters<typeof settle>) => after(settle(...facts), 'receipt made, not sent') })
+          return Object.assign(hold, { settle: (...facts: Parameters<typeof settle>) => {
+            pass('before settle')
+            return after(after(settle(...facts), 'receipt made, not sent'), 'after settle')
+          } })
         }
         default: return call
       }
@@ -56,7 +66,7 @@ function wrapCredits (credits: Credits): Credits {
   })
 }
 
-async function after<T> (work: T | Promise<T>, point: Point, counts: (value: T) => boolean = () => true): Promise<T> {
+async function after<T> (work: T | Promise<T>, point: Point | Step, counts: (value: T) => boolean = () => true): Promise<T> {
   const value = await work
   if (counts(value)) pass(point)
   return value
@@ -79,7 +89,7 @@ async function booksOf (node: Processor): Promise<Books> {
 const say = (message: FromNode): void => { process.send!(message) }
 
 const joinOptions = { dataDir: options.dataDir, listen: options.sells ? ['/ip4/127.0.0.1/tcp/0'] : [], slots: 1 }
-const open = await openParts(joinOptions)
+const open = await openParts(joinOptions, store => options.lossy === true ? forgetful(store, pass) : store)
 const node = await start({ ...open, parts: { ...open.parts, runtime: wrapRuntime(open.parts.runtime), credits: wrapCredits(open.parts.credits) } }, joinOptions)
 for (const peer of options.peers) await node.connect(peer)
 say({ said: 'ready', id: node.id, addresses: node.addresses() })
@@ -92,6 +102,10 @@ process.on('message', async (message: ToNode) => {
     case 'connect':
       await node.connect(message.address)
       return say({ said: 'connected' })
+    case 'arm':
+      reached = 0
+      crash = message.crash
+      return
     case 'books':
       return say({ said: 'books', books: await booksOf(node) })
     case 'stop':

@@ -24,7 +24,7 @@ const ITEMS = 5
 const HEAL_MS = 20_000
 
 /** A number below `below` that depends only on seed, point and name. */
-function draw (seed: number, index: number, name: string, below: number): number {
+export function draw (seed: number, index: number, name: string, below: number): number {
   return createHash('sha256').update(`${seed}/${index}/${name}`).digest().readUInt32BE() % below
 }
 
@@ -88,7 +88,7 @@ export async function runPoint (seed: number, index: number): Promise<Verdict> {
 }
 
 /** Wait until nothing is held, due or owed anywhere, or until it is plain that it will not be. */
-async function settle (nodes: readonly Child[]): Promise<Books[]> {
+export async function settle (nodes: readonly Child[]): Promise<Books[]> {
   const deadline = Date.now() + HEAL_MS
   for (;;) {
     const books = await Promise.all(nodes.map(node => node.books()))
@@ -99,7 +99,7 @@ async function settle (nodes: readonly Child[]): Promise<Books[]> {
 }
 
 /** What must hold of the books of one buyer (first) and its sellers. */
-function compareBooks (nodes: readonly { id: string, books: Books }[]): string[] {
+export function compareBooks (nodes: readonly { id: string, books: Books }[]): string[] {
   const problems: string[] = []
   const names = ['buyer', 'seller', 'other seller']
   nodes.forEach(({ books: { audit } }, at) => {

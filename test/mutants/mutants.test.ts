@@ -1,37 +1,36 @@
-/** Goal: the engine's fuzzer finds errors. Method: plant one at a time in a copy of the sources and let it run there. */
+/** Goal: the engine's fuzzer and the campaign of credits find errors. Method: plant one at a time in a copy of the sources and let it run there. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { MUTANTS } from './mutants.ts'
+import { CREDITS_MUTANTS, MUTANTS } from './mutants.ts'
 import type { Mutant } from './mutants.ts'
+import { copyTree, edit } from './tree.ts'
 
-const root = join(import.meta.dirname, '..', '..')
 const SEED = '1'
 
 /** A copy of what the fuzzer needs, with one error in it. */
 function plant ({ edits }: Pick<Mutant, 'edits'>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'inos-mutant-'))
-  for (const name of ['src', 'test', 'bench', 'package.json']) cpSync(join(root, name), join(folder, name), { recursive: true })
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  for (const { file, find, replace } of edits) {
-    const text = readFileSync(join(folder, file), 'utf8')
-    assert.equal([...text.matchAll(find)].length, 1, `${find} is not found once in ${file}: the mutant has to follow the source`)
-    writeFileSync(join(folder, file), text.replace(find, replace))
-  }
+  const folder = copyTree()
+  edit(folder, edits)
   return folder
 }
 
-async function fuzz (folder: string, only: string, casesMax: number): Promise<{ ok: boolean, ran: number, differences: number }> {
-  const args = ['--seconds', '120', '--seed', SEED, '--cases', `${casesMax}`, '--only', only]
-  const child = spawn(process.execPath, [join(folder, 'test', 'fuzz', 'engine.ts'), ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
+interface Report { ok: boolean, ran: number, differences: number, runs: number, violations: number }
+
+async function report (file: string, args: readonly string[]): Promise<Report> {
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
   let out = ''
   child.stdout.on('data', chunk => { out += chunk })
   await once(child, 'close')
-  return JSON.parse(out.trimEnd().split('\n').at(-1)!) as { ok: boolean, ran: number, differences: number }
+  return JSON.parse(out.trimEnd().split('\n').at(-1)!) as Report
+}
+
+async function fuzz (folder: string, only: string, casesMax: number): Promise<Report> {
+  const args = ['--seconds', '120', '--seed', SEED, '--cases', `${casesMax}`, '--only', only]
+  return await report(join(folder, 'test', 'fuzz', 'engine.ts'), args)
 }
 
 for (const mutant of MUTANTS) {
@@ -57,4 +56,25 @@ test('the fuzzer finds nothing when nothing is planted', async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+for (const { name, edits } of CREDITS_MUTANTS) {
+  test(`the campaign of credits finds it when ${name}`, async () => {
+    const folder = plant({ edits })
+    try {
+      const { ok, runs, violations } = await report(join(folder, 'test', 'prop', 'credits.ts'), ['--runs', '1000', '--seed', SEED, '--processes', '1'])
+      assert.equal(ok, false)
+      assert.equal(violations, 1)
+      assert.ok(runs < 1_000)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+}
+
+// Goal: the invariants of credits hold under loss, repetition, reordering, kills and old copies. Method: a slice of the campaign.
+test('the campaign of credits finds nothing when nothing is planted', async () => {
+  const { ok, runs } = await report(join(import.meta.dirname, '..', 'prop', 'credits.ts'), ['--runs', '150', '--seed', SEED, '--processes', '1'])
+  assert.ok(ok)
+  assert.equal(runs, 150)
 })

@@ -1,15 +1,29 @@
 /**
- * Errors planted in the engine, each as a replacement of source text, and what must find them. A
+ * Errors planted in the engine and in credits, each as a replacement of source text, and what must find them. A
  * fuzzer that no longer finds one of these is not worth its time.
  */
+import type { Edit } from './tree.ts'
+
 export interface Mutant {
   readonly name: string
   /** Each text is found once in its file. */
-  readonly edits: ReadonlyArray<{ readonly file: string, readonly find: RegExp, readonly replace: string }>
+  readonly edits: readonly Edit[]
   /** Source of modules that show it, and how many of its cases may be needed. */
   readonly only: string
   readonly casesMax: number
 }
+
+/** What the campaign of credits must find within 1,000 sequences. */
+export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
+  {
+    name: 'a cheque is sent before it is durable',
+    edits: [{ file: 'src/credits/buyer.ts', find: /await journal\.commit\(ledger\.pay\(cheque, peer\), true\)/g, replace: 'void journal.commit(ledger.pay(cheque, peer))' }]
+  },
+  {
+    name: 'a cheque is signed before the sync',
+    edits: [{ file: 'src/credits/ledger.ts', find: /return this\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
+  }
+]
 
 export const MUTANTS: readonly Mutant[] = [
   {

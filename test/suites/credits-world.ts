@@ -4,15 +4,16 @@
  * real one does with each message, and nothing more.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { type Credits, type CreditsOptions, createCredits, type RunFacts } from '../../src/credits/credits.ts'
-import type { Op, Store } from '../../src/credits/store.ts'
+import { KEYS, type Op, type Store } from '../../src/credits/store.ts'
+import { decodeAnswer } from '../../src/credits/sync.ts'
 import { encodeCanonical } from '../../src/packet/cbor.ts'
 import { type CID, rawCid } from '../../src/packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
 import { InosError } from '../../src/packet/errors.ts'
-import type { Signer } from '../../src/packet/identity.ts'
-import { checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
+import { peerIdOfKey, type Signer, type Verify } from '../../src/packet/identity.ts'
+import { checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
 import type { SpecLimits } from '../../src/packet/spec.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
 
@@ -32,6 +33,28 @@ export function offerOf (signer: Signer, changes: Partial<Offer> = {}): Sealed<O
   return seal<Offer>('offer', {
     net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
   }, signer)
+}
+
+/** How the nodes of a world sign. */
+export interface Keys { readonly signerOf: (name: string) => Signer, readonly verify: Verify }
+export const REAL_KEYS: Keys = { signerOf, verify }
+
+/** A stand-in for Ed25519 for campaigns: a hash that anybody could make, but nobody in the world does. */
+const stamp = (key: Uint8Array, bytes: Uint8Array): Uint8Array => {
+  const digest = hash('sha256', Buffer.concat([key, bytes]), 'buffer')
+  return new Uint8Array(Buffer.concat([digest, digest]))
+}
+const cheapSigners = new Map<string, Signer>()
+export const CHEAP_KEYS: Keys = {
+  signerOf (name) {
+    const known = cheapSigners.get(name)
+    if (known !== undefined) return known
+    const publicKey = hashOf('cheap key', name)
+    const signer = { id: peerIdOfKey(publicKey), publicKey, sign: (bytes: Uint8Array) => stamp(publicKey, bytes) }
+    cheapSigners.set(name, signer)
+    return signer
+  },
+  verify: (key, bytes, signature) => Buffer.compare(stamp(key, bytes), signature) === 0
 }
 
 /** What a run of this order would be: anything, but always the same. */
@@ -55,6 +78,11 @@ export class Disk {
   #boot = 0
   /** A mutant: say "synced" and do not. */
   lies = false
+  /** Store operations until the process is killed between two of them; null: it lives. */
+  fuse: number | null = null
+  /** Newest unsynced batches that survive it. */
+  keptAtDeath = 0
+  #death = Promise.withResolvers<void>()
   /** Called before each batch is written; it may crash the disk. */
   beforeWrite: () => void = () => {}
   syncs = 0
@@ -62,8 +90,10 @@ export class Disk {
   /** Attach a process. What an earlier one still asks for is never answered. */
   attach (): Store {
     const boot = ++this.#boot
+    this.#death = Promise.withResolvers()
     const alive = async <T>(value: () => T): Promise<T> => {
       await null
+      if (boot === this.#boot && this.fuse !== null && --this.fuse <= 0) this.#die()
       return boot === this.#boot ? value() : await new Promise<T>(() => {})
     }
     return {
@@ -79,6 +109,14 @@ export class Disk {
     }
   }
 
+  #die (): void {
+    this.cut(this.keptAtDeath)
+    this.#death.resolve()
+  }
+
+  /** Resolves when the fuse has burnt down. */
+  get death (): Promise<void> { return this.#death.promise }
+
   #write (ops: Op[], sync: boolean): void {
     apply(this.#rows, ops)
     this.#loose.push(ops)
@@ -89,14 +127,25 @@ export class Disk {
 
   /** Power cut: all but the first `kept` unsynced batches are lost. */
   cut (kept: number): void {
+    this.fuse = null
     this.#loose = this.#loose.slice(0, kept)
     this.#rows = new Map(this.#safe)
     for (const loose of this.#loose) apply(this.#rows, loose)
     this.detach()
   }
 
+  /** Another disk is put in: a copy of this one made earlier, or an empty one. */
+  restore (rows: ReadonlyMap<string, Uint8Array>): void {
+    this.#safe.clear()
+    for (const [key, value] of rows) this.#safe.set(key, value)
+    this.cut(0)
+  }
+
   /** The process ends; what it had handed to the disk stays. */
   detach (): void { this.#boot++ }
+
+  /** Whether a power cut leaves this row. */
+  isSafe (key: string): boolean { return this.#safe.has(key) }
 
   get looseBatches (): number { return this.#loose.length }
 
@@ -121,12 +170,14 @@ export class Node {
   readonly disk = new Disk()
   readonly offer: Sealed<Offer>
   readonly world: World
+  /** Orders sold here, as far as this test knows. */
+  readonly sold: string[] = []
   credits!: Credits
   #nonces = 0
 
   constructor (world: World, name: string) {
     this.world = world
-    this.signer = signerOf(name)
+    this.signer = world.keys.signerOf(name)
     this.offer = offerOf(this.signer, { net: world.options.net ?? null })
   }
 
@@ -136,7 +187,7 @@ export class Node {
     this.credits = await createCredits({
       store: this.disk.attach(),
       signer: this.signer,
-      verify,
+      verify: this.world.keys.verify,
       now: () => this.world.now,
       randomBytes: length => hashOf('nonce', this.id, String(this.#nonces++)).slice(0, length)
     }, this.world.options)
@@ -146,8 +197,16 @@ export class Node {
     return await this.credits.placeOrder({ executor: seller.id, offer: seller.offer, spec: rawCid(encodeCanonical('spec')), costMax, seconds })
   }
 
-  /** Order, run, answer and take the answer, with no wire between. @returns the order's id */
+  /** Question and answer, with no wire between: now cheques may be signed. */
+  async meet (peer: Node): Promise<void> {
+    for (const question of await this.credits.syncQuestions(peer.id)) {
+      await this.credits.applySync(peer.id, await peer.credits.answerSync(this.id, question))
+    }
+  }
+
+  /** Meet, order, run, answer and take the answer, with no wire between. @returns the order's id */
   async buyFrom (seller: Node): Promise<string> {
+    if (!this.credits.isSynced(seller.id)) await this.meet(seller)
     const order = await this.order(seller)
     await using hold = await seller.credits.acceptOrder(this.id, order, seller.offer, LIMITS_OF_JOB)
     const { bytes } = await hold.settle(factsOf(order.id), bundle => bundle.bytes)
@@ -157,6 +216,7 @@ export class Node {
 
   /** Cheque and ack, with no wire between. */
   async pay (seller: Node): Promise<void> {
+    if (!this.credits.isSynced(seller.id)) await this.meet(seller)
     const cheque = await this.credits.nextCheque(seller.id)
     if (cheque === null) return
     const answer = await seller.credits.takeCheque(this.id, cheque.bytes)
@@ -177,8 +237,13 @@ export class World {
   /** Contents that contradict an earlier cheque of the same number: must stay empty. */
   readonly forks: string[] = []
 
-  constructor (options: CreditsOptions = {}) {
+  readonly keys: Keys
+  /** What each payee has acknowledged, by lane and number. */
+  readonly taken = new Map<string, string>()
+
+  constructor (options: CreditsOptions = {}, keys: Keys = REAL_KEYS) {
     this.options = options
+    this.keys = keys
   }
 
   async node (name: string): Promise<Node> {
@@ -198,23 +263,28 @@ export class World {
 
   async pay (buyer: Node, seller: Node): Promise<boolean> {
     const cheque = await buyer.credits.nextCheque(seller.id)
-    if (cheque === null) return false
+    if (cheque === null) {
+      if (!buyer.credits.isSynced(seller.id)) await this.sync(buyer, seller)
+      return false
+    }
     const slot = `${buyer.id} → ${seller.id} #${cheque.payload.n}`
     const id = cheque.id.toString()
-    if ((this.cheques.get(slot) ?? id) !== id) this.forks.push(slot)
+    if ((this.cheques.get(slot) ?? this.taken.get(slot) ?? id) !== id) this.forks.push(slot)
+    if (!buyer.disk.isSafe(KEYS.out(seller.id, cheque.payload.n))) this.forks.push(`${slot} is sent and not durable`)
     this.cheques.set(slot, id)
     this.send(buyer, seller, 'cheque', cheque.bytes)
     return true
   }
 
-  sync (from: Node, to: Node): void {
-    for (const question of from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
+  async sync (from: Node, to: Node): Promise<void> {
+    for (const question of await from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
   }
 
   /** Deliver one message. A refusal is an answer like any other. */
   async deliver (message: Message): Promise<void> {
     try {
-      await this.#handle(message)
+      // What a killed node had begun is never answered.
+      await Promise.race([this.#handle(message), message.to.disk.death])
     } catch (error) {
       if (!(error instanceof InosError) || !EXPECTED.includes(error.code)) throw error
       if (message.kind === 'order') this.send(message.to, message.from, 'refusal', new Uint8Array(0), message.order!)
@@ -228,14 +298,25 @@ export class World {
       case 'refusal': await credits.refuseOrder(order!); break
       case 'due': await credits.acceptReceipt(from.id, bytes); break
       case 'ack': await credits.takeAck(from.id, bytes); break
-      case 'question': this.send(to, from, 'answer', await credits.answerSync(from.id, bytes)); break
+      case 'question': {
+        const answer = await credits.answerSync(from.id, bytes)
+        this.send(to, from, 'answer', answer)
+        // Their receipts are what the peer lacks.
+        if (decodeAnswer(answer).done.length > 0) await this.sync(to, from)
+        break
+      }
       case 'answer': {
-        const { resend } = await credits.applySync(from.id, bytes)
+        const { resend, more } = await credits.applySync(from.id, bytes)
+        if (more) await this.sync(to, from)
         for await (const { kind, bytes } of resend) this.send(to, from, kind, bytes)
         break
       }
       case 'cheque': {
         const answer = await credits.takeCheque(from.id, bytes)
+        const { id, payload: { n } } = openEnvelope(bytes, 'cheque', checkCheque)
+        const slot = `${from.id} → ${to.id} #${n}`
+        if (answer.kind === 'ack' && !to.disk.isSafe(KEYS.in(from.id, n))) this.forks.push(`${slot} is acknowledged and not durable`)
+        if (answer.kind === 'ack') this.taken.set(slot, this.taken.get(slot) ?? id.toString())
         if (answer.kind === 'ack') this.send(to, from, 'ack', answer.bytes)
         else this.send(to, from, 'answer', answer.body)
       }
@@ -249,6 +330,7 @@ export class World {
     if (stored === null) {
       await using hold = await seller.credits.acceptOrder(buyer.id, order, seller.offer, LIMITS_OF_JOB)
       await hold.settle(factsOf(order.id), bundle => bundle.bytes)
+      seller.sold.push(order.id.toString())
     }
     const reply = stored ?? await seller.credits.storedReply(buyer.id, order.id.toString())
     assert.ok(reply instanceof Uint8Array)
@@ -261,7 +343,7 @@ export class World {
     await this.settle()
     for (const node of nodes) await this.loseAll(node)
     for (let round = 0; round < 3; round++) {
-      for (const [a, b] of pairs) this.sync(a, b)
+      for (const [a, b] of pairs) await this.sync(a, b)
       await this.settle()
       for (const [a, b] of pairs) while (await this.pay(a, b)) await this.settle()
     }
@@ -280,12 +362,14 @@ export class World {
   }
 }
 
-/** What must hold between two nodes when everything has arrived. */
-export async function assertSettled (a: Node, b: Node): Promise<void> {
-  for (const [buyer, seller] of [[a, b], [b, a]] as const) {
-    assert.equal(buyer.credits.line(seller.id).spent, seller.credits.line(buyer.id).earned)
+/** What must hold between nodes when everything has arrived. */
+export async function assertSettled (...nodes: readonly Node[]): Promise<void> {
+  for (const buyer of nodes) {
+    for (const seller of nodes) {
+      if (buyer !== seller) assert.equal(buyer.credits.line(seller.id).spent, seller.credits.line(buyer.id).earned)
+    }
   }
-  for (const node of [a, b]) {
+  for (const node of nodes) {
     const { held, due, owed, ...rest } = node.credits.balance()
     assert.deepEqual({ held, due, owed }, { held: 0n, due: 0n, owed: 0n })
     const audit = await node.credits.audit()
@@ -293,5 +377,5 @@ export async function assertSettled (a: Node, b: Node): Promise<void> {
     assert.equal(audit.ok, true)
     assert.deepEqual({ balance: audit.balance, earned: audit.earned, spent: audit.spent }, rest)
   }
-  assert.equal(a.credits.balance().balance + b.credits.balance().balance, 0n)
+  assert.equal(nodes.reduce((sum, { credits }) => sum + credits.balance().balance, 0n), 0n)
 }
