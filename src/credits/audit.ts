@@ -9,8 +9,9 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
-import { type Books, checkLane } from './books.ts'
+import { type Books, checkLane, checkVia } from './books.ts'
 import { openBundle } from './bundle.ts'
+import { MeshFold } from './mesh-fold.ts'
 import type { AuditReport, BadRecord, Balance } from './views.ts'
 
 type Rows = AsyncIterable<[string, Uint8Array]>
@@ -21,14 +22,20 @@ type Charges = Map<string, { peer: string, amount: bigint }>
 export async function audit (books: Books): Promise<AuditReport> {
   const running = books.ledger.balance()
   const { journal } = books
-  const [receipts, orders, incoming, outgoing] = await journal.look(() =>
-    [journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out')] as const)
+  const [receipts, orders, granted, clearings, incoming, outgoing] = await journal.look(() =>
+    [journal.rows('receipt'), journal.rows('order'), journal.rows('granted'), journal.rows('clearing'), journal.rows('in'), journal.rows('out')] as const)
   const fold = new Fold(books)
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))
-  const earned = await fold.lanes(incoming, fold.sold, peer => [keyOfPeerId(peer), books.signer.publicKey])
-  const spent = await fold.lanes(outgoing, fold.bought, peer => [books.signer.publicKey, keyOfPeerId(peer)])
-  const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought), earned, spent }
+  const { mesh } = fold
+  await fold.each(granted, (key, bytes) => mesh.grant(key, bytes))
+  await fold.each(clearings, (key, bytes) => mesh.clearing(key, bytes))
+  const earnedByJobs = await fold.lanes(incoming, fold.sold, peer => [keyOfPeerId(peer), books.signer.publicKey])
+  const spentOnJobs = await fold.lanes(outgoing, fold.bought, peer => [books.signer.publicKey, keyOfPeerId(peer)])
+  const { grants, fees, due, owed } = mesh.sums(fold.bad)
+  const earned = earnedByJobs + (books.hub === null ? 0n : fees)
+  const spent = spentOnJobs + (books.hub === null ? fees : 0n)
+  const totals = { balance: earned - spent + grants, held: fold.held, due: sumOf(fold.sold) + due, owed: sumOf(fold.bought) + owed, earned, spent }
   const same = (Object.keys(totals) as (keyof Balance)[]).every(name => totals[name] === running[name])
   return { ok: same && fold.bad.length === 0, id: books.signer.id, ...totals, records: fold.records, bad: fold.bad }
 }
@@ -41,11 +48,13 @@ class Fold {
   readonly sold: Charges = new Map()
   readonly bought: Charges = new Map()
   readonly #answered = new Set<string>()
+  readonly mesh: MeshFold
   records = 0
   held = 0n
 
   constructor (books: Books) {
     this.#books = books
+    this.mesh = new MeshFold(books)
   }
 
   /** Check each row; one that throws is bad, the next goes on. */
@@ -88,7 +97,7 @@ class Fold {
     this.held += order.payload.costMax
   }
 
-  /** All lanes of one direction. @returns the sum of their cheques */
+  /** All lanes of one direction. @returns what their cheques paid for jobs */
   async lanes (rows: Rows, charges: Charges, parties: (peer: string) => [from: Uint8Array, to: Uint8Array]): Promise<bigint> {
     let sum = 0n
     let lane = { peer: '', n: 0, last: null as Sealed<Cheque> | null }
@@ -102,6 +111,7 @@ class Fold {
       lane = { peer, n, last: null }
       const cheque = openEnvelope(bytes, 'cheque', checkCheque)
       checkLane('cheque', cheque.payload, this.#books.net, ...parties(peer))
+      checkVia(cheque.payload, this.#books.ledger.rules)
       verifySealed(cheque, cheque.payload.from, this.#books.verify)
       mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
       if (last !== null || n === 1) checkChain(cheque.payload, last)
@@ -111,9 +121,14 @@ class Fold {
     return sum
   }
 
-  /** Each item pays one receipt of this peer, in full, once. @returns their sum */
+  /** Each job on it pays one receipt of this peer, in full, once. @returns the sum of those */
   #payItems (key: string, { items }: Cheque, peer: string, charges: Charges): bigint {
-    for (const { order, amount } of items) {
+    for (const item of items.filter(({ kind }) => kind !== 'job')) {
+      const reason = this.mesh.item(item, peer, charges === this.bought)
+      if (reason !== null) this.bad.push({ key, reason })
+    }
+    const jobs = items.filter(({ kind }) => kind === 'job')
+    for (const { order, amount } of jobs) {
       const id = order.toString()
       const charge = charges.get(id)
       const isPaidFor = charge?.peer === peer && charge.amount === amount
@@ -121,7 +136,7 @@ class Fold {
       // A damaged receipt is named already; the cheque that paid it stands by its own signature.
       else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${amount} µcr for the order ${id}, for which no receipt is unpaid.` })
     }
-    return items.reduce((sum, { amount }) => sum + amount, 0n)
+    return jobs.reduce((sum, { amount }) => sum + amount, 0n)
   }
 }
 

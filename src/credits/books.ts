@@ -9,11 +9,14 @@ import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { requireNet } from '../packet/mesh.ts'
-import { checkOrder, type Offer } from '../packet/records.ts'
+import { requireNet, sameNet } from '../packet/mesh.ts'
+import { type Cheque, checkClearing, checkOrder, type ItemKind, type Offer } from '../packet/records.ts'
+import { Hub } from './hub.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
+import type { Debt } from './line.ts'
 import { Replies } from './replies.ts'
 import { type Journal, KEYS, openJournal, type Prefix, type Store } from './store.ts'
+import { type Rules, viaOf } from './terms.ts'
 
 /** What the room is made of; the platform lends it. */
 export interface CreditsComponents {
@@ -29,6 +32,8 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
   /** The mesh of all their records; null: the open one. */
   readonly net: Uint8Array | null
   readonly ledger: Ledger
+  /** Of the issuer of a mesh; null anywhere else. */
+  readonly hub: Hub | null
   readonly journal: Journal
   readonly replies: Replies
   readonly offers: KnownOffers
@@ -42,17 +47,20 @@ export async function openBooks ({ store, ...platform }: CreditsComponents, opti
   const { signer, verify } = platform
   const journal = await openJournal(store)
   const ledger = new Ledger(signer.id, signer.publicKey, options)
+  const hub = ledger.isIssuer ? new Hub(ledger) : null
   const replies = new Replies()
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
   for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, debtOf(order!, value))
   for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, debtOf(order!, value))
   for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
+  for await (const [, value] of keyed(journal, 'clearing')) restoreClearing(ledger, hub, value)
+  if (hub !== null) for await (const [[id]] of keyed(journal, 'granted')) hub.restoreGrant(id!)
   const kept: [string, Uint8Array][] = []
   for await (const [[order], value] of keyed(journal, 'kept')) kept.push([order!, value])
   replies.restore(kept)
   const pool = await journal.read(KEYS.pool)
   if (pool !== undefined) ledger.restorePool(pool)
-  return { ...platform, net: options.net ?? null, ledger, journal, replies, offers: new KnownOffers(verify) }
+  return { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify) }
 }
 
 /** Rows with their key cut into parts, without the prefix. */
@@ -60,11 +68,24 @@ async function * keyed (journal: Journal, prefix: Prefix): AsyncIterable<[string
   for await (const [key, value] of journal.rows(prefix)) yield [key.split('!').slice(1), value]
 }
 
-function debtOf (order: string, value: Uint8Array): { order: CID, amount: bigint } {
+/** @param value the amount for a job, else amount and kind */
+function debtOf (order: string, value: Uint8Array): Debt {
   try {
-    return { order: CID.parse(order), amount: BigInt(decodeCanonical(value) as bigint) }
+    const [amount, kind] = [decodeCanonical(value)].flat() as [bigint, ItemKind?]
+    return { order: CID.parse(order), amount: BigInt(amount), kind: kind ?? 'job' }
   } catch (cause) {
     throw new InosError('ERR_STORE', `The stored debt for order ${order} is damaged.`, { cause })
+  }
+}
+
+/** @throws {InosError} ERR_STORE: what was cleared is money, and must not be forgotten */
+function restoreClearing (ledger: Ledger, hub: Hub | null, bytes: Uint8Array): void {
+  try {
+    const { payload } = openEnvelope(bytes, 'clearing', checkClearing)
+    if (hub !== null) hub.restoreClearing(payload)
+    else ledger.restoreClearing(payload, peerIdOfKey(equals(payload.from, ledger.key) ? payload.to : payload.from))
+  } catch (cause) {
+    throw new InosError('ERR_STORE', 'A stored clearing is damaged.', { cause })
   }
 }
 
@@ -115,4 +136,9 @@ export function checkLane (
   requireField(equals(record.from, from), type, 'from', 'is not the payer of this lane')
   requireField(equals(record.to, to), type, 'to', 'is not the payee of this lane')
   requireField(record.epoch === 0, type, 'epoch', 'is not that of this lane')
+}
+
+/** Whether a cheque is cleared where the books' mesh clears it. @throws {InosError} ERR_RECORD_INVALID */
+export function checkVia ({ from, to, via }: Cheque, rules: Rules | null): void {
+  requireField(sameNet(via, viaOf(rules, from, to)), 'cheque', 'via', 'is not the account that clears this lane')
 }

@@ -24,7 +24,7 @@ test('a job is held, owed and due, then paid', async () => {
   assert.deepEqual(b.credits.balance(), { balance: charge, held: 0n, due: 0n, owed: 0n, earned: charge, spent: 0n })
   const [payment] = await Array.fromAsync(a.credits.history())
   assert.match(payment!.cheque, /^bafyrei/)
-  assert.deepEqual(payment, { direction: 'spent', peer: b.id, cheque: payment!.cheque, n: 1, order: order.id.toString(), receipt: receipt.id.toString(), amount: charge })
+  assert.deepEqual(payment, { direction: 'spent', peer: b.id, cheque: payment!.cheque, n: 1, order: order.id.toString(), receipt: receipt.id.toString(), amount: charge, kind: 'job' })
   const [facts] = await Array.fromAsync(b.credits.receipts())
   assert.equal(facts?.role, 'sold')
   assert.equal(facts.paid, true)

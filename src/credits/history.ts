@@ -28,7 +28,7 @@ async function entry ({ journal }: Books, direction: HistoryEntry['direction'], 
   const order = item.order.toString()
   const bundle = await journal.read(KEYS.receipt(order))
   const receipt = bundle === undefined ? null : readable(() => readBundle(bundle).receipt.id.toString())
-  return { direction, peer, cheque: id.toString(), n, order, receipt: receipt ?? '', amount: item.amount }
+  return { direction, peer, cheque: id.toString(), n, order, receipt: receipt ?? '', amount: item.amount, kind: item.kind }
 }
 
 export async function * receipts (books: Books): AsyncIterable<ReceiptView> {

@@ -8,23 +8,29 @@
  * A line between two is mutual credit. A cheque is its payer's signed promise, spendable only with
  * that payer, so it turns a charge into a proven debt and does not end it: only work the other way
  * does. What a peer may owe in all is the line; what all strangers may owe together is the pool (`pool.ts`).
+ * In a private mesh there are no strangers, and a cheque is a claim on its payer's account at the
+ * issuer (`hub.ts`); how much work goes before it is cleared is in `terms.ts`.
  */
+import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
-import { keyOfPeerId } from '../packet/identity.ts'
+import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Cheque, ChequeItem, Order } from '../packet/records.ts'
+import type { Cheque, ChequeItem, Clearing, ItemKind, Order } from '../packet/records.ts'
 import type { Bundle } from './bundle.ts'
-import { type Debt, encodeLanes, type Line, newLine, readLanes } from './line.ts'
+import { type Debt, encodeLanes, jobsOf, type Line, newLine, readLanes } from './line.ts'
 import { Pool } from './pool.ts'
 import { del, KEYS, type Op, put } from './store.ts'
-import type { Balance } from './views.ts'
+import {
+  accountOf, bouncedOf, givenByIssuer, givenByMember, givenInOpen, netOf, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
+} from './terms.ts'
+import type { AccountView, Balance } from './views.ts'
 
 export interface LedgerOptions {
-  /** The mesh of all records of these books, 32 bytes; null: the open one. @default null */
-  net?: Uint8Array | null
+  /** The mesh of all records of these books; null: the open one. @default null */
+  charter?: Rules | null
   /** µcr that one peer may owe this node, cheques included, less what this node owes it. @default LIMITS.credits.strangerLineMax */
   lineMax?: bigint
   /** µcr that all strangers together may. @default LIMITS.credits.strangerPoolMax */
@@ -44,27 +50,59 @@ export interface OpenOrder {
 export class Ledger {
   readonly #id: string
   readonly #key: Uint8Array
-  readonly #net: Uint8Array | null
+  #rules: Rules | null
   readonly #lineMax: bigint
   readonly #lines = new Map<string, Line>()
   readonly #open = new Map<string, OpenOrder>()
   readonly #pool: Pool
-  readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n }
+  /** `earned` and `spent` for jobs; `fees` of clearings, `bouncedIn` and `bouncedOut` by what the issuer last said. */
+  readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n, grants: 0n, fees: 0n, bouncedIn: 0n, bouncedOut: 0n }
   #unpaid = 0
 
   /** @param id own PeerId @param key own public key */
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
     this.#id = id
     this.#key = key
-    this.#net = options.net ?? null
+    this.#rules = options.charter ?? null
     this.#lineMax = options.lineMax ?? LIMITS.credits.strangerLineMax
     this.#pool = new Pool(options.poolMax ?? LIMITS.credits.strangerPoolMax, options.poolPerHour ?? LIMITS.credits.strangerPoolPerHour)
   }
 
+  get key (): Uint8Array { return this.#key }
+
   balance (): Balance {
-    const { held, due, owed, earned, spent } = this.#sums
-    return { balance: earned - spent, held, due, owed, earned, spent }
+    const { held, due, owed, grants, fees, bouncedIn, bouncedOut } = this.#sums
+    // A fee is what the payee spends and the issuer earns.
+    const earned = this.#sums.earned + (this.isIssuer ? fees : 0n)
+    const spent = this.#sums.spent + (this.isIssuer ? 0n : fees)
+    return { balance: earned - spent + grants, held, due: due + bouncedIn, owed: owed + bouncedOut, earned, spent }
   }
+
+  get rules (): Rules | null { return this.#rules }
+
+  /** Of a mesh whose books these are. */
+  get isIssuer (): boolean { return this.#rules !== null && equals(this.#rules.issuer, this.#key) }
+
+  /** A later charter of the same mesh. */
+  setRules (rules: Rules): void { this.#rules = rules }
+
+  /** What this node has at the issuer, as far as it knows; null in the open mesh, and for the issuer, who has none. */
+  account (): AccountView | null {
+    if (this.#rules === null || this.isIssuer) return null
+    const line = this.line(peerIdOfKey(this.#rules.issuer))
+    const free = this.#accountFree(line)
+    const lines = this.lines().filter(other => other.peer !== line.peer)
+    return {
+      issuer: line.peer,
+      cleared: lines.reduce((sum, { clearedOut }) => sum - clearedOut.cleared, accountOf(line)),
+      free: free > 0n ? free : 0n,
+      uncleared: lines.reduce((sum, other) => sum + unclearedIn(other), 0n),
+      promised: lines.reduce((sum, other) => sum + unclearedOut(other), 0n)
+    }
+  }
+
+  /** What came from the issuer, less all this node has spent, owes or holds, cleared or not. */
+  #accountFree (issuer: Line): bigint { return issuer.in.total - this.#sums.spent - this.#sums.owed - this.#sums.held }
 
   /**
    * The line with a peer; a blank one where there is none yet.
@@ -79,11 +117,18 @@ export class Ledger {
 
   lines (): Line[] { return [...this.#lines.values()] }
 
-  /** What the peer would still accept from this node, if it gives the line that this node gives. */
-  spendable (peer: string): bigint {
+  /** What the peer would still accept from this node, if its terms are those of this node. */
+  taken (peer: string): Room {
     const line = this.line(peer)
-    const free = this.#lineMax + netOf(line) - line.held
-    return free > 0n ? free : 0n
+    const rules = this.#rules
+    if (rules === null) return takenInOpen(line, this.#lineMax)
+    return this.isIssuer ? takenFromIssuer(line, rules) : takenInMesh(line, rules, this.#accountFree(this.line(peerIdOfKey(rules.issuer))))
+  }
+
+  #given (line: Line): Room {
+    const rules = this.#rules
+    if (rules === null) return givenInOpen(line, this.#lineMax)
+    return this.isIssuer ? givenByIssuer(line) : givenByMember(line, rules)
   }
 
   // As a buyer.
@@ -92,7 +137,7 @@ export class Ledger {
 
   openOrders (): OpenOrder[] { return [...this.#open.values()] }
 
-  /** Hold the most an order can cost. @throws {InosError} ERR_BUSY, ERR_BUDGET */
+  /** Hold the most an order can cost. @throws {InosError} ERR_BUSY, ERR_BUDGET, in a mesh ERR_INSUFFICIENT_CREDITS */
   placeOrder (order: Sealed<Order>, peer: string): Op[] {
     const line = this.line(peer)
     if (line.out.total + line.owed.sum + line.held + order.payload.costMax > LIMITS.credits.amountMax) {
@@ -101,6 +146,7 @@ export class Ledger {
     if (this.#open.size >= LIMITS.credits.openOrdersMax) {
       throw new InosError('ERR_BUSY', `This node has ${this.#open.size} orders open, the most it keeps.`)
     }
+    if (this.#rules !== null) mustFit(order.payload.costMax, this.taken(peer))
     this.#hold({ order, peer, lost: false })
     return [put(KEYS.order(order.id.toString()), order.bytes)]
   }
@@ -128,19 +174,25 @@ export class Ledger {
   /** A receipt of the peer for an order of mine: the hold ends, its charge is mine to pay. Once per order. */
   owe (bundle: Bundle, peer: string, now: number): Op[] {
     const debt = debtOf(bundle)
-    const line = this.#known(peer)
-    const pool = this.#trackPool(line, now, () => { line.owed.add(debt) })
-    this.#sums.owed += debt.amount
-    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), put(KEYS.owed(peer, debt.order.toString()), encodeCanonical(debt.amount)), ...pool]
+    let rows: Op[] = []
+    const pool = this.#trackPool(this.#known(peer), now, () => { rows = this.oweItem(peer, debt) })
+    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), ...rows, ...pool]
+  }
+
+  /** The next cheque to this peer pays it. */
+  oweItem (peer: string, debt: Debt): Op[] {
+    this.restoreOwed(peer, debt)
+    return [put(KEYS.owed(peer, debt.order.toString()), encodeDebt(debt))]
   }
 
   /** The next cheque to a peer, over its oldest receipts; null when there is nothing to pay, or too much to be acknowledged. */
   draftCheque (peer: string): Cheque | null {
     const line = this.line(peer)
     if (line.owed.size === 0 || line.unacked.length >= LIMITS.credits.unackedChequesMax) return null
-    const items = line.owed.first(LIMITS.credits.itemsPerChequeMax).map(debt => ({ ...debt, kind: 'job' }))
+    const items = line.owed.first(LIMITS.credits.itemsPerChequeMax).map(debt => ({ ...debt }))
     const { n, total, last } = line.out
-    return { net: this.#net, from: this.#key, to: line.key, via: null, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
+    const via = viaOf(this.#rules, this.#key, line.key)
+    return { net: this.#rules?.net ?? null, from: this.#key, to: line.key, via, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
   }
 
   /** The signed draft takes its place on the lane. To be written durably before it is sent. */
@@ -148,11 +200,14 @@ export class Ledger {
     const line = this.#known(peer)
     const { n, total, items } = cheque.payload
     const amount = total - line.out.total
-    Object.assign(line.out, { n, total, last: cheque.id })
+    const { job, grant, clearing } = sumsOf(items)
+    const { granted, passed } = line.out
+    Object.assign(line.out, { n, total, last: cheque.id, granted: granted + grant, passed: passed + clearing })
     line.unacked.push({ n, id: cheque.id })
     for (const { order } of items) line.owed.remove(order)
     this.#sums.owed -= amount
-    this.#sums.spent += amount
+    this.#sums.spent += job
+    this.#sums.grants -= grant
     return [put(KEYS.out(peer, n), cheque.bytes), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#lanesRow(line)]
   }
 
@@ -172,17 +227,12 @@ export class Ledger {
    */
   reserve (peer: string, costMax: bigint, now: number): void {
     const line = this.line(peer)
-    const free = this.#lineMax - netOf(line) - line.running
-    if (costMax > free) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${free < 0n ? 0n : free} µcr of your line of ${this.#lineMax} are free here.`, {
-        hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.'
-      })
-    }
+    mustFit(costMax, this.#given(line))
     if (line.due.size >= LIMITS.credits.unpaidPerPeerMax || this.#unpaid >= LIMITS.credits.unpaidMax) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `${line.due.size} of your receipts are unpaid here; no more are kept.`, { hint: 'Pay what is due by cheque.' })
     }
     const pool = this.#pool.free(this.#sums.running, now)
-    if (costMax > pool) {
+    if (this.#rules === null && costMax > pool) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${pool < 0n ? 0n : pool} µcr are left of what this node gives all strangers on credit.`, {
         hint: 'Come back later, or ask another node.'
       })
@@ -197,7 +247,7 @@ export class Ledger {
     line.running -= costMax
     this.#sums.running -= costMax
     this.#forget(line)
-    if (burnt <= 0n) return []
+    if (burnt <= 0n || this.#rules !== null) return []
     this.#pool.raise(burnt < costMax ? burnt : costMax, now)
     return [put(KEYS.pool, this.#pool.encode())]
   }
@@ -207,7 +257,7 @@ export class Ledger {
     const debt = debtOf(bundle)
     const line = this.#known(peer)
     const pool = this.#trackPool(line, now, () => { this.#addDue(line, debt) })
-    return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeCanonical(debt.amount)), ...pool]
+    return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
   }
 
   /** The pool follows what this peer owes in all: work for it raises the level, work by it lowers it. */
@@ -215,7 +265,7 @@ export class Ledger {
     const before = debtTo(line)
     change()
     const after = debtTo(line)
-    if (after === before) return []
+    if (after === before || this.#rules !== null) return []
     if (after > before) this.#pool.raise(after - before, now)
     else this.#pool.lower(before - after, now)
     return [put(KEYS.pool, this.#pool.encode())]
@@ -240,38 +290,86 @@ export class Ledger {
     if (total !== line.in.total + sumOf(items)) wrong('has a "total" that is not the last one and its items together')
     if (ack > line.out.n) wrong(`acknowledges a cheque ${ack} that was never written ("ack")`)
     if (new Set(items.map(({ order }) => order.toString())).size !== items.length) wrong('pays one order twice ("items")')
-    for (const { order, amount } of items) {
+    const isMoney = this.#rules !== null && equals(line.key, this.#rules.issuer)
+    const jobs = items.filter(({ kind }) => kind === 'job')
+    if (jobs.length < items.length && !isMoney) wrong('gives what only the issuer of a mesh can give ("items")')
+    for (const { order, amount } of jobs) {
       const debt = line.due.get(order)
       if (debt !== undefined && debt.amount !== amount) wrong(`pays ${amount} µcr for an order that cost ${debt.amount} ("items")`)
     }
-    return items.filter(({ order }) => !line.due.has(order)).map(({ order }) => order)
+    return jobs.filter(({ order }) => !line.due.has(order)).map(({ order }) => order)
   }
 
   /** A checked cheque pays what it names. To be written durably before it is acknowledged. */
   takeCheque (cheque: Sealed<Cheque>, peer: string): Op[] {
     const line = this.#known(peer)
     const { n, total, items, ack } = cheque.payload
-    const amount = total - line.in.total
-    Object.assign(line.in, { n, total, last: cheque.id })
-    for (const { order } of items) line.due.remove(order)
-    this.#unpaid -= items.length
-    this.#sums.due -= amount
-    this.#sums.earned += amount
+    const { job, grant, clearing } = sumsOf(items)
+    const { granted, passed } = line.in
+    const jobs = items.filter(({ kind }) => kind === 'job')
+    Object.assign(line.in, { n, total, last: cheque.id, granted: granted + grant, passed: passed + clearing })
+    for (const { order } of jobs) line.due.remove(order)
+    this.#unpaid -= jobs.length
+    this.#sums.due -= job
+    this.#sums.earned += job
+    this.#sums.grants += grant
     return [
       put(KEYS.in(peer, n), cheque.bytes),
-      ...items.map(({ order }) => del(KEYS.due(peer, order.toString()))),
+      ...jobs.map(({ order }) => del(KEYS.due(peer, order.toString()))),
       ...this.acknowledge(peer, ack),
       this.#lanesRow(line)
     ]
   }
 
+  // In a mesh.
+
+  /** The issuer's word on one lane of a line; null when it says nothing new. */
+  takeClearing (clearing: Sealed<Clearing>, peer: string): Op[] | null {
+    const { from, to } = clearing.payload
+    if (!this.restoreClearing(clearing.payload, peer)) return null
+    return [put(KEYS.clearing(peerIdOfKey(from), peerIdOfKey(to)), clearing.bytes)]
+  }
+
+  /** Peers whose cheques the issuer has not seen, or, asked `again`, has not cleared in full. */
+  claims (again: boolean): Line[] {
+    if (this.#rules === null || this.isIssuer) return []
+    const { issuer } = this.#rules
+    return this.lines().filter(line => !equals(line.key, issuer) && line.in.total > (again ? line.clearedIn.cleared : line.clearedIn.total))
+  }
+
+  /** At the issuer: the peer's account falls by what was cleared, and the issuer keeps the fee. */
+  draw (peer: string, amount: bigint, fee: bigint): void {
+    this.#known(peer).drawn += amount
+    this.#sums.fees += fee
+  }
+
   // From disk, at start.
+
+  /** @returns whether it was newer than what is known */
+  restoreClearing ({ from, total, cleared, fee }: Clearing, peer: string): boolean {
+    const isMine = equals(from, this.#key)
+    const line = this.#known(peer)
+    const before = isMine ? line.clearedOut : line.clearedIn
+    if (total < before.total || cleared < before.cleared || (total === before.total && cleared === before.cleared)) return false
+    const now = { total, cleared, fee }
+    const bounced = bouncedOf(now) - bouncedOf(before)
+    if (isMine) {
+      line.clearedOut = now
+      this.#sums.bouncedOut += bounced
+    } else {
+      line.clearedIn = now
+      this.#sums.bouncedIn += bounced
+      this.#sums.fees += fee - before.fee
+    }
+    return true
+  }
 
   restoreLine (peer: string, lanes: Uint8Array): void {
     const line = this.#known(peer)
     readLanes(line, lanes)
-    this.#sums.spent += line.out.total
-    this.#sums.earned += line.in.total
+    this.#sums.spent += jobsOf(line.out)
+    this.#sums.earned += jobsOf(line.in)
+    this.#sums.grants += line.in.granted - line.out.granted
   }
 
   restoreOwed (peer: string, debt: Debt): void {
@@ -308,9 +406,8 @@ export function bundleRows ({ receipt, order, bytes }: Bundle): Op[] {
   return [put(KEYS.receipt(order.id.toString()), bytes), put(KEYS.of(receipt.id.toString()), order.id.bytes)]
 }
 
-/** What the peer owes this node on this line, less what this node owes it; negative when it is this node that owes. */
-function netOf (line: Line): bigint {
-  return line.in.total + line.due.sum - line.out.total - line.owed.sum
+function mustFit (costMax: bigint, { free, says, hint }: Room): void {
+  if (costMax > free) throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${says}.`, { hint })
 }
 
 function debtTo (line: Line): bigint {
@@ -319,7 +416,16 @@ function debtTo (line: Line): bigint {
 }
 
 function debtOf ({ order, receipt }: Bundle): Debt {
-  return { order: order.id, amount: receipt.payload.charge }
+  return { order: order.id, amount: receipt.payload.charge, kind: 'job' }
+}
+
+function encodeDebt ({ amount, kind }: Debt): Uint8Array { return encodeCanonical(kind === 'job' ? amount : [amount, kind]) }
+
+/** µcr by kind. */
+export function sumsOf (items: readonly ChequeItem[]): Record<ItemKind, bigint> {
+  const sums = { job: 0n, grant: 0n, clearing: 0n }
+  for (const { amount, kind } of items) sums[kind] += amount
+  return sums
 }
 
 function sumOf (items: readonly ChequeItem[]): bigint {

@@ -6,15 +6,19 @@ import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import type { CID } from '../packet/cid.ts'
 import { isLink } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import type { ChequeItem } from '../packet/records.ts'
 
 /** A cheque of mine that the payee has not acknowledged. */
 export interface Mark { readonly n: number, readonly id: CID }
 
-/** One direction of a line: its latest cheque says it all. */
-export interface Lane { n: number, total: bigint, last: CID | null }
+/** One direction of a line: its latest cheque says it all. Of `total`, the issuer of a mesh `granted` some and `passed` some on that it had cleared; the rest paid for jobs. */
+export interface Lane { n: number, total: bigint, last: CID | null, granted: bigint, passed: bigint }
 
-/** A charge that is on no cheque yet. */
-export interface Debt { readonly order: CID, readonly amount: bigint }
+/** What the issuer of a mesh has said of one direction, cumulative; the fee is the payee's cost. */
+export interface Cleared { total: bigint, cleared: bigint, fee: bigint }
+
+/** A charge that is on no cheque yet, or a grant or clearing of an issuer. */
+export type Debt = Readonly<ChequeItem>
 
 /** Charges waiting for their cheque, oldest first, and their sum. */
 export class Debts {
@@ -66,25 +70,40 @@ export interface Line {
   readonly owed: Debts
   /** Its to pay. */
   readonly due: Debts
+  /** In a mesh: of its cheques to me, and of mine to it. */
+  clearedIn: Cleared
+  clearedOut: Cleared
+  /** At the issuer: what was cleared out of the peer's account. */
+  drawn: bigint
 }
 
 export function newLine (peer: string, key: Uint8Array): Line {
   return {
     peer,
     key,
-    out: { n: 0, total: 0n, last: null },
+    out: newLane(),
     unacked: [],
-    in: { n: 0, total: 0n, last: null },
+    in: newLane(),
     held: 0n,
     running: 0n,
     owed: new Debts(),
-    due: new Debts()
+    due: new Debts(),
+    clearedIn: { ...NOTHING_CLEARED },
+    clearedOut: { ...NOTHING_CLEARED },
+    drawn: 0n
   }
 }
 
+export const NOTHING_CLEARED: Readonly<Cleared> = { total: 0n, cleared: 0n, fee: 0n }
+
+function newLane (): Lane { return { n: 0, total: 0n, last: null, granted: 0n, passed: 0n } }
+
+/** What was paid for jobs. */
+export function jobsOf ({ total, granted, passed }: Lane): bigint { return total - granted - passed }
+
 /** What of a line is not a row of its own: the lanes. */
 export function encodeLanes (line: Line): Uint8Array {
-  const lane = ({ n, total, last }: Lane): unknown[] => [n, total, last]
+  const lane = ({ n, total, last, granted, passed }: Lane): unknown[] => granted + passed === 0n ? [n, total, last] : [n, total, last, granted, passed]
   return encodeCanonical([lane(line.out), line.unacked.map(({ n, id }) => [n, id]), lane(line.in)])
 }
 
@@ -105,9 +124,9 @@ export function readLanes (line: Line, bytes: Uint8Array): void {
 }
 
 function readLane (value: unknown): Lane {
-  const [n, total, last] = list(value, 3)
+  const [n, total, last, granted = 0n, passed = 0n] = list(value)
   if (!Number.isSafeInteger(n) || (last !== null && !isLink(last))) throw new TypeError('not a lane')
-  return { n: n as number, total: BigInt(total as bigint), last: last as CID | null }
+  return { n: n as number, total: BigInt(total as bigint), last: last as CID | null, granted: BigInt(granted as bigint), passed: BigInt(passed as bigint) }
 }
 
 function list (value: unknown, length?: number): unknown[] {

@@ -9,7 +9,7 @@ import { InosError } from '../packet/errors.ts'
 import { requireNet } from '../packet/mesh.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
-import { type Books, checkLane, requireField } from './books.ts'
+import { type Books, checkLane, checkVia, requireField } from './books.ts'
 import { type Bundle, encodeBundle, readBundle } from './bundle.ts'
 import { charge, worstCase } from './pricing.ts'
 import { KEYS, type Op, put } from './store.ts'
@@ -157,6 +157,7 @@ export class Seller {
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
     checkLane('cheque', cheque.payload, net, line.key, signer.publicKey)
+    checkVia(cheque.payload, ledger.rules)
     verifySealed(cheque, line.key, verify)
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)

@@ -107,6 +107,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         for (const record of hello.records) learn(peer, record)
         events.emit('peer:connect', { peer })
         void settlement.reconcile(peer)
+        if (credits.account()?.issuer === peer) void settlement.claim(true)
       },
       close (peer) {
         open.delete(peer)
@@ -191,6 +192,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
     credits: () => credits.balance(),
+    account: () => credits.account(),
+    accountOf: peer => credits.accountOf(peer),
+    async grant (peer, amount, certificate) {
+      await credits.grant(peer, CID.parse(certificate), amount)
+      node.changed()
+      if (open.has(peer)) await settlement.pay(peer)
+    },
     async settle () { await Promise.all(creditors(node, sessions).map(peer => settlement.pay(peer))) },
     history: () => credits.history(),
     audit: () => credits.audit(),

@@ -24,7 +24,7 @@ export async function beFound (node: Rooms, network: Network, signal: AbortSigna
   }
 }
 
-/** Free what expired, once a minute, until `signal` aborts. */
+/** Free what expired, and show the issuer of a mesh what it has not cleared, once a minute, until `signal` aborts. */
 export async function keepBooks (node: Rooms, signal: AbortSignal): Promise<void> {
   while (await pause(node, LIMITS.market.renewMs, signal)) {
     const released = await node.credits.expire().catch(error => {
@@ -32,6 +32,7 @@ export async function keepBooks (node: Rooms, signal: AbortSignal): Promise<void
       return []
     })
     if (released.length > 0) node.changed()
+    void node.settlement.claim(true)
   }
 }
 

@@ -127,7 +127,7 @@ export class Node {
   constructor (world: World, name: string) {
     this.world = world
     this.signer = signerOf(name)
-    this.offer = offerOf(this.signer, { net: world.options.net ?? null })
+    this.offer = offerOf(this.signer, { net: world.options.charter?.net ?? null })
   }
 
   get id (): string { return this.signer.id }

@@ -1,0 +1,126 @@
+/**
+ * Clearing with signatures and disk around the pure `hub.ts` and `ledger.ts`: the issuer's answers
+ * to cheques it is shown, and what payee and payer do with them.
+ *
+ * Who has been answered once gets the stored bytes again, or a newer word that says no less.
+ */
+import { equals } from 'multiformats/bytes'
+import type { CID } from '../packet/cid.ts'
+import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { requireNet } from '../packet/mesh.ts'
+import { checkCheque, checkClearing, type Cheque } from '../packet/records.ts'
+import { type Books, checkLane, checkVia, requireField } from './books.ts'
+import { Hub } from './hub.ts'
+import { KEYS, type Op } from './store.ts'
+import type { Rules } from './terms.ts'
+
+export class Clearings {
+  readonly #books: Books
+
+  constructor (books: Books) {
+    this.#books = books
+  }
+
+  // At the issuer.
+
+  #hub (): Hub {
+    const { hub } = this.#books
+    if (hub === null) throw new InosError('ERR_USAGE', 'This node is not the issuer of a mesh.')
+    return hub
+  }
+
+  account (peer: string): bigint { return this.#hub().account(peer) }
+
+  async grant (peer: string, id: CID, amount: bigint): Promise<void> {
+    const ops = this.#hub().grant(peer, id, amount)
+    if (ops.length > 0) await this.#books.journal.commit(ops, true)
+    else await this.#books.journal.written()
+  }
+
+  async clear (peer: string, records: readonly Uint8Array[]): Promise<Uint8Array[]> {
+    const hub = this.#hub()
+    const { journal, signer, ledger } = this.#books
+    const { key, owed } = ledger.line(peer)
+    if (owed.size + records.length > LIMITS.credits.unpaidPerPeerMax) throw new InosError('ERR_BUSY', 'The cheques of this issuer must be acknowledged before more is cleared.')
+    const cheques = records.map(bytes => this.#openCheque(bytes, key))
+    const ops: Op[] = []
+    // No await from here to the commit, and each draft sees what the one before has changed.
+    for (const cheque of cheques) {
+      const draft = hub.draftClearing(cheque)
+      if (draft !== null) ops.push(...hub.clear(seal('clearing', checkClearing(draft), signer)))
+    }
+    if (ops.length > 0) await journal.commit(ops, true)
+    else await journal.written()
+    return await Promise.all(cheques.map(async ({ payload: { from } }) => await this.#stored(from, key)))
+  }
+
+  async #stored (from: Uint8Array, to: Uint8Array): Promise<Uint8Array> {
+    const bytes = await this.#books.journal.read(KEYS.clearing(peerIdOfKey(from), peerIdOfKey(to)))
+    if (bytes === undefined) throw new InosError('ERR_STORE', 'A clearing that was written is gone.')
+    return bytes
+  }
+
+  #openCheque (bytes: Uint8Array, to: Uint8Array): Sealed<Cheque> {
+    const cheque = openEnvelope(bytes, 'cheque', checkCheque)
+    checkLane('cheque', cheque.payload, this.#books.net, cheque.payload.from, to)
+    checkVia(cheque.payload, this.#books.ledger.rules)
+    requireField(cheque.payload.via !== null && !equals(cheque.payload.from, to), 'cheque', 'via', 'says that there is nothing to clear')
+    verifySealed(cheque, cheque.payload.from, this.#books.verify)
+    return cheque
+  }
+
+  // At a member.
+
+  async claims (again: boolean): Promise<Uint8Array[]> {
+    const { ledger, journal } = this.#books
+    const cheques = await Promise.all(ledger.claims(again).map(({ peer, in: { n } }) => journal.read(KEYS.in(peer, n))))
+    return cheques.filter(cheque => cheque !== undefined)
+  }
+
+  async takeClearing (bytes: Uint8Array): Promise<string> {
+    const { ledger, journal, signer, verify, net } = this.#books
+    const { issuer } = this.#rules()
+    const clearing = openEnvelope(bytes, 'clearing', checkClearing)
+    const { from, to, epoch, total } = clearing.payload
+    const isMine = equals(from, signer.publicKey)
+    requireNet('clearing', clearing.payload.net, net)
+    requireField(isMine || equals(to, signer.publicKey), 'clearing', 'to', 'and "from" are other parties')
+    requireField(epoch === 0, 'clearing', 'epoch', 'is not that of this lane')
+    verifySealed(clearing, issuer, verify)
+    const peer = peerIdOfKey(isMine ? to : from)
+    requireField(!isMine || total <= ledger.line(peer).out.total, 'clearing', 'total', 'is more than this node has ever paid there')
+    const ops = ledger.takeClearing(clearing, peer)
+    if (ops !== null) await journal.commit(ops)
+    return peer
+  }
+
+  /** The issuer's latest word on a peer's cheques to this node. */
+  async latest (peer: string): Promise<Uint8Array | null> {
+    const { journal, signer } = this.#books
+    return await journal.read(KEYS.clearing(peer, signer.id)) ?? null
+  }
+
+  #rules (): Rules {
+    const { rules } = this.#books.ledger
+    if (rules === null) throw new InosError('ERR_USAGE', 'This node belongs to no mesh.')
+    return rules
+  }
+}
+
+/** Cheques that fit one packet together, as many as fit. */
+export function pagesOf (cheques: readonly Uint8Array[]): Uint8Array[][] {
+  const pages: Uint8Array[][] = []
+  let bytes = 0
+  for (const cheque of cheques) {
+    const page = pages.at(-1)
+    bytes += cheque.length
+    if (page === undefined || page.length >= LIMITS.wire.recordsPerPacketMax || bytes > LIMITS.credits.claimBytesMax) {
+      pages.push([cheque])
+      bytes = cheque.length
+    } else page.push(cheque)
+  }
+  return pages
+}
