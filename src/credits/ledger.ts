@@ -24,7 +24,7 @@ import { type Debt, encodeLanes, jobsOf, type Line, newLine, readLanes } from '.
 import { Pool } from './pool.ts'
 import { del, KEYS, type Op, put } from './store.ts'
 import {
-  accountOf, bouncedOf, givenByIssuer, givenByMember, givenInOpen, netOf, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
+  bouncedOf, givenByIssuer, givenByMember, givenInOpen, netOf, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
 } from './terms.ts'
 import type { AccountView, Balance } from './views.ts'
 
@@ -94,7 +94,7 @@ export class Ledger {
     const lines = this.lines().filter(other => other.peer !== line.peer)
     return {
       issuer: line.peer,
-      cleared: lines.reduce((sum, { clearedOut }) => sum - clearedOut.cleared, accountOf(line)),
+      cleared: lines.reduce((sum, { clearedOut }) => sum - clearedOut.cleared, line.in.total - line.out.total),
       free: free > 0n ? free : 0n,
       uncleared: lines.reduce((sum, other) => sum + unclearedIn(other), 0n),
       promised: lines.reduce((sum, other) => sum + unclearedOut(other), 0n)
