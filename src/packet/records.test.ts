@@ -5,10 +5,10 @@ import * as vectors from '../../test/suites/record-vectors.ts'
 import { openBundle } from '../credits/bundle.ts'
 import { createSigner, verify } from '../node/keys.ts'
 import { rawCid } from './cid.ts'
-import { openEnvelope, seal, verifySealed } from './envelope.ts'
+import { openEnvelope, seal, type Sealed, verifySealed } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { checkCharter, checkInvite, checkMember, checkRevocations, openCharter, openInvite, openMember, openRevocations } from './mesh.ts'
-import { checkAck, checkCheque, checkOffer, checkOrder, checkReceipt } from './records.ts'
+import { checkAck, checkCheque, checkClearing, checkOffer, checkOrder, checkReceipt } from './records.ts'
 import { decodeSpec } from './spec.ts'
 
 const committed = JSON.parse(readFileSync(new URL('../../test/vectors/records.json', import.meta.url), 'utf8')) as vectors.Vector[]
@@ -18,12 +18,17 @@ const KINDS = {
   receipt: { check: checkReceipt, payload: vectors.receipt.payload, author: vectors.EXECUTOR_SEED },
   cheque: { check: checkCheque, payload: vectors.cheque.payload, author: vectors.PAYER_SEED },
   ack: { check: checkAck, payload: vectors.ack.payload, author: vectors.EXECUTOR_SEED },
+  clearing: { check: checkClearing, payload: vectors.clearing.payload, author: vectors.PAYER_SEED },
   charter: { check: checkCharter, payload: vectors.charter.payload, author: vectors.PAYER_SEED },
   invite: { check: checkInvite, payload: vectors.invite.payload, author: vectors.PAYER_SEED },
   member: { check: checkMember, payload: vectors.member.payload, author: vectors.PAYER_SEED },
   revocations: { check: checkRevocations, payload: vectors.revocations.payload, author: vectors.PAYER_SEED }
 } as const
 type Kind = keyof typeof KINDS
+/** Further vectors of a kind that has one. */
+const SPECIAL: Readonly<Record<string, Sealed>> = {
+  batched: vectors.batched, 'order in a mesh': vectors.meshOrder, 'cheque in a mesh': vectors.meshCheque, 'cheque of the issuer': vectors.grantCheque
+}
 
 const refuses = (kind: Kind, change: object, field: string): void => {
   const { check, payload } = KINDS[kind]
@@ -42,11 +47,12 @@ test('records have the committed bytes', () => {
     if (name === 'spec') assert.equal(decodeSpec(encoded).id.toString(), id)
     else if (name.startsWith('bundle')) assert.equal(openBundle(encoded, verify).receipt.id.toString(), id)
     else {
-      const kind = (({ batched: 'receipt', 'order in a mesh': 'order' } as Record<string, string>)[name] ?? name) as Kind
+      const special = SPECIAL[name]
+      const kind = special?.type as Kind | undefined ?? name as Kind
       const record = openEnvelope<object>(encoded, kind, KINDS[kind].check)
-      verifySealed(record, createSigner(KINDS[kind].author).publicKey, verify)
+      verifySealed(record, name === 'cheque in a mesh' ? vectors.meshCheque.payload.from : createSigner(KINDS[kind].author).publicKey, verify)
       assert.equal(record.id.toString(), id)
-      assert.deepEqual(record.payload, name === 'order in a mesh' ? vectors.meshOrder.payload : KINDS[kind].payload)
+      assert.deepEqual(record.payload, special?.payload ?? KINDS[kind].payload)
     }
   }
 })
@@ -100,6 +106,17 @@ test('fields that contradict each other are refused', () => {
   refuses('cheque', { via: new Uint8Array(32).fill(9) }, '"via"')
   refuses('cheque', { items: [{ ...vectors.cheque.payload.items[0], kind: 'gift' }] }, '"kind"')
   refuses('cheque', { items: [{ ...vectors.cheque.payload.items[0], more: 1 }] }, 'do not belong')
+  // A grant or a clearing is its issuer's to give, in a mesh, with nobody between.
+  const given = vectors.grantCheque.payload
+  refuses('cheque', { ...given, net: null }, '"items"')
+  refuses('cheque', { ...given, via: vectors.meshCheque.payload.via }, '"items"')
+  refuses('cheque', { ...vectors.meshCheque.payload, via: new Uint8Array(32).with(0, 1) }, '"via"')
+  refuses('clearing', { n: 0 }, '"n"')
+  refuses('clearing', { net: null }, '"net"')
+  refuses('clearing', { to: vectors.clearing.payload.from }, '"to"')
+  refuses('clearing', { cleared: vectors.clearing.payload.total + 1n }, '"cleared"')
+  refuses('clearing', { fee: vectors.clearing.payload.cleared + 1n }, '"fee"')
+  for (const field of ['total', 'cleared', 'fee'] as const) for (const bad of [-1, 2n ** 62n, 0.5, '1']) refuses('clearing', { [field]: bad }, `"${field}"`)
   refuses('order', { level: 1 }, '"level"')
   for (const [kind, field] of [['offer', 'executor'], ['order', 'payer'], ['receipt', 'payer'], ['cheque', 'to'], ['ack', 'from']] as const) {
     refuses(kind, { [field]: new Uint8Array(32).with(0, 1) }, `"${field}"`)
