@@ -24,7 +24,8 @@ export function addJson (command: Command, what = 'print JSON'): Command {
   return command.option('--json', what)
 }
 
-const collect = (value: string, before: readonly string[]): string[] => [...before, value]
+/** For options that may be given several times. */
+export const collect = (value: string, before: readonly string[]): string[] => [...before, value]
 
 export function addPeers (command: Command): Command {
   return command.option('--peer <multiaddr>', 'connect to this node; may be given several times', collect, [])

@@ -1,7 +1,7 @@
 /** `inos demo`: three nodes, real jobs, credits flowing. The demo itself is in examples/demo. */
 import { type Command, InvalidArgumentError } from 'commander'
 import { addJson, type Context, examples, read } from './command.ts'
-import { parseCount } from './units.ts'
+import { parseCount } from '../src/packet/amounts.ts'
 
 interface DemoOptions { seed: number, size: { width: number, height: number }, nodes: number, keep?: string, json?: true }
 

@@ -38,6 +38,17 @@ export async function openOwner (options: OpenOptions): Promise<{ node: Node, da
   return { node: await whenFree(dataDir, options, () => openNode(dataDir, options)), dataDir }
 }
 
+/**
+ * For commands that change what a node is: they need the directory for themselves.
+ * @returns its path @throws {InosError} ERR_DATA_DIR while a node runs there
+ */
+export async function refuseRunning (data: string | undefined): Promise<string> {
+  const dataDir = resolveDataDir(data)
+  const operator = await findNode(dataDir)
+  if (operator === null) return dataDir
+  throw new InosError('ERR_DATA_DIR', `A node runs in ${dataDir} (process ${operator.pid}); it joins a mesh only when it starts.`, { hint: 'Stop it first, or choose another directory with --data DIR.' })
+}
+
 /** A node without network, which neither listens nor serves: for commands that only look at the books. */
 export const ALONE = { network: false, serve: false } as const
 

@@ -17,6 +17,7 @@ const FAMILIES: Readonly<Record<string, () => Promise<Family>>> = {
   demo: async () => (await import('./demo.ts')).addDemo,
   credits: async () => (await import('./credits.ts')).addCredits,
   receipts: async () => (await import('./receipts.ts')).addReceipts,
+  mesh: async () => (await import('./mesh.ts')).addMesh,
   peers: async () => (await import('./peers.ts')).addPeers,
   module: async () => (await import('./module.ts')).addModule,
   doctor: async () => (await import('./doctor.ts')).addDoctor,

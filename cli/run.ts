@@ -1,5 +1,6 @@
 /** `inos run`: one module or script, one input, one result on stdout. */
 import { type Command, InvalidArgumentError } from 'commander'
+import { parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { type InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
@@ -7,7 +8,7 @@ import type { PlainResult } from '../src/node/operator.ts'
 import { outcomeError } from '../src/processor/outcome.ts'
 import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
-import { formatCredits, groupDigits, parseCount, parseCredits, parsePages } from './units.ts'
+import { formatCredits, groupDigits, parsePages } from './units.ts'
 
 interface RunOptions {
   input?: string

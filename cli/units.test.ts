@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { LIMITS } from '../src/packet/limits.ts'
 import { exitCodeOf, parseWhere } from './run.ts'
-import { formatBytes, formatCredits, groupDigits, parseBytes, parseCount, parseCredits, parsePages } from './units.ts'
+import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
+import { formatBytes, formatCredits, groupDigits, parseBytes, parsePages } from './units.ts'
 
 const USAGE = { code: 'ERR_USAGE' }
 const MAX = 10n ** 18n
@@ -68,4 +69,10 @@ test('where', () => {
 // Goal: no failing guest looks like a good one. Method: codes at the edges of 8 bits.
 test('exit codes keep 8 bits and never become 0', () => {
   assert.deepEqual([0, 1, 255, 256, 257, 300, 512, 2 ** 31 - 1].map(exitCodeOf), [0, 1, 255, 255, 1, 44, 255, 255])
+})
+
+// Goal: a span of time is read as it is meant, or refused. Method: each unit, and texts that are nearly one.
+test('spans of time', () => {
+  assert.deepEqual(['7d', '12h', '30m', '90s', '1_000s'].map(parseSeconds), [604_800, 43_200, 1_800, 90, 1_000])
+  for (const bad of ['', '7', 'd', '1.5h', '-1d', '7 d', '7D', '36526d', `${'9'.repeat(30)}s`]) assert.throws(() => parseSeconds(bad), { code: 'ERR_USAGE' }, bad)
 })

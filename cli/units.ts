@@ -2,25 +2,15 @@
  * Numbers as people write and read them: fuel, bytes, credits. Reading is strict, because a
  * misread number costs money; what was meant is said in the refusal.
  */
+import { DIGITS_MAX, parseCount } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { CREDIT, LIMITS, PAGE_BYTES } from '../src/packet/limits.ts'
 
 const BYTES_PER: ReadonlyMap<string, bigint> = new Map([
   ['', 1n], ['B', 1n], ['KiB', 1n << 10n], ['MiB', 1n << 20n], ['GiB', 1n << 30n], ['kB', 1_000n], ['MB', 1_000_000n], ['GB', 1_000_000_000n]
 ])
-/** No number of a command has more digits, so that none is built from an endless text. */
-const DIGITS_MAX = 24
 
 const refuse = (message: string): never => { throw new InosError('ERR_USAGE', message) }
-
-/** "10000" or "10_000". @throws {InosError} ERR_USAGE */
-export function parseCount (text: string, max: bigint): bigint {
-  if (!/^\d+(_\d+)*$/.test(text) || text.length > DIGITS_MAX) {
-    return refuse(`"${text.slice(0, 40)}" is not a whole number such as 10_000.`)
-  }
-  const count = BigInt(text.replaceAll('_', ''))
-  return count <= max ? count : refuse(`${text} is too much; ${max} is the most.`)
-}
 
 /** "64MiB", "1GiB", "65536". @throws {InosError} ERR_USAGE */
 export function parseBytes (text: string): bigint {
@@ -39,17 +29,6 @@ export function parsePages (text: string): number {
   if (bytes % BigInt(PAGE_BYTES) !== 0n) return refuse(`${text} is not a multiple of 64KiB, in which WebAssembly counts memory.`)
   const pages = bytes / BigInt(PAGE_BYTES)
   return pages <= most ? Number(pages) : refuse(`${text} is too much memory; ${formatBytes(Number(most) * PAGE_BYTES)} is the most.`)
-}
-
-/** "2cr", "0.5cr", "500ucr" as µcr. @throws {InosError} ERR_USAGE */
-export function parseCredits (text: string): bigint {
-  const match = /^(\d[\d_]*)(?:\.(\d{1,6}))?(cr|ucr|µcr)$/.exec(text)
-  if (match === null || (match[3] !== 'cr' && match[2] !== undefined)) {
-    return refuse(`"${text.slice(0, 40)}" is not an amount; write it like 2cr, 0.5cr (up to six decimals) or 500ucr.`)
-  }
-  const whole = parseCount(match[1]!, LIMITS.credits.amountMax)
-  const amount = match[3] === 'cr' ? whole * CREDIT + BigInt((match[2] ?? '').padEnd(6, '0')) : whole
-  return amount <= LIMITS.credits.amountMax ? amount : refuse(`${text} is more than any amount can be.`)
 }
 
 /** µcr as credits: "1.25 cr". */

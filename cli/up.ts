@@ -1,11 +1,15 @@
 /** `inos up`: a node that stays, serves others and every command of its data directory. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { addData, addJson, addListen, addPeers, type CommonOptions, type Context, examples, read } from './command.ts'
+import { parseCount } from '../src/packet/amounts.ts'
+import { InosError } from '../src/packet/errors.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import type { Node } from '../src/node/join.ts'
+import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
-import { parseCount } from './units.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -14,11 +18,13 @@ const SLOTS_MAX = 1_024n
 export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
+    .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
   addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
-    ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others']
+    ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
+    ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
   command.action(async (options: UpOptions) => { context.finish(await serve(options, context)) })
 }
@@ -28,13 +34,13 @@ function parseSlots (text: string): number {
 }
 
 async function serve (options: UpOptions, { output, signal }: Context): Promise<number> {
-  const { connectPeers, openOwner } = await import('./open.ts')
+  const { connectPeers } = await import('./open.ts')
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { node, dataDir } = await openOwner({
-    data: options.data, join: { listen, serve: true, ...(options.slots === undefined ? {} : { slots: options.slots }) }, output, signal
-  })
+  const { slots, mesh } = options
+  const join = { listen, serve: true, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }) }
+  const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()
   stack.use(node)
   const operator = operatorOf(node)
@@ -50,6 +56,24 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   await stack.disposeAsync()
   tell('stopped', { id: node.id }, 'stopped')
   return 0
+}
+
+/** While the issuer of a mesh that this node wants to join is away, wait and say so. */
+async function openPatiently (options: OpenOptions): Promise<{ node: Node, dataDir: string }> {
+  const { openOwner } = await import('./open.ts')
+  const { output, signal, join } = options
+  for (let tries = 1; ; tries++) {
+    try {
+      const opened = await openOwner(options)
+      output.status(null)
+      return opened
+    } catch (error) {
+      if (join.mesh === undefined || !(error instanceof InosError) || error.code !== 'ERR_NOT_REACHABLE') throw error
+      if (tries === 1) output.say(`${error.message} Waiting for it.`)
+    }
+    output.status('waiting for the issuer of the mesh, which lets this node in')
+    await sleep(LIMITS.mesh.retryMs, undefined, { signal })
+  }
 }
 
 type Tell = (event: string, detail: object, words: string) => void

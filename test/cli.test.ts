@@ -111,7 +111,7 @@ test('an older Node is refused', async () => {
 
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
-  const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
+  const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
     'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
@@ -499,4 +499,69 @@ test('a silent peer is given up after ten seconds', async () => {
   silent.close()
   assert.equal(code, 107, stderr)
   assert.ok(seconds < 17, `${seconds} s`)
+})
+
+// Goal: three machines become a private mesh by one string, trade while its issuer is away, and put one of them out.
+// Method: the whole story from the command line: create and invite on A, join on B and C, a job of B on C while A is stopped, C revoked.
+test('a private mesh by one string', { timeout: 2 * COMMAND_MS_MAX }, async () => {
+  const [a, b, c] = [dataDir(), dataDir(), dataDir()]
+  const created = await json(['mesh', 'create', '--name', 'lab', '--fee', '1', '--offline-limit', '3cr', '--data', a]) as { id: string, mesh: Record<string, unknown> }
+  assert.deepEqual({ ...created.mesh, net: '' }, { net: '', name: 'lab', issuer: created.id, version: 1, feePpm: 10_000, offlineMax: '3000000' })
+  const early = await inos(['mesh', 'invite', '--data', a])
+  assert.deepEqual([early.code, /inos up/.test(early.stderr)], [64, true], early.stderr)
+  const issuer = await up([], a)
+  const { invite } = await json(['mesh', 'invite', '--grant', '10cr', '--count', '2', '--expires', '1h', '--data', a]) as { invite: string }
+  assert.match(invite, /^inos:[\w-]+$/)
+  const joined = await json(['mesh', 'join', invite, '--data', b])
+  assert.deepEqual([joined['grant'], (joined['mesh'] as { issuer: string }).issuer], ['10000000', created.id])
+  await using nodeB = await up([], b)
+  await using nodeC = await up(['--mesh', invite], c)
+  const members = (await inos(['mesh', 'members', '--json', '--data', a])).stdout.toString().trim().split('\n').map(line => (JSON.parse(line) as { id: string }).id)
+  assert.deepEqual(new Set(members), new Set([created.id, nodeB.id, nodeC.id]))
+  const spent = await inos(['mesh', 'join', invite, '--data', dataDir()])
+  assert.equal(spent.code, 107)
+  assert.match(spent.stderr, /spent: it was for 2/)
+
+  issuer.child.kill('SIGTERM')
+  await issuer.done
+  const away = await inos(['mesh', 'join', invite, '--data', dataDir()])
+  assert.equal(away.code, 107)
+  assert.match(away.stderr, /issuer of this mesh cannot be reached[\s\S]*hint: /)
+  const run = await json(['run', wasm.echo, '--where', nodeC.id, '--data', b], { input: 'private' })
+  assert.deepEqual([run['executor'], Buffer.from(run['result'] as string, 'base64').toString()], [nodeC.id, 'private'])
+  assert.notEqual(run['cost'], '0')
+  const stranger = await inos(['run', wasm.echo, '--where', 'remote', '--peer', nodeC.address, '--data', dataDir()], { input: 'stranger' })
+  assert.deepEqual([stranger.code, stranger.stdout.length], [107, 0], stranger.stderr)
+
+  await using again = await up(['--peer', nodeB.address], a)
+  assert.equal(again.id, created.id)
+  assert.deepEqual(await json(['mesh', 'revoke', nodeC.id, '--data', a]), { revoked: nodeC.id })
+  const connected = async (): Promise<boolean> => (await inos(['peers', '--json', '--data', b])).stdout.toString().includes(nodeC.id)
+  for (const end = Date.now() + 30_000; await connected();) assert.ok(Date.now() < end, 'B keeps C connected')
+  const refused = await inos(['run', wasm.echo, '--where', nodeB.id, '--peer', nodeB.address, '--data', c], { input: 'revoked' })
+  assert.deepEqual([refused.code, refused.stdout.length], [107, 0], refused.stderr)
+  const audit = await json(['credits', 'audit', '--data', b])
+  assert.equal(audit['ok'], true)
+})
+
+// Goal: a data directory belongs to one mesh, and says so. Method: each command where it may not be.
+test('one mesh for a data directory', async () => {
+  const [a, b] = [dataDir(), dataDir()]
+  const open = await inos(['mesh', 'members', '--data', a])
+  assert.deepEqual([open.code, /no private mesh/.test(open.stderr)], [107, true], open.stderr)
+  assert.equal((await json(['mesh', '--data', a]))['mesh'], null)
+  assert.equal((await inos(['run', wasm.echo, '--data', a], { input: 'x' })).code, 0)
+  await json(['mesh', 'create', '--data', a])
+  await json(['mesh', 'create', '--data', b])
+  const twice = await inos(['mesh', 'create', '--data', a])
+  assert.deepEqual([twice.code, /already/.test(twice.stderr)], [100, true], twice.stderr)
+  const { stdout } = await inos(['mesh', 'invite', '--route', '/ip4/127.0.0.1/tcp/1', '--data', b])
+  const other = await inos(['mesh', 'join', stdout.toString(), '--data', a])
+  assert.deepEqual([other.code, /already/.test(other.stderr)], [100, true], other.stderr)
+  assert.equal((await inos(['run', wasm.echo, '--data', a], { input: 'x' })).stdout.toString(), 'x')
+  assert.equal((await json(['credits', 'audit', '--data', a]))['ok'], true)
+  assert.equal((await inos(['mesh', 'join', 'inos:nonsense', '--data', dataDir()])).code, 107)
+  await using node = await up()
+  const running = await inos(['mesh', 'create', '--data', node.data])
+  assert.deepEqual([running.code, /Stop it first/.test(running.stderr)], [100, true], running.stderr)
 })

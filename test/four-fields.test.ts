@@ -30,8 +30,8 @@ function client (address: string, wasm: Uint8Array, input: string): Promise<{ co
 // Method: an allowance of two endless loops; each run of the client is another peer.
 test('a client of four fields gets its job done, then a clear refusal', async () => {
   const options = { dataDir: joinPath(scratch, 'node'), listen: LISTEN, slots: 1 }
-  const { parts, opened } = await openParts(options)
-  await using node = await start({ ...parts, allowance: { perPeer: 5_000_000n, total: 10_000_000n } }, opened, options)
+  const open = await openParts(options)
+  await using node = await start({ ...open, parts: { ...open.parts, allowance: { perPeer: 5_000_000n, total: 10_000_000n } } }, options)
   const [address] = node.addresses()
   const good = await client(address!, ECHO, 'four fields')
   assert.deepEqual([good.code, good.stdout], [0, 'four fields'], good.stderr)

@@ -31,6 +31,20 @@ export class StreamWire implements Wire {
       this.#settle()
     })
     stream.addEventListener('close', event => { this.#over(event) })
+    this.#catchUp()
+  }
+
+  /** What happened to the stream before anybody listened: a door may have kept it waiting. */
+  #catchUp (): void {
+    const { status, remoteWriteStatus } = this.#stream
+    if (status === 'reset' || status === 'aborted') {
+      this.#closed = true
+      this.#error = this.#lost()
+    } else if (remoteWriteStatus === 'closed') {
+      this.#finished = true
+      this.#closed = status === 'closed'
+      this.#settle()
+    }
   }
 
   async * read (): AsyncIterable<Uint8Array> {

@@ -2,16 +2,19 @@
  * libp2p as a `Network`: streams of `/inos/packet/1` as wires, capabilities as provider records
  * of its DHT. Which transports the node has, and how it starts, is the platform's choice.
  */
-import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId, Stream, StreamMiddleware } from '@libp2p/interface'
 import type { Ping } from '@libp2p/ping'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { type CID, rawCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { toHex } from '../packet/identity.ts'
+import type { Admission } from './admission.ts'
 import type { WireLimits } from './framing.ts'
 import { StreamWire } from './libp2p-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
+import { MEMBER_PROTOCOL } from './papers.ts'
 import { Pulse } from './pulse.ts'
 
 export const PACKET_PROTOCOL = '/inos/packet/1'
@@ -22,6 +25,27 @@ export interface Libp2pNetworkOptions {
   node: Libp2p<{ ping: Ping }>
   timers: Timers
   limits?: WireLimits
+  /** The door of a private mesh, which guards `node` already; none: the open mesh. */
+  admission?: Admission | undefined
+}
+
+/** The DHT's protocol: each private mesh has one of its own. */
+export function dhtProtocol (net: Uint8Array | null): string {
+  return net === null ? DHT_PROTOCOL : `${DHT_PROTOCOL}/${toHex(net)}`
+}
+
+/**
+ * Let no stream of any protocol but that of the certificates through before `admission` does, in
+ * either direction and over every transport: libp2p asks its registrar for the middleware of each
+ * stream it has negotiated. Its own list by protocol would leave out what nobody thought of, and
+ * libp2p 3.3 appends the handler of each incoming stream to that list, so it is answered here.
+ */
+export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission): void {
+  const check: StreamMiddleware = async (stream, connection, next) => {
+    await admission.pass(connection.remotePeer.toString())
+    next(stream, connection)
+  }
+  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [check]
 }
 
 /** The key under which the DHT lists who offers a capability. */
@@ -41,8 +65,11 @@ class Libp2pNetwork implements Network {
   readonly #limits: WireLimits
   readonly #announcements = new Set<Announcement>()
   readonly #pulse: Pulse
+  readonly #admission: Admission | undefined
+  readonly #listeners: NetworkEvents[] = []
 
-  constructor ({ node, timers, limits = LIMITS.wire }: Libp2pNetworkOptions) {
+  constructor ({ node, timers, limits = LIMITS.wire, admission }: Libp2pNetworkOptions) {
+    this.#admission = admission
     this.#node = node
     this.#timers = timers
     this.#limits = limits
@@ -57,9 +84,49 @@ class Libp2pNetwork implements Network {
         for (const connection of node.getConnections(peerIdFromString(peer))) connection.abort(gone)
       }
     })
-    node.addEventListener('peer:connect', () => {
-      for (const announcement of this.#announcements) announcement.hurry()
+    if (admission === undefined) this.#watch()
+    else this.#beGuarded(admission)
+  }
+
+  #watch (): void {
+    this.#node.addEventListener('peer:connect', ({ detail }) => { this.#came(detail.toString()) })
+    this.#node.addEventListener('peer:disconnect', ({ detail }) => { this.#left(detail.toString()) })
+  }
+
+  #beGuarded (admission: Admission): void {
+    const node = this.#node
+    admission.attach({
+      open: async (peer, signal) => await this.#openExchange(peer, signal),
+      cut: (peer, reason) => { for (const connection of node.getConnections(peerIdFromString(peer))) connection.abort(reason) },
+      addresses: () => this.addresses(),
+      entered: peer => { this.#came(peer) },
+      left: peer => { this.#left(peer) }
     })
+    node.addEventListener('connection:open', ({ detail }) => { admission.opened(detail.remotePeer.toString(), detail.direction === 'outbound' ? 'out' : 'in') })
+    node.addEventListener('peer:disconnect', ({ detail }) => { admission.closed(detail.toString()) })
+    void node.handle(MEMBER_PROTOCOL, (stream: Stream, connection: Connection) => {
+      admission.take(new StreamWire(stream, connection.remotePeer.toString(), this.#limits))
+    }, { maxInboundStreams: LIMITS.mesh.strangerStreamsMax, runOnLimitedConnection: true })
+  }
+
+  async #openExchange (peer: string, signal: AbortSignal): Promise<Wire> {
+    const [connection] = this.#node.getConnections(peerIdFromString(peer))
+    if (connection === undefined) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
+    try {
+      return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), peer, this.#limits)
+    } catch (cause) {
+      if (!isForeign(cause)) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`, { cause })
+      throw new InosError('ERR_NOT_MEMBER', `${peer} belongs to no private mesh.`, { cause, hint: 'Only members of this node’s mesh can work with it.' })
+    }
+  }
+
+  #came (peer: string): void {
+    for (const announcement of this.#announcements) announcement.hurry()
+    for (const { connect } of this.#listeners) connect(peer)
+  }
+
+  #left (peer: string): void {
+    for (const { disconnect } of this.#listeners) disconnect(peer)
   }
 
   addresses (): string[] {
@@ -69,8 +136,9 @@ class Libp2pNetwork implements Network {
   async dial (address: string, signal: AbortSignal): Promise<string> {
     const target = parseAddress(address)
     try {
-      const connection = await this.#node.dial(target, { signal })
-      return connection.remotePeer.toString()
+      const peer = (await this.#node.dial(target, { signal })).remotePeer.toString()
+      await this.#admission?.settled(peer, signal)
+      return peer
     } catch (error) {
       throw notReachable(address, error, signal)
     }
@@ -79,6 +147,11 @@ class Libp2pNetwork implements Network {
   async open (peer: string, signal: AbortSignal): Promise<Wire> {
     const id = parsePeerId(peer)
     try {
+      if (this.#admission !== undefined) {
+        // The protocol is not even named to a peer that has not shown its certificate.
+        await this.#node.dial(id, { signal })
+        await this.#admission.settled(peer, signal)
+      }
       const stream = await this.#node.dialProtocol(id, PACKET_PROTOCOL, {
         signal,
         maxOutboundStreams: this.#limits.streamsPerPeerMax
@@ -96,7 +169,8 @@ class Libp2pNetwork implements Network {
   }
 
   peers (): PeerInfo[] {
-    return this.#node.getPeers().map(id => {
+    const inside = this.#node.getPeers().filter(id => this.#admission?.isInside(id.toString()) ?? true)
+    return inside.map(id => {
       const connections = this.#node.getConnections(id)
       return {
         id: id.toString(),
@@ -107,8 +181,7 @@ class Libp2pNetwork implements Network {
   }
 
   on (events: NetworkEvents): void {
-    this.#node.addEventListener('peer:connect', ({ detail }) => { events.connect(detail.toString()) })
-    this.#node.addEventListener('peer:disconnect', ({ detail }) => { events.disconnect(detail.toString()) })
+    this.#listeners.push(events)
   }
 
   async provide (capability: string, signal: AbortSignal): Promise<void> {
@@ -145,6 +218,7 @@ class Libp2pNetwork implements Network {
 
   async stop (): Promise<void> {
     this.#pulse.stop()
+    this.#admission?.stop()
     for (const announcement of this.#announcements) announcement.stop()
     await this.#node.stop()
   }
@@ -229,8 +303,12 @@ function parsePeerId (peer: string): PeerId {
 
 function notReachable (target: string, cause: unknown, signal: AbortSignal): InosError {
   if (signal.aborted) return new InosError('ERR_CANCELLED', 'The dial was cancelled.', { cause })
-  const foreign = cause instanceof Error && cause.name === 'UnsupportedProtocolError'
+  // What the door of a private mesh says needs no other words.
+  if (cause instanceof InosError) return cause
+  const foreign = isForeign(cause)
   return new InosError('ERR_NOT_REACHABLE', foreign ? `${target} does not speak ${PACKET_PROTOCOL}.` : `${target} cannot be reached.`, {
     cause, hint: foreign ? 'It is a libp2p node, but not of this mesh.' : 'Check that it runs, and that its address and port are right.'
   })
 }
+
+function isForeign (error: unknown): boolean { return error instanceof Error && error.name === 'UnsupportedProtocolError' }

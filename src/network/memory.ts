@@ -4,6 +4,8 @@
  * waits unless a delay is set, so that a whole mesh runs the same way every time.
  */
 import { InosError } from '../packet/errors.ts'
+import { toHex } from '../packet/identity.ts'
+import type { Admission } from './admission.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
 
 const ADDRESS = /^\/memory\/([^/]+)$/
@@ -18,8 +20,8 @@ export interface MemoryHubOptions {
 }
 
 export interface MemoryHub {
-  /** Join as a node; its address is `/memory/<id>`. */
-  network (id: string): Network
+  /** Join as a node; its address is `/memory/<id>`. With an admission only members of its mesh are served. */
+  network (id: string, admission?: Admission): Network
   /** Sever two nodes: their wires are lost and no new ones open until `heal`. */
   cut (a: string, b: string): void
   heal (a: string, b: string): void
@@ -46,9 +48,9 @@ class Hub implements MemoryHub {
     this.windowBytes = windowBytes
   }
 
-  network (id: string): Network {
+  network (id: string, admission?: Admission): Network {
     if (this.nodes.has(id)) throw new Error(`a node named ${id} has joined already`)
-    const node = new Node(this, id)
+    const node = new Node(this, id, admission)
     this.nodes.set(id, node)
     return node
   }
@@ -91,11 +93,20 @@ class Node implements Network {
   readonly #hub: Hub
   readonly #links = new Map<string, { direction: 'in' | 'out', wires: Set<MemoryWire> }>()
   readonly #listeners: NetworkEvents[] = []
+  readonly #admission: Admission | undefined
   #handler: (wire: Wire) => void = wire => { wire.abort(new Error('nobody takes streams')) }
 
-  constructor (hub: Hub, id: string) {
+  constructor (hub: Hub, id: string, admission?: Admission) {
     this.#hub = hub
     this.id = id
+    this.#admission = admission
+    admission?.attach({
+      open: async peer => this.#openExchange(peer),
+      cut: peer => { this.disconnect(peer) },
+      addresses: () => this.addresses().map(address => `${address}/p2p/${id}`),
+      entered: peer => { for (const listener of this.#listeners) listener.connect(peer) },
+      left: peer => { for (const listener of this.#listeners) listener.disconnect(peer) }
+    })
   }
 
   addresses (): string[] { return [`/memory/${this.id}`] }
@@ -105,6 +116,7 @@ class Node implements Network {
     if (name === undefined) throw new InosError('ERR_USAGE', `"${address.slice(0, 80)}" is not an address of this network.`)
     this.#checkAborted(signal)
     this.#connect(this.#hub.reach(this.id, name))
+    await this.#admission?.settled(name, signal)
     return name
   }
 
@@ -112,38 +124,69 @@ class Node implements Network {
     this.#checkAborted(signal)
     const other = this.#hub.reach(this.id, peer)
     this.#connect(other)
-    const [ours, theirs] = createPair(this.#hub, this.id, peer)
-    this.#link(peer, ours)
-    other.#link(this.id, theirs)
+    await this.#admission?.settled(peer, signal)
+    const [ours, theirs] = this.#pair(other)
     // The other side learns of it after this call, as over a real network.
-    queueMicrotask(() => { other.#handler(theirs) })
+    queueMicrotask(() => { other.#incoming(theirs) })
+    return ours
+  }
+
+  #pair (other: Node): [MemoryWire, MemoryWire] {
+    const [ours, theirs] = createPair(this.#hub, this.id, other.id)
+    this.#link(other.id, ours)
+    other.#link(this.id, theirs)
+    return [ours, theirs]
+  }
+
+  #incoming (wire: MemoryWire): void {
+    if (this.#admission === undefined) this.#handler(wire)
+    else this.#admission.pass(wire.peer).then(() => { this.#handler(wire) }, (error: Error) => { wire.abort(error) })
+  }
+
+  #openExchange (peer: string): Wire {
+    const other = this.#hub.reach(this.id, peer)
+    const door = other.#admission
+    if (door === undefined) throw new InosError('ERR_NOT_MEMBER', `${peer} belongs to no private mesh.`)
+    if (!this.#links.has(peer)) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
+    const [ours, theirs] = this.#pair(other)
+    queueMicrotask(() => { door.take(theirs) })
     return ours
   }
 
   handle (handler: (wire: Wire) => void): void { this.#handler = handler }
 
   peers (): PeerInfo[] {
-    return [...this.#links].map(([id, { direction }]) => ({ id, addresses: [`/memory/${id}`], direction }))
+    const inside = [...this.#links].filter(([id]) => this.#admission?.isInside(id) ?? true)
+    return inside.map(([id, { direction }]) => ({ id, addresses: [`/memory/${id}`], direction }))
   }
 
   on (events: NetworkEvents): void { this.#listeners.push(events) }
 
   async provide (capability: string, signal: AbortSignal): Promise<void> {
     this.#checkAborted(signal)
-    const providers = this.#hub.providers.get(capability) ?? new Set()
-    this.#hub.providers.set(capability, providers.add(this.id))
+    const key = this.#keyOf(capability)
+    const providers = this.#hub.providers.get(key) ?? new Set()
+    this.#hub.providers.set(key, providers.add(this.id))
   }
 
   async * find (capability: string, signal: AbortSignal): AsyncIterable<string> {
-    for (const id of this.#hub.providers.get(capability) ?? []) {
+    for (const id of this.#hub.providers.get(this.#keyOf(capability)) ?? []) {
       if (signal.aborted) return
       if (id !== this.id) yield id
     }
   }
 
+  /** Each mesh has a list of its own. */
+  #keyOf (capability: string): string {
+    return this.#admission === undefined ? capability : `${toHex(this.#admission.membership.net)} ${capability}`
+  }
+
   async hangUp (peer: string): Promise<void> { this.disconnect(peer) }
 
-  async stop (): Promise<void> { this.#hub.drop(this.id) }
+  async stop (): Promise<void> {
+    this.#hub.drop(this.id)
+    this.#admission?.stop()
+  }
 
   connected (): string[] { return [...this.#links.keys()] }
 
@@ -154,7 +197,8 @@ class Node implements Network {
     this.#links.delete(peer)
     const lost = new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
     for (const wire of link.wires) wire.lose(lost)
-    for (const listener of this.#listeners) listener.disconnect(peer)
+    if (this.#admission === undefined) for (const listener of this.#listeners) listener.disconnect(peer)
+    else this.#admission.closed(peer)
     link.wires.forEach(wire => { wire.other.lose(lost) })
     this.#hub.nodes.get(peer)?.disconnect(this.id)
   }
@@ -163,8 +207,13 @@ class Node implements Network {
     if (this.#links.has(other.id)) return
     this.#links.set(other.id, { direction: 'out', wires: new Set() })
     other.#links.set(this.id, { direction: 'in', wires: new Set() })
-    for (const listener of this.#listeners) listener.connect(other.id)
-    for (const listener of other.#listeners) listener.connect(this.id)
+    this.#opened(other.id, 'out')
+    other.#opened(this.id, 'in')
+  }
+
+  #opened (peer: string, direction: 'in' | 'out'): void {
+    if (this.#admission === undefined) for (const listener of this.#listeners) listener.connect(peer)
+    else this.#admission.opened(peer, direction)
   }
 
   #link (peer: string, wire: MemoryWire): void {

@@ -12,6 +12,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { AuditReport, Balance, HistoryEntry, JobState, PeerView, ReceiptView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
+import type { MemberView, MeshView } from './mesh.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */
@@ -65,6 +66,10 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
     peers: async () => await last(ask('peers')) as PeerView[],
+    mesh: async () => await last(ask('mesh')) as MeshView | null,
+    invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
+    members: async () => await last(ask('members')) as MemberView[],
+    revoke: async peer => { await last(ask('revoke', encodeCanonical(peer))) },
     [Symbol.asyncDispose]: async () => {}
   }
 }

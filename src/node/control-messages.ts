@@ -13,6 +13,7 @@ import { isBytes, isMap } from '../packet/envelope.ts'
 import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions } from '../processor/processor.ts'
+import type { InviteOptions } from './mesh.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
 export const CONTROL_VERSION = 1
@@ -21,7 +22,7 @@ export const CONTROL_VERSION = 1
 export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
-export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'audit', 'receipts', 'receipt', 'peers'] as const
+export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'revoke'] as const
 export type Operation = typeof OPERATIONS[number]
 
 /** Answer of `status`. */
@@ -82,7 +83,7 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel'
+  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel', 'grant', 'offlineMax'
 ])
 
 /** Give decoded answers their bigints back. Answers have no free-form keys, so a name says the type. */
@@ -169,7 +170,19 @@ export function decodeRun (body: Uint8Array): RunRequest {
   }
 }
 
-/** Body of `connect` and `receipt`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `invite`. @throws {InosError} ERR_USAGE */
+export function decodeInvite (body: Uint8Array): InviteOptions {
+  const options = decodeCanonical(body)
+  const { grant, expires, count, routes, ...rest } = isMap(options) ? options : { unknown: options }
+  const right = Object.keys(rest).length === 0 && (grant === undefined || isAmount(grant) || isText(grant)) && (expires === undefined || isText(expires)) &&
+    (count === undefined || isCount(count)) && (routes === undefined || isTexts(routes))
+  if (!right) throw new InosError('ERR_USAGE', 'An invite takes grant, expires, count and routes.')
+  return {
+    ...(grant === undefined ? {} : { grant: isText(grant) ? grant : BigInt(grant) }), ...(expires === undefined ? {} : { expires }), ...(count === undefined ? {} : { count }), ...(routes === undefined ? {} : { routes })
+  }
+}
+
+/** Body of `connect`, `receipt` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -36,6 +36,9 @@ const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as co
 const ENTRY = { direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', amount: 3n, kind: 'job' }
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
+const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
+const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false }
+
 /** A node that answers from fixed values; a test replaces what it looks at. */
 function fakeOperator (replaced: Partial<Operator> = {}): Operator {
   return {
@@ -50,6 +53,10 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     receipts: async function * () { yield RECEIPT },
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
     peers: async () => [PEER],
+    mesh: async () => MESH,
+    invite: async options => JSON.stringify(options, (_name, value: unknown) => typeof value === 'bigint' ? `${value}n` : value),
+    members: async () => [MEMBER],
+    revoke: async peer => { if (peer !== 'p') throw new InosError('ERR_USAGE', `not ${peer}`) },
     [Symbol.asyncDispose]: async () => {},
     ...replaced
   }
@@ -77,6 +84,14 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
+  assert.deepEqual(await client.mesh(), MESH)
+  assert.deepEqual(await client.members(), [MEMBER])
+  const terms = { grant: 5n, expires: '7d', count: 2, routes: ['/ip4/1.2.3.4'] }
+  assert.equal(await client.invite(terms), await fake.invite(terms))
+  assert.equal(await client.invite({}), '{}')
+  await assert.rejects(client.invite({ more: 1 } as never), { code: 'ERR_USAGE' })
+  await client.revoke('p')
+  await assert.rejects(client.revoke('q'), { code: 'ERR_USAGE', message: 'not q' })
   assert.deepEqual(await client.audit(), await fake.audit())
   assert.deepEqual(await Array.fromAsync(client.receipts()), [RECEIPT])
   assert.deepEqual(await client.receipt('some'), Uint8Array.of(4))

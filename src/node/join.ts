@@ -2,6 +2,7 @@
 import type { Inputs, MapItem, MapOptions } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Module, Processor } from '../processor/processor.ts'
+import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
 import { openParts, start } from './parts.ts'
 
 export interface JoinOptions {
@@ -11,6 +12,8 @@ export interface JoinOptions {
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to. One that can't be reached fails the join. */
   peers?: readonly string[]
+  /** An invite, by which this data directory becomes a member of a private mesh; one that is a member already needs none. @default none */
+  mesh?: string
   /** False: no network at all, a mesh of one. @default true */
   network?: boolean
   /** Whether to take others' jobs. @default true when it listens */
@@ -29,13 +32,23 @@ export interface JoinOptions {
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   map (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem>
+  /** The private mesh it belongs to; null on the open one. */
+  mesh (): MeshView | null
+  /**
+   * Make an invite to this node's private mesh: one line of text, for `join({ mesh })` elsewhere.
+   * @throws {InosError} ERR_NOT_MEMBER unless this node is its issuer, ERR_USAGE
+   */
+  invite (options?: InviteOptions): Promise<string>
+  /** Members this node knows: the issuer all of them, others whom they met. @throws {InosError} ERR_NOT_MEMBER */
+  members (): MemberView[]
+  /** End the membership of a PeerId; members learn it from each other. @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE, ERR_POLICY */
+  revoke (peer: string): Promise<void>
 }
 
 /**
  * Become part of the mesh. Alone, it is a mesh of one on the same code path.
- * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_NOT_REACHABLE, ERR_USAGE; nothing is left open then
+ * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_NOT_REACHABLE, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER; nothing is left open then
  */
 export async function join (options: JoinOptions = {}): Promise<Node> {
-  const { parts, opened } = await openParts(options)
-  return await start(parts, opened, options)
+  return await start(await openParts(options), options)
 }

@@ -10,7 +10,9 @@ import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
-import { createLibp2pNetwork, DHT_PROTOCOL, parseAddress } from '../network/libp2p.ts'
+import { Admission } from '../network/admission.ts'
+import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
+import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
 import type { WireLimits } from '../network/framing.ts'
 import { InosError } from '../packet/errors.ts'
@@ -24,6 +26,8 @@ export interface NetworkOptions {
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to whenever no peer is connected. */
   bootstrap?: readonly string[]
+  /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
+  membership?: Membership | undefined
   timers?: Timers
   limits?: WireLimits
 }
@@ -34,11 +38,12 @@ export interface NetworkOptions {
  * nothing is left running then
  */
 export async function createNetwork (options: NetworkOptions): Promise<Network> {
-  const { bootstrap = [], timers = platformTimers, limits = LIMITS.wire } = options
+  const { bootstrap = [], membership, timers = platformTimers, limits = LIMITS.wire } = options
   for (const address of bootstrap) parseAddress(address)
-  const node = await startNode(options)
-  const network = createLibp2pNetwork({ node, timers, limits })
-  const stopLooking = stayConnected(network, bootstrap, timers, limits)
+  const admission = membership === undefined ? undefined : new Admission(membership, timers)
+  const node = await startNode(options, admission)
+  const network = createLibp2pNetwork({ node, timers, limits, admission })
+  const stopLooking = stayConnected(network, bootstrap, membership, timers, limits)
   const stop = network.stop.bind(network)
   network.stop = async () => {
     stopLooking()
@@ -50,10 +55,10 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 type Services = { identify: Identify, ping: Ping, dht: KadDHT }
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
-export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: NetworkOptions): Promise<Libp2p<Services>> {
+export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: NetworkOptions, admission?: Admission): Promise<Libp2p<Services>> {
   for (const address of listen) parseAddress(address)
   if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
-  const node = await createLibp2p({ ...await configure(seed, listen, limits), start: false })
+  const node = await createLibp2p({ ...await configure(seed, listen, limits, admission), start: false })
   try {
     await node.start()
   } catch (cause) {
@@ -62,7 +67,7 @@ export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: Ne
   return node
 }
 
-async function configure (seed: Uint8Array, listen: readonly string[], limits: WireLimits): Promise<Libp2pOptions<Services>> {
+async function configure (seed: Uint8Array, listen: readonly string[], limits: WireLimits, admission?: Admission): Promise<Libp2pOptions<Services>> {
   return {
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     nodeInfo: { name: 'inos' },
@@ -85,10 +90,14 @@ async function configure (seed: Uint8Array, listen: readonly string[], limits: W
     // Its ping waits behind bulk data and would take a busy connection for a dead one.
     connectionMonitor: { abortConnectionOnPingFailure: false },
     services: {
-      identify: identify(),
+      // Any service is given the parts of the node; this one is the first, before a handler is there.
+      identify: components => {
+        if (admission !== undefined) guard(components.registrar, admission)
+        return identify()(components)
+      },
       ping: ping(),
       dht: kadDHT({
-        protocol: DHT_PROTOCOL,
+        protocol: dhtProtocol(admission?.membership.net ?? null),
         peerInfoMapper: passthroughMapper,
         clientMode: listen.length === 0,
         initialQuerySelfInterval: limits.provideSettleMs / 10
@@ -110,18 +119,28 @@ function notListening (listen: readonly string[], cause: unknown): InosError {
   })
 }
 
-/** Dial the bootstrap nodes now, and again whenever nobody is connected. @returns what stops it */
-function stayConnected (network: Network, bootstrap: readonly string[], timers: Timers, limits: WireLimits): () => void {
+/**
+ * Dial the nodes that are known whenever too few are connected: in the open mesh one is enough, in a
+ * private one several members, so that none of them, not even its issuer, is needed by the others.
+ * @returns what stops it
+ */
+function stayConnected (network: Network, bootstrap: readonly string[], membership: Membership | undefined, timers: Timers, limits: WireLimits): () => void {
   const stopped = new AbortController()
+  const enough = membership === undefined ? 1 : LIMITS.mesh.connectedMin
   let cancel: () => void = () => {}
   const look = (): void => {
-    if (network.peers().length === 0) {
-      // One that cannot be reached now is tried again; whoever must know dials by itself.
-      for (const address of bootstrap) network.dial(address, stopped.signal).catch(() => {})
-    }
+    if (stopped.signal.aborted) return
+    cancel()
     cancel = timers.after(limits.bootstrapMs, look)
+    const peers = network.peers().map(({ id }) => id)
+    if (peers.length >= enough || membership?.isPending === true) return
+    for (const address of new Set([...bootstrap, ...membership?.routes ?? []])) {
+      // One that cannot be reached now is tried again; whoever must know dials by itself.
+      if (!peers.some(peer => address.endsWith(`/p2p/${peer}`))) network.dial(address, stopped.signal).catch(() => {})
+    }
   }
-  if (bootstrap.length > 0) look()
+  if (bootstrap.length > 0 || membership !== undefined) look()
+  membership?.on({ routes: look })
   return () => {
     stopped.abort()
     cancel()

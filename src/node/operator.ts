@@ -4,8 +4,10 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AuditReport, Balance, ComputeOptions, HistoryEntry, PeerView, Processor, ReceiptView, Result
+  AuditReport, Balance, ComputeOptions, HistoryEntry, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
+import type { Node } from './join.ts'
+import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
@@ -27,12 +29,17 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
+  mesh (): Promise<MeshView | null>
+  invite (options: InviteOptions): Promise<string>
+  members (): Promise<MemberView[]>
+  revoke (peer: string): Promise<void>
   /** Let go: a node of this process pays what it owes and stops, one behind the socket runs on. */
   [Symbol.asyncDispose] (): Promise<void>
 }
 
 /** A node of this process as an Operator. */
-export function operatorOf (node: Processor): Operator {
+export function operatorOf (node: Node): Operator {
   return {
     id: node.id,
     pid: process.pid,
@@ -48,6 +55,10 @@ export function operatorOf (node: Processor): Operator {
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
     peers: async () => node.peers(),
+    mesh: async () => node.mesh(),
+    invite: options => node.invite(options),
+    members: async () => node.members(),
+    revoke: peer => node.revoke(peer),
     [Symbol.asyncDispose]: () => node.stop()
   }
 }

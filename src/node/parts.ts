@@ -2,56 +2,83 @@
  * This platform's parts for the portable rooms: what `join()` opens and puts together. What was
  * opened is closed in the reverse order, also when a later part fails to start.
  */
-import { hash, randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { map } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { createProcessor, type ProcessorParts } from '../processor/create.ts'
 import type { Processor } from '../processor/processor.ts'
-import type { Platform } from '../processor/rooms.ts'
+import type { Membership } from '../network/membership.ts'
+import type { Network } from '../network/network.ts'
 import { openBlobCache } from './blob-cache.ts'
 import { openDataDirectory } from './data-dir.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
-import { createSigner, verify } from './keys.ts'
+import { beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
 
 /** The parts of a node on this platform, and how to close what they opened. */
-export interface OpenParts { readonly parts: ProcessorParts, readonly opened: AsyncDisposableStack }
+export interface OpenParts { readonly parts: ProcessorParts, readonly membership: Membership | null, readonly opened: AsyncDisposableStack }
 
 /**
  * Open this platform's parts: data directory, books, blobs, executors, network.
- * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_USAGE; nothing is left open then
+ * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER, ERR_NOT_REACHABLE; nothing is left open then
  */
 export async function openParts (options: JoinOptions = {}): Promise<OpenParts> {
   const { listen = [], peers = [], slots = availableParallelism(), prices } = options
   await using opened = new AsyncDisposableStack()
   const dir = opened.use(await openDataDirectory(options.dataDir))
   const platform = createPlatform(dir.seed)
-  const credits = await createCredits({ store: dir.db, ...platform, now: () => Math.floor(Date.now() / 1000) }, creditsOptions(options))
+  const membership = await findMembership(dir, platform, options.mesh)
+  const net = membership?.net ?? null
+  const credits = await createCredits({ store: dir.db, ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), net })
   const blobs = await openBlobCache(dir.blobsPath)
   const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
   opened.defer(() => runtime.stop())
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
+  if (membership?.isPending === true) await redeem(membership, network, options.signal)
   // The pool may have fewer slots than asked for; only what it has is offered.
-  const market = { serve: options.serve ?? listen.length > 0, slots: runtime.load().slots, ...(prices === undefined ? {} : { prices }) }
-  return { parts: { platform, runtime, credits, blobs, network, timers, market }, opened: opened.move() }
+  const market = { serve: options.serve ?? listen.length > 0, slots: runtime.load().slots, net, ...(prices === undefined ? {} : { prices }) }
+  return { parts: { platform, runtime, credits, blobs, network, timers, market }, membership, opened: opened.move() }
+}
+
+async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
+  if (network === null) throw new InosError('ERR_USAGE', 'An invite is redeemed over the network, and this node has none.')
+  await beLetIn(membership, network, signal)
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start (parts: ProcessorParts, parents: AsyncDisposableStack, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
   await Promise.all(peers.map(address => connect(processor, address, signal)))
   const resources = opened.move()
   const stop = once(() => resources.disposeAsync())
-  return { ...processor, stop, [Symbol.asyncDispose]: stop, map: (wasm, inputs, options) => map(processor, wasm, inputs, options) }
+  return {
+    ...processor,
+    ...meshOf(membership, processor),
+    stop,
+    [Symbol.asyncDispose]: stop,
+    map: (wasm, inputs, options) => map(processor, wasm, inputs, options)
+  }
+}
+
+function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'revoke'> {
+  const member = (): Membership => {
+    if (membership !== null) return membership
+    throw new InosError('ERR_NOT_MEMBER', 'This node belongs to no private mesh.', { hint: 'Found one with `inos mesh create`, or join one with `inos mesh join INVITE`.' })
+  }
+  return {
+    mesh: () => membership === null ? null : viewOf(membership),
+    invite: async (options = {}) => member().inviteText(termsOf(options), options.routes?.length ? options.routes : processor.addresses()),
+    members: () => member().members(),
+    revoke: async peer => { await member().revoke(peer) }
+  }
 }
 
 async function connect (processor: Processor, address: string, signal: AbortSignal | undefined): Promise<void> {
@@ -61,20 +88,6 @@ async function connect (processor: Processor, address: string, signal: AbortSign
   } catch (error) {
     if (!late.aborted || signal?.aborted === true) throw error
     throw new InosError('ERR_NOT_REACHABLE', `${address} was not reached within ${LIMITS.wire.dialMsMax / 1000} s.`, { cause: error })
-  }
-}
-
-function createPlatform (seed: Uint8Array): Platform {
-  return {
-    signer: createSigner(seed),
-    verify,
-    digest: bytes => hash('sha256', bytes, 'buffer'),
-    now: Date.now,
-    sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
-    randomBytes,
-    log (what, error) {
-      if (process.env['INOS_DEBUG'] !== undefined) process.stderr.write(`inos: ${what}: ${error instanceof InosError ? `${error.code} ${error.message}` : String(error)}\n`)
-    }
   }
 }
 

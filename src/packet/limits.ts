@@ -254,6 +254,9 @@ export const LIMITS = {
     inviteCharsMax: 8_192,
     routesMax: 8,
     routeCharsMax: 256,
+    /** Addresses of members a node remembers, and members it stays connected to. */
+    routesKeptMax: 64,
+    connectedMin: 8,
     /** How long an invite and a certificate live unless their issuer says otherwise. */
     inviteSeconds: 7 * 86_400,
     memberSeconds: 10 * 365 * 86_400,
@@ -267,6 +270,10 @@ export const LIMITS = {
     /** One message of the exchange, and how long one may take. */
     messageBytesMax: 64 * KIB,
     exchangeMsMax: 10_000,
+    /** How long a peer that was refused may take to read why. */
+    farewellMs: 1_000,
+    /** How often `up` tries again to reach the issuer that has to let it in. */
+    retryMs: 2_000,
     /** Connections that have proven nothing yet, and streams that wait on one of them. */
     strangersMax: 64,
     strangerStreamsMax: 8,

@@ -10,7 +10,7 @@ import { createSessions, type SessionInfo, type Sessions } from '../network/sess
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
-import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
+import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
@@ -40,13 +40,13 @@ export interface ProcessorParts {
   readonly allowance?: AllowanceLimits
 }
 
-/** The open mesh has no name. */
-const NET = ''
 /** Every other place is a PeerId. */
 const PLACES: readonly Where[] = ['any', 'local', 'remote']
 
 export function createProcessor (parts: ProcessorParts): Processor {
   const { platform, runtime, credits, blobs, network, timers } = parts
+  // The open mesh has no name.
+  const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
   const market = createMarket(platform, parts.market)
   const shelf = createShelf(cid => blobs.get(cid))
@@ -60,7 +60,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const sessions: Sessions | null = network === null ? null : createSessions({
     network,
     timers,
-    hello: () => ({ profile: PROFILE, net: NET, records: [market.offer()].filter(offer => offer !== null).map(offer => offer.bytes) }),
+    hello: () => ({ profile: PROFILE, net, records: [market.offer()].filter(offer => offer !== null).map(offer => offer.bytes) }),
     serve: {
       request: (peer, packet, signal) => packet.kind === 'job' ? serveJob(node, peer, packet, signal) : node.settlement.answer(peer, packet),
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)

@@ -79,8 +79,8 @@ async function booksOf (node: Processor): Promise<Books> {
 const say = (message: FromNode): void => { process.send!(message) }
 
 const joinOptions = { dataDir: options.dataDir, listen: options.sells ? ['/ip4/127.0.0.1/tcp/0'] : [], slots: 1 }
-const { parts, opened } = await openParts(joinOptions)
-const node = await start({ ...parts, runtime: wrapRuntime(parts.runtime), credits: wrapCredits(parts.credits) }, opened, joinOptions)
+const open = await openParts(joinOptions)
+const node = await start({ ...open, parts: { ...open.parts, runtime: wrapRuntime(open.parts.runtime), credits: wrapCredits(open.parts.credits) } }, joinOptions)
 for (const peer of options.peers) await node.connect(peer)
 say({ said: 'ready', id: node.id, addresses: node.addresses() })
 

@@ -1,0 +1,175 @@
+/** `inos mesh`: a private mesh by one string: found it, invite, join, see who is in, put someone out. */
+import type { Command } from 'commander'
+import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
+import { InosError } from '../src/packet/errors.ts'
+import { keyOfPeerId } from '../src/packet/identity.ts'
+import { LIMITS } from '../src/packet/limits.ts'
+import type { MemberView, MeshView } from '../src/node/mesh.ts'
+import type { Operator } from '../src/node/operator.ts'
+import { addData, addJson, collect, type CommonOptions, type Context, examples, read } from './command.ts'
+import { plain, table } from './output.ts'
+import { formatCredits } from './units.ts'
+
+interface CreateOptions extends CommonOptions { name?: string, fee?: number, offlineLimit?: bigint }
+interface InviteOptions extends CommonOptions { grant?: bigint, expires?: string, count?: number, route: string[] }
+
+export function addMesh (program: Command, context: Context): void {
+  const mesh = program.command('mesh').description('a private mesh: only its members reach each other')
+  addJson(addData(mesh))
+  examples(mesh, [
+    ['inos mesh create --name lab && inos up --listen /ip4/0.0.0.0/tcp/4001', 'the first machine founds it, and stays up'],
+    ['inos mesh invite --grant 10cr --count 3', 'there: one line of text for three others'],
+    ['inos mesh join inos:…', 'on each of them; then `inos up`']
+  ])
+  mesh.action(async (options: CommonOptions) => { context.finish(await show(options, context)) })
+  addCreate(mesh, context)
+  addInvite(mesh, context)
+  addJoin(mesh, context)
+  addMembers(mesh, context)
+  addRevoke(mesh, context)
+}
+
+function addCreate (mesh: Command, context: Context): void {
+  const command = mesh.command('create').description('found a private mesh; this data directory is its issuer for good')
+    .option('--name <name>', 'how people call it')
+    .option('--fee <percent>', 'what the issuer keeps of each payment, such as 1 or 0.25 (default: 0)', read(parseFee))
+    .option('--offline-limit <amount>', `what a member may owe one payee while the issuer is away (default: ${formatCredits(LIMITS.mesh.offlineMax)})`, read(parseCredits))
+  addJson(addData(command))
+  examples(command, [['inos mesh create --name lab --fee 1 --offline-limit 5cr', 'one percent for the issuer']])
+  command.action(async (_options: CreateOptions, self: Command) => { context.finish(await create(self.optsWithGlobals(), context)) })
+}
+
+function addInvite (mesh: Command, context: Context): void {
+  const command = mesh.command('invite').description('print an invite: one line of text; who has it may join')
+    .option('--grant <amount>', 'what each one invited gets to begin with (default: 0cr)', read(parseCredits))
+    .option('--expires <time>', 'how long it is good, such as 7d or 12h (default: 7d)', read(checkSpan))
+    .option('--count <n>', 'how many it may bring (default: 1)', read(text => Number(parseCount(text, BigInt(LIMITS.mesh.inviteCountMax)))))
+    .option('--route <multiaddr>', 'where others reach this node, if it cannot know; may be given several times', collect, [])
+  addJson(addData(command))
+  examples(command, [['inos mesh invite --grant 10cr --expires 7d --count 3', 'three may join within a week']])
+  command.action(async (_options: InviteOptions, self: Command) => { context.finish(await invite(self.optsWithGlobals(), context)) })
+}
+
+function addJoin (mesh: Command, context: Context): void {
+  const command = mesh.command('join').description('become a member; the issuer must be up for it').argument('<invite>', 'the text that `inos mesh invite` printed')
+  addJson(addData(command))
+  examples(command, [['inos mesh join inos:…', 'from then on `inos up` here belongs to that mesh']])
+  command.action(async (text: string, _options: CommonOptions, self: Command) => { context.finish(await join(text, self.optsWithGlobals(), context)) })
+}
+
+function addMembers (mesh: Command, context: Context): void {
+  const command = mesh.command('members').description('members this node knows: the issuer all, others whom they met')
+  addJson(addData(command), 'one JSON object a line')
+  examples(command, [['inos mesh members', 'who is in, since when, with which grant']])
+  command.action(async (_options: CommonOptions, self: Command) => { context.finish(await members(self.optsWithGlobals(), context)) })
+}
+
+function addRevoke (mesh: Command, context: Context): void {
+  const command = mesh.command('revoke').description('end a membership; connections of that node are closed').argument('<peer>', 'PeerId, as `inos mesh members` prints it')
+  addJson(addData(command))
+  examples(command, [['inos mesh revoke 12D3KooW…', 'members learn it from each other as they meet']])
+  command.action(async (peer: string, _options: CommonOptions, self: Command) => { context.finish(await revoke(peer, self.optsWithGlobals(), context)) })
+}
+
+/** Percent with up to four decimals, as millionths. */
+function parseFee (text: string): number {
+  const match = /^(\d{1,3})(?:\.(\d{1,4}))?%?$/.exec(text)
+  const ppm = match === null ? NaN : Number(match[1]) * 10_000 + Number((match[2] ?? '').padEnd(4, '0'))
+  if (!(ppm <= LIMITS.mesh.feePpmMax)) throw new InosError('ERR_USAGE', `"${text.slice(0, 40)}" is not a share of a payment; write percent, 0 to 100, with up to four decimals.`)
+  return ppm
+}
+
+function checkSpan (text: string): string {
+  parseSeconds(text)
+  return text
+}
+
+async function open ({ data }: CommonOptions, { output, signal }: Context): Promise<Operator> {
+  const { ALONE, openOperator } = await import('./open.ts')
+  return await openOperator({ data, join: ALONE, output, signal })
+}
+
+async function show (options: CommonOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const mesh = await operator.mesh()
+  const { output } = context
+  if (options.json === true) await output.json({ id: operator.id, mesh })
+  else if (mesh === null) await output.write('this node belongs to the open mesh\n')
+  else await output.write(describe(mesh, operator.id))
+  return 0
+}
+
+async function create ({ data, json, name, fee, offlineLimit }: CreateOptions, { output }: Context): Promise<number> {
+  const { refuseRunning } = await import('./open.ts')
+  const { createMesh } = await import('../src/node/mesh.ts')
+  const dataDir = await refuseRunning(data)
+  const mesh = await createMesh({
+    dataDir, ...(name === undefined ? {} : { name }), ...(fee === undefined ? {} : { feePpm: fee }), ...(offlineLimit === undefined ? {} : { offlineMax: offlineLimit })
+  })
+  if (json === true) await output.json({ id: mesh.issuer, mesh })
+  else await output.write(`${describe(mesh, mesh.issuer)}Next: \`inos up --listen /ip4/0.0.0.0/tcp/4001\` here, then \`inos mesh invite\`.\n`)
+  return 0
+}
+
+async function invite (options: InviteOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const { grant, expires, count, route } = options
+  const text = await operator.invite({
+    ...(grant === undefined ? {} : { grant }), ...(expires === undefined ? {} : { expires }), ...(count === undefined ? {} : { count }), routes: route
+  })
+  const { output } = context
+  if (options.json === true) {
+    await output.json({ invite: text })
+  } else {
+    await output.write(`${text}\n`)
+    output.say('Whoever has this line may join: `inos mesh join INVITE`, while this node is up.')
+  }
+  return 0
+}
+
+async function join (text: string, { data, json }: CommonOptions, { output, signal }: Context): Promise<number> {
+  const { openOwner, refuseRunning } = await import('./open.ts')
+  await refuseRunning(data)
+  output.status('asking the issuer to let this node in')
+  const { node } = await openOwner({ data, join: { mesh: text, serve: false }, output, signal }).finally(() => output.status(null))
+  await using _node = node
+  const mesh = node.mesh()!
+  const grant = node.members().find(({ self }) => self)?.grant ?? 0n
+  if (json === true) await output.json({ id: node.id, mesh, grant })
+  else await output.write(`${describe(mesh, node.id)}grant    ${formatCredits(grant)}\nNext: \`inos up\` here serves the members, and finds them.\n`)
+  return 0
+}
+
+async function members (options: CommonOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const all = await operator.members()
+  const { output } = context
+  if (options.json === true) for (const member of all) await output.json(member)
+  else await output.write(table([['member', 'role', 'since', 'grant'], ...all.map(row)]))
+  return 0
+}
+
+function row ({ id, issuer, self, issued, grant, revoked }: MemberView): string[] {
+  const role = revoked ? 'revoked' : issuer ? 'issuer' : 'member'
+  return [id, self ? `${role}, this node` : role, issued === null ? '-' : new Date(issued * 1_000).toISOString().slice(0, 10), formatCredits(grant)]
+}
+
+async function revoke (peer: string, options: CommonOptions, context: Context): Promise<number> {
+  keyOfPeerId(peer)
+  await using operator = await open(options, context)
+  await operator.revoke(peer)
+  const { output } = context
+  if (options.json === true) await output.json({ revoked: peer })
+  else output.say(`${peer} is not a member any more; nodes that are up learn it at once, others when they meet one that knows.`)
+  return 0
+}
+
+function describe ({ net, name, issuer, feePpm, offlineMax }: MeshView, id: string): string {
+  return table([
+    ['mesh', name === '' ? '(no name)' : plain(name)],
+    ['net', net],
+    ['issuer', issuer === id ? `${issuer}, this node` : issuer],
+    ['fee', `${feePpm / 10_000} %`],
+    ['offline', `${formatCredits(offlineMax)} to each payee while the issuer is away`]
+  ])
+}
