@@ -1,7 +1,7 @@
 /** `inos credits`: what this node has, how it came to it, and whether the books agree with the signatures. */
 import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
-import type { Balance } from '../src/processor/processor.ts'
+import type { AccountView, Balance } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { formatCredits } from './units.ts'
@@ -39,8 +39,13 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   await using operator = await open(options, context)
   const balance = await operator.credits()
   const { output } = context
-  if (options.json === true) await output.json({ id: operator.id, ...sixNames(balance) })
-  else await output.write(describeBalance(balance))
+  const account = await operator.account()
+  if (options.json === true) {
+    await output.json({ id: operator.id, ...sixNames(balance), account })
+  } else {
+    await output.write(describeBalance(balance))
+    if (account !== null) await output.write(describeAccount(account))
+  }
   return 0
 }
 
@@ -85,6 +90,15 @@ const MEANING: Readonly<Record<keyof Balance, string>> = {
   owed: 'to be paid by this node',
   earned: 'paid to this node',
   spent: 'paid by this node'
+}
+
+function describeAccount ({ issuer, cleared, free, uncleared, promised }: AccountView): string {
+  return `account at the issuer ${plain(issuer)}\n${table([
+    ['cleared', formatCredits(cleared), 'granted and cleared to this node, less what was cleared from it'],
+    ['free', formatCredits(free), 'of it, not yet spent, owed or held'],
+    ['uncleared', formatCredits(uncleared), 'cheques of others that the issuer has yet to clear'],
+    ['promised', formatCredits(promised), 'cheques of this node that the issuer has yet to clear']
+  ])}`
 }
 
 function describeBalance (balance: Balance): string {

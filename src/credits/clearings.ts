@@ -13,7 +13,7 @@ import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkCheque, checkClearing, type Cheque } from '../packet/records.ts'
 import { type Books, checkLane, checkVia, requireField } from './books.ts'
-import { Hub } from './hub.ts'
+import type { Hub } from './hub.ts'
 import { KEYS, type Op } from './store.ts'
 import type { Rules } from './terms.ts'
 

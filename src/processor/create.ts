@@ -14,7 +14,7 @@ import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, seek } from './discover.ts'
+import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
 import { createEvents } from './events.ts'
 import { describeJob, describeModule } from './job.ts'
 import { createMarket, type MarketOptions } from './market.ts'
@@ -163,7 +163,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
-  const upkeep = keepBooks(node, stopping.signal)
+  const upkeep = Promise.all([keepBooks(node, stopping.signal), sessions === null ? null : meetIssuer(node, stopping.signal)])
 
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
@@ -194,7 +194,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
-    async grant (peer, amount, certificate) {
+    async giveGrant (peer, amount, certificate) {
       await credits.grant(peer, CID.parse(certificate), amount)
       node.changed()
       if (open.has(peer)) await settlement.pay(peer)

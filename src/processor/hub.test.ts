@@ -48,8 +48,8 @@ test('a member pays with what it was granted, and the payee can spend it anywher
   const b = await mesh.start('b', { charter })
   for (const node of [a, b]) await mesh.connect(node, hub)
   await mesh.connect(a, b)
-  await hub.grant(a.id, GRANT, certificateOf('a'))
-  await hub.grant(a.id, GRANT, certificateOf('a'))
+  await hub.giveGrant(a.id, GRANT, certificateOf('a'))
+  await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await until(() => a.account()!.free === GRANT, 'the grant has arrived')
   const { cost } = await a.compute(ECHO, 'x', { ...THERE, where: b.id })
   await settled(hub, a, b)
@@ -62,7 +62,7 @@ test('a member pays with what it was granted, and the payee can spend it anywher
   assert.equal(hub.credits().earned, fee)
   assertConserved(hub, [a, b], GRANT)
   // With a little more it buys from the issuer, whose cheques and accounts are one line.
-  await hub.grant(b.id, 10_000n, certificateOf('b'))
+  await hub.giveGrant(b.id, 10_000n, certificateOf('b'))
   const bought = await b.compute(ECHO, '', { ...THERE, where: hub.id })
   await settled(hub, a, b)
   assert.equal(hub.accountOf(b.id), 10_000n + cost - fee - bought.cost)
@@ -104,7 +104,7 @@ test('without its issuer a mesh works up to the offline limit', async () => {
   const b = await mesh.start('b', { charter })
   for (const node of [a, b]) await mesh.connect(node, hub)
   await mesh.connect(a, b)
-  await hub.grant(a.id, GRANT, certificateOf('a'))
+  await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await until(() => a.account()!.free === GRANT, 'the grant has arrived')
   await mesh.lose(hub)
   let paid = 0n

@@ -120,7 +120,7 @@ export interface Processor extends AsyncDisposable {
    * @param certificate CID of what promises it, as text; the same one again gives nothing
    * @throws {InosError} ERR_USAGE when this node is no issuer, ERR_BUDGET
    */
-  grant (peer: string, amount: bigint, certificate: string): Promise<void>
+  giveGrant (peer: string, amount: bigint, certificate: string): Promise<void>
   /** Pay what is owed to connected peers now, and resolve when they have acknowledged it; never throws. */
   settle (): Promise<void>
   history (): AsyncIterable<HistoryEntry>
