@@ -41,7 +41,7 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   const { output } = context
   const account = await operator.account()
   if (options.json === true) {
-    await output.json({ id: operator.id, ...sixNames(balance), account })
+    await output.json({ id: operator.id, ...sixNames(balance), account: account === null ? null : inOrder(account) })
   } else {
     await output.write(describeBalance(balance))
     if (account !== null) await output.write(describeAccount(account))
@@ -90,6 +90,11 @@ const MEANING: Readonly<Record<keyof Balance, string>> = {
   owed: 'to be paid by this node',
   earned: 'paid to this node',
   spent: 'paid by this node'
+}
+
+/** A control socket sorts names by their length. */
+function inOrder ({ issuer, cleared, free, uncleared, promised }: AccountView): AccountView {
+  return { issuer, cleared, free, uncleared, promised }
 }
 
 function describeAccount ({ issuer, cleared, free, uncleared, promised }: AccountView): string {
