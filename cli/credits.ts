@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { InosError } from '../src/packet/errors.ts'
-import type { Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
+import type { AccountView, Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
@@ -49,8 +49,13 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   await using operator = await open(options, context)
   const balance = await operator.credits()
   const { output } = context
-  if (options.json === true) await output.json({ id: operator.id, ...sixNames(balance) })
-  else await output.write(describeBalance(balance))
+  const account = await operator.account()
+  if (options.json === true) {
+    await output.json({ id: operator.id, ...sixNames(balance), account: account === null ? null : inOrder(account) })
+  } else {
+    await output.write(describeBalance(balance))
+    if (account !== null) await output.write(describeAccount(account))
+  }
   return 0
 }
 
@@ -138,6 +143,20 @@ const MEANING: Readonly<Record<keyof Balance, string>> = {
   owed: 'to be paid by this node',
   earned: 'paid to this node',
   spent: 'paid by this node'
+}
+
+/** A control socket sorts names by their length. */
+function inOrder ({ issuer, cleared, free, uncleared, promised }: AccountView): AccountView {
+  return { issuer, cleared, free, uncleared, promised }
+}
+
+function describeAccount ({ issuer, cleared, free, uncleared, promised }: AccountView): string {
+  return `account at the issuer ${plain(issuer)}\n${table([
+    ['cleared', formatCredits(cleared), 'granted and cleared to this node, less what was cleared from it'],
+    ['free', formatCredits(free), 'of it, not yet spent, owed or held'],
+    ['uncleared', formatCredits(uncleared), 'cheques of others that the issuer has yet to clear'],
+    ['promised', formatCredits(promised), 'cheques of this node that the issuer has yet to clear']
+  ])}`
 }
 
 function describeBalance (balance: Balance): string {
