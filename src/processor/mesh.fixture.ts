@@ -103,6 +103,16 @@ export class Mesh implements AsyncDisposable {
     await a.connect(`/memory/${b.id}`)
   }
 
+  /** Take a copy of a node's books. @returns puts it back; the node must be away */
+  async copyBooks (name: string): Promise<() => Promise<void>> {
+    const store = this.#stores.get(name)!
+    const rows = await store.iterator().all()
+    return async () => {
+      await store.clear()
+      await store.batch(rows.map(([key, value]) => ({ type: 'put', key, value })))
+    }
+  }
+
   /** A node vanishes as if its machine had lost power; its books stay as they are. */
   async lose (node: MeshNode): Promise<void> {
     this.hub.drop(node.id)

@@ -76,6 +76,8 @@ export class Disk {
   #loose: Op[][] = []
   #rows = new Map<string, Uint8Array>()
   #boot = 0
+  /** Whether a process lives that uses it. */
+  isAttached = false
   /** A mutant: say "synced" and do not. */
   lies = false
   /** Store operations until the process is killed between two of them; null: it lives. */
@@ -90,6 +92,7 @@ export class Disk {
   /** Attach a process. What an earlier one still asks for is never answered. */
   attach (): Store {
     const boot = ++this.#boot
+    this.isAttached = true
     this.#death = Promise.withResolvers()
     const alive = async <T>(value: () => T): Promise<T> => {
       await null
@@ -142,7 +145,10 @@ export class Disk {
   }
 
   /** The process ends; what it had handed to the disk stays. */
-  detach (): void { this.#boot++ }
+  detach (): void {
+    this.#boot++
+    this.isAttached = false
+  }
 
   /** Whether a power cut leaves this row. */
   isSafe (key: string): boolean { return this.#safe.has(key) }
@@ -300,6 +306,8 @@ export class World {
 
   /** Deliver one message. A refusal is an answer like any other. */
   async deliver (message: Message): Promise<void> {
+    // Nobody is there until the node starts again.
+    if (!message.to.disk.isAttached) return
     try {
       // What a killed node had begun is never answered.
       await Promise.race([this.#handle(message), message.to.disk.death])
