@@ -161,6 +161,9 @@ export const LIMITS = {
     /** An estimate above it is a lie of the executor; the admission caps allow about half. */
     estimateMsMax: 30_000,
     moduleCacheMax: 16,
+    /** Memories an engine keeps for the next runs, and pages of the largest: clearing more costs as much as new ones. */
+    pooledMemoriesMax: 8,
+    pooledPagesMax: 16,
     queueMax: 1_024,
     /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
     batchMax: 16,

@@ -19,6 +19,7 @@ import { inos } from './guest/inos.ts'
 import { wasi, wasiUnstable } from './guest/wasi.ts'
 import type { ImportedFunction, Prepared } from './instance.ts'
 import { runGuest, shortName } from './instance.ts'
+import { MemoryPool } from './memory-pool.ts'
 import { capsAfterMetering, meter } from './meter.ts'
 import { TYPE } from './opcodes.ts'
 import type { ModuleReport, Run, Runtime } from './runtime.ts'
@@ -41,6 +42,7 @@ type Interfaces = ReadonlyMap<string, GuestInterface>
 export function createEngine (options: EngineOptions = {}): Runtime {
   const interfaces: Interfaces = new Map((options.interfaces ?? [wasi, wasiUnstable, inos, extism]).map(each => [each.name, each]))
   const modules = new ModuleCache(options.moduleCacheMax ?? LIMITS.executor.moduleCacheMax)
+  const memories = new MemoryPool()
   let busy = 0
   return {
     execute: async (run, { signal }) => {
@@ -49,14 +51,17 @@ export function createEngine (options: EngineOptions = {}): Runtime {
       try {
         const prepared = await modules.get(run.moduleId, () => prepare(run.wasm, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
-        return runGuest(prepared, run)
+        return runGuest(prepared, run, memories)
       } finally {
         busy--
       }
     },
     inspect: async wasm => report(rewrite(wasm, interfaces)),
     load: () => ({ slots: 1, busy: Math.min(busy, 1), queued: Math.max(busy - 1, 0) }),
-    stop: async () => { modules.clear() }
+    stop: async () => {
+      modules.clear()
+      memories.clear()
+    }
   }
 }
 

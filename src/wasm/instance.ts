@@ -10,6 +10,7 @@ import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import { STACK_BYTES } from './call-stack.ts'
 import type { MemoryType } from './decode.ts'
 import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
+import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
 import type { Outcome, OutcomeKind, Run } from './runtime.ts'
@@ -50,7 +51,7 @@ const NAMES_MAX = 20
  * @throws {InosError} ERR_MISSING_EXPORT or ERR_INVALID_MODULE before anything ran; ERR_EXECUTOR_LOST
  * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does
  */
-export function runGuest (prepared: Prepared, run: Run): Outcome {
+export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): Outcome {
   const calls = entryCalls(prepared.entries, run.entry)
   const { fuelMax, memoryPagesMax } = run.limits
   const pages = prepared.memory?.min ?? 0
@@ -61,7 +62,26 @@ export function runGuest (prepared: Prepared, run: Run): Outcome {
     const empty = new Uint8Array(0)
     return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
-  return new Guest(prepared, run).run(calls)
+  const memory = takeMemory(prepared, memoryPagesMax, memories)
+  const outcome = new Guest(prepared, run, memory).run(calls)
+  // Where the host failed nobody knows who still holds the memory.
+  if (memory !== undefined) memories.give(memory, pages, maxPages(prepared, memoryPagesMax))
+  return outcome
+}
+
+function takeMemory (prepared: Prepared, memoryPagesMax: number, memories: MemoryPool): WebAssembly.Memory | undefined {
+  if (prepared.memory === undefined) return undefined
+  const { min } = prepared.memory
+  try {
+    return memories.take(min, maxPages(prepared, memoryPagesMax))
+  } catch (error) {
+    throw lost(`A memory of ${min} pages could not be made`, error)
+  }
+}
+
+/** Pages the guest's memory may grow to. */
+function maxPages ({ memory }: Prepared, memoryPagesMax: number): number {
+  return Math.min(memory?.max ?? memoryPagesMax, memoryPagesMax)
 }
 
 const OUT_OF_FUEL = 'The guest needs more fuel than it was given.'
@@ -104,10 +124,10 @@ class Guest {
   /** What a host function threw, in a box, for anything can be thrown. */
   private fault: { readonly error: unknown } | undefined
 
-  constructor (prepared: Prepared, task: Run) {
+  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined) {
     this.prepared = prepared
     this.task = task
-    this.memory = this.createMemory()
+    this.memory = memory
   }
 
   run (calls: readonly string[]): Outcome {
@@ -123,22 +143,11 @@ class Guest {
     const { fuelMax, memoryPagesMax } = this.task.limits
     this.fuel = this.exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
     this.fuel.value = fuelMax - this.prepared.initFuel
-    ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = Math.min(this.prepared.memory?.max ?? memoryPagesMax, memoryPagesMax)
+    ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = maxPages(this.prepared, memoryPagesMax)
     const end = this.call(calls)
     const left = this.fuel.value
     if (left < 0n) return this.outcome({ kind: 'fuel', exitCode: null, message: OUT_OF_FUEL }, fuelMax)
     return this.outcome(end, fuelMax - left)
-  }
-
-  private createMemory (): WebAssembly.Memory | undefined {
-    const { memory } = this.prepared
-    if (memory === undefined) return undefined
-    const maximum = Math.min(memory.max ?? this.task.limits.memoryPagesMax, this.task.limits.memoryPagesMax)
-    try {
-      return new WebAssembly.Memory({ initial: memory.min, maximum })
-    } catch (error) {
-      throw lost(`A memory of ${memory.min} pages could not be made`, error)
-    }
   }
 
   /** Call start function and entries one after the other, until one does not return. */
