@@ -1,9 +1,17 @@
 /** Whole programs for `bench/engine.ts`: published ones, and small ones of each toolchain that is on this machine. */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { compileProgram } from './kernels.ts'
 
-export interface Guest { readonly name: string, readonly wasm: Uint8Array<ArrayBuffer>, readonly args: readonly string[], readonly input: string }
+export interface Guest {
+  readonly name: string
+  readonly wasm: Uint8Array<ArrayBuffer>
+  readonly args: readonly string[]
+  readonly input: string
+  /** What it finds in its file system, by path. */
+  readonly files?: Readonly<Record<string, Uint8Array>>
+}
 
 const GO = `package main
 import ("fmt"; "sort"; "strings"; "crypto/sha256")
@@ -86,6 +94,19 @@ def step(x, y, n):
     return x, y
 print('%.9f %.9f' % step(1.0, 0.0, 500000))`
 
+const JAVASCRIPT = `
+class Point { constructor (x, y) { this.x = x; this.y = y } plus (other) { return new Point(this.x + other.x, this.y + other.y) } }
+const counts = new Map()
+for (let i = 0; i < 120000; i++) {
+  const key = 'k' + i * 7919 % 5003
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+let sum = new Point(0, 0.5)
+for (let i = 0; i < 300000; i++) sum = sum.plus({ x: i & 7, y: i * 0.25 })
+const text = JSON.stringify([...counts].map(([name, count]) => ({ name, count })))
+const found = text.match(/"k\\d*7"/g).length
+print(sum.x, sum.y, JSON.parse(text).sort((a, b) => a.name < b.name ? -1 : 1)[17].name, found)`
+
 /** A megabyte of JavaScript. */
 const MINIFIED = Array.from({ length: 6_000 }, (_, i) => `export function f${i} (first, second) {
   // Nothing of this line is left.
@@ -96,7 +117,7 @@ const MINIFIED = Array.from({ length: 6_000 }, (_, i) => `export function f${i} 
 export interface Missing { readonly name: string, readonly reason: string }
 
 /** @param directory where compilers may write */
-export function wholePrograms (directory: string): { guests: Guest[], missing: Missing[] } {
+export async function wholePrograms (directory: string): Promise<{ guests: Guest[], missing: Missing[] }> {
   const guests: Guest[] = []
   const missing: Missing[] = []
   const bytes = (path: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(path))
@@ -115,6 +136,10 @@ export function wholePrograms (directory: string): { guests: Guest[], missing: M
   add('python objects', python, ['-c', PYTHON_INTS])
   add('python floats', python, ['-c', PYTHON_FLOATS])
   add('esbuild', 'node_modules/@esbuild/wasi-preview1/esbuild.wasm', ['--minify'], MINIFIED)
+  guests.push({ name: 'assemblyscript', wasm: await compileProgram('words'), args: [], input: '' })
+  const quickjs = 'guest/javascript/quickjs.wasm'
+  if (existsSync(quickjs)) guests.push({ name: 'quickjs', wasm: bytes(quickjs), args: ['/job.js'], input: '', files: { '/job.js': new TextEncoder().encode(JAVASCRIPT) } })
+  else missing.push({ name: 'quickjs', reason: '`sh guest/javascript/build.sh` makes it' })
   build('go', 'main.go', GO, 'go', ['build', '-o'], { GOOS: 'wasip1', GOARCH: 'wasm', GO111MODULE: 'off' })
   build('rust', 'main.rs', RUST, 'rustc', ['-O', '--target', 'wasm32-wasip1', '-o'])
   build('c', 'main.c', C, 'clang', ['--target=wasm32', '-O2', '-nostdlib', '-Wl,--no-entry', '-o'])

@@ -53,9 +53,10 @@ function context (guest: Guest, memory: () => WebAssembly.Memory, exports: () =>
   let now = 0n
   return {
     run: {
-      moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: {}, seed: new Uint8Array(32),
+      moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: guest.files ?? {}, outputs: [], seed: new Uint8Array(32),
       limits: { fuelMax: FUEL, memoryPagesMax: LIMITS.job.memoryPagesMax, outputBytesMax: 1 << 24 }
     },
+    stdoutIsTalk: false,
     memory: () => new Uint8Array(memory().buffer),
     fuelUsed: () => now += 1_000n,
     charge: units => {
@@ -205,7 +206,7 @@ try {
     guests.push({ name, wasm, args: [], input: '' })
   }
   const kernels = table('kernel', guests)
-  const { guests: whole, missing } = wholePrograms(directory)
+  const { guests: whole, missing } = await wholePrograms(directory)
   for (const { name, reason } of missing) process.stderr.write(`${name}: ${reason}\n`)
   const programs = table('program', whole.filter(({ name }) => chosen(name)))
   const all = Object.values({ ...kernels, ...programs })

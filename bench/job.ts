@@ -8,7 +8,7 @@
  *
  * The last line of stdout is one JSON object.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
+import { execFileSync, fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -102,14 +102,16 @@ async function idleMemory (): Promise<{ node: number, executors: number }> {
   const up = spawn(process.execPath, [path(ROOT, 'cli', 'main.ts'), 'up', '--data', path(SCRATCH, 'idle'), '--json'], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(up.stdout, 'data')
   await new Promise(resolve => setTimeout(resolve, 2_000))
-  const figures = { node: residentMib(up.pid!), executors: childrenOf(up).reduce((sum, pid) => sum + residentMib(pid), 0) }
+  const figures = { node: residentMib(up.pid!), executors: descendantsOf(up.pid!).reduce((sum, pid) => sum + residentMib(pid), 0) }
   up.kill('SIGTERM')
   await once(up, 'exit')
   return figures
 }
 
-function childrenOf ({ pid }: ChildProcess): number[] {
-  return execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' }).trim().split(/\s+/).filter(Boolean).map(Number)
+/** Executors and what their cells consist of. */
+function descendantsOf (pid: number): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return stdout.trim().split(/\s+/).filter(Boolean).map(Number).flatMap(child => [child, ...descendantsOf(child)])
 }
 
 function residentMib (pid: number): number {

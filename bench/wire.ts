@@ -136,7 +136,7 @@ function createEcho (network: Parameters<typeof createSessions>[0]['network']): 
   return createSessions({
     network,
     timers,
-    hello: () => ({ profile: 'inos/0', net: 'bench', records: [] }),
+    hello: () => ({ profile: 'inos/1', net: 'bench', records: [] }),
     serve: { request: async (_peer, { input }) => ({ result: input as Uint8Array<ArrayBuffer> }), oneShot: async () => ({}) },
     blobs: { get: async () => null }
   })

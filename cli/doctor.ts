@@ -83,13 +83,17 @@ function describeCheck ({ name, status, detail, next }: Check, { colors }: Outpu
 /** What executors are denied here beyond Node's own permissions. */
 async function checkIsolation (): Promise<Omit<Check, 'name'>> {
   const { probeWalls } = await import('../src/node/executor-walls.ts')
-  const { memory, network, parentDeath } = await probeWalls()
+  const { EXECUTOR_ENTRY } = await import('../src/node/executor-process.ts')
+  const { cell, memory, network, parentDeath } = await probeWalls(EXECUTOR_ENTRY)
   const walls = [
-    'no files, environment or processes', ...(memory ? ['memory capped by the kernel'] : []), ...(network ? ['no network'] : []), ...(parentDeath ? ['ends with its parent'] : [])
+    ...(cell === null ? ['no files, environment or processes by Node’s permissions'] : ['a root directory of their own with nothing but the program, no other process in sight']),
+    ...(cell?.filter === true ? ['filtered system calls'] : []),
+    ...(memory ? ['memory capped by the kernel'] : []), ...(network ? ['no network'] : []), ...(parentDeath ? ['their end with their parent'] : [])
   ]
   const detail = `executors have ${walls.join(', ')}`
-  if (memory && network && parentDeath) return ok(detail)
-  return warn(detail, 'On Linux, install util-linux (prlimit, setpriv, unshare); without it the node itself polls and watches.')
+  if (cell?.filter === true && memory) return ok(detail)
+  if (memory && network && parentDeath) return { ...ok(detail), next: process.platform === 'linux' ? 'A second wall needs bubblewrap (the package has the same name) and user namespaces.' : null }
+  return warn(detail, 'On Linux, install bubblewrap and util-linux (prlimit, setpriv, unshare); without them the node itself polls and watches.')
 }
 
 async function checkDisk (dataDir: string): Promise<Omit<Check, 'name'>> {

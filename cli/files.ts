@@ -103,11 +103,12 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission is denied',
   EISDIR: 'it is a directory',
   ENOTDIR: 'a part of its path is no directory',
+  EEXIST: 'a file of that name is there',
   ENOSPC: 'the disk is full',
   EROFS: 'the file system is read-only'
 }
 
-function reasonOf (error: unknown): string {
+export function reasonOf (error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return REASONS[code] ?? (error instanceof Error ? error.message : String(error))
 }

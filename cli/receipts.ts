@@ -105,12 +105,12 @@ async function verifyAll (names: readonly string[], options: CommonOptions, cont
 }
 
 interface Facts {
-  receipt: string, executor: string, payer: string, module: string, input: string, result: string, resultBytes: number
+  receipt: string, executor: string, payer: string, module: string, input: string, result: string, resultBytes: number, files: string | null, filesBytes: number
   outcome: string, exitCode: number | null, fuel: bigint, charge: bigint, selfExecuted: boolean
 }
 
 function factsOf ({ receipt: { id, payload }, selfExecuted }: Bundle): Facts {
-  const { module, input, result, resultBytes, outcome, exitCode, fuel, charge } = payload
+  const { module, input, result, resultBytes, files, filesBytes, outcome, exitCode, fuel, charge } = payload
   return {
     receipt: id.toString(),
     executor: peerIdOfKey(payload.executor),
@@ -119,6 +119,8 @@ function factsOf ({ receipt: { id, payload }, selfExecuted }: Bundle): Facts {
     input: input.toString(),
     result: result.toString(),
     resultBytes,
+    files: files?.toString() ?? null,
+    filesBytes,
     outcome,
     exitCode,
     fuel,
@@ -137,6 +139,7 @@ function describeFacts (name: string, bundle: Bundle): string {
     ['  module', facts.module],
     ['  input', facts.input],
     ['  result', `${facts.result}, ${groupDigits(facts.resultBytes)} bytes, ${ended}`],
+    ['  files', facts.files === null ? 'none' : `${facts.files}, ${groupDigits(facts.filesBytes)} bytes`],
     ['  fuel', groupDigits(facts.fuel)],
     ['  charge', formatCredits(facts.charge)]
   ]

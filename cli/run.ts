@@ -1,7 +1,7 @@
 /** `inos run`: one module or script, one input, one result on stdout. */
 import { type Command, InvalidArgumentError } from 'commander'
 import { parseCount, parseCredits } from '../src/packet/amounts.ts'
-import { type InosError, toInosError } from '../src/packet/errors.ts'
+import { InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { PlainResult } from '../src/node/operator.ts'
@@ -13,6 +13,8 @@ import { formatCredits, groupDigits, parsePages } from './units.ts'
 interface RunOptions {
   input?: string
   output?: string
+  outputs: string[]
+  outputDir?: string
   json?: true
   fuel?: bigint
   memory?: number
@@ -32,6 +34,8 @@ export function addRun (program: Command, context: Context): void {
     .argument('<file>', 'the module or script')
     .option('-i, --input <file>', 'read the input from a file, - for stdin (default: stdin unless it is a terminal)')
     .option('-o, --output <file>', 'write the result to a file instead of stdout')
+    .option('--outputs <path>', 'bring back the files the guest leaves at or below this path; may be given several times', collect, [])
+    .option('--output-dir <dir>', 'write these files below a directory that is empty or new')
     .option('--fuel <n>', `instructions it may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
     .option('--memory <size>', 'memory it may have (default: 256MiB)', read(parsePages))
     .option('--max-cost <amount>', 'most it may cost, such as 2cr or 500ucr (default: what the limits allow, up to 20cr)', read(parseCredits))
@@ -46,12 +50,15 @@ export function addRun (program: Command, context: Context): void {
     ['echo \'{"a":2}\' | inos run python.wasm -- -c \'import json; print(json.load(open(0))["a"] * 21)\'', 'arguments for the guest'],
     ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
     ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
+    ['inos run render.wasm --outputs /out --output-dir frames', 'files the guest leaves in /out, as frames/out/…'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
   ])
   command.action(async (file: string, options: RunOptions) => {
     context.finish(await run(file, options, context))
   })
 }
+
+function collect (text: string, before: readonly string[]): string[] { return [...before, text] }
 
 function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
   const at = text.indexOf('=')
@@ -80,6 +87,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
   const { checkWritable } = await import('./files.ts')
   const { readProgram } = await import('./script.ts')
   for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
+  await checkOutputs(options)
   const program = await readProgram(file, guestArgs, signal)
   const input = await readInput(options.input, { output, signal })
   const { connectPeers, openOperator } = await import('./open.ts')
@@ -89,6 +97,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     ...program.job,
     ...(options.entry === undefined ? {} : { entry: options.entry }),
     env: options.env,
+    outputs: options.outputs,
     limits: {
       ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),
       ...(options.memory === undefined ? {} : { memoryPagesMax: options.memory })
@@ -100,6 +109,14 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
   }
   const result = await operator.run(program.wasm, input, job).finally(() => output.status(null))
   return await deliver(result, options, result.executor === operator.id ? 'here' : `at ${result.executor}`, output)
+}
+
+/** Files that nobody would see are not paid for. @throws {InosError} ERR_USAGE */
+async function checkOutputs ({ outputs, outputDir, json }: RunOptions): Promise<void> {
+  if (outputDir === undefined && outputs.length > 0 && json !== true) throw new InosError('ERR_USAGE', '--outputs needs --output-dir to write files to, or --json to print them.')
+  if (outputDir === undefined) return
+  if (outputs.length === 0) throw new InosError('ERR_USAGE', '--output-dir needs --outputs: which of the files the guest leaves.', { hint: '`--outputs /` brings back all of them.' })
+  await (await import('./output-files.ts')).checkEmpty(outputDir)
 }
 
 async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
@@ -119,24 +136,28 @@ async function deliver (result: PlainResult, options: RunOptions, ranWhere: stri
     // A trap has a receipt as well: it is the proof of what was charged.
     if (options.receipt !== undefined) await writeResult(options.receipt, result.receipt)
     if (options.output !== undefined && error === null) await writeResult(options.output, result.bytes)
+    if (options.outputDir !== undefined && error === null) await (await import('./output-files.ts')).writeFiles(options.outputDir, result.files)
   } catch (thrown) {
     error ??= toInosError(thrown)
   }
   const exitCode = error?.exitCode ?? exitCodeOf(result.exitCode ?? 0)
-  if (options.json === true) await output.json({ ...describeResult(result, exitCode, options.output === undefined), ...(error === null ? {} : describe(error)) })
+  if (options.json === true) await output.json({ ...describeResult(result, exitCode, options), ...(error === null ? {} : describe(error)) })
   else if (options.output === undefined && error === null) await output.write(result.bytes)
   if (error !== null) output.fail(error)
   output.say(`fuel ${groupDigits(result.fuel)} · cost ${formatCredits(result.cost)} · ran ${ranWhere}`)
   return exitCode
 }
 
-const NOTHING_RAN = { outcome: null, guestExitCode: null, fuel: null, cost: null, executor: null, resultBytes: null, receipt: null }
+const NOTHING_RAN = { outcome: null, guestExitCode: null, fuel: null, cost: null, executor: null, resultBytes: null, files: null, receipt: null }
 
-function describeResult (result: PlainResult, exitCode: number, withBytes: boolean): object {
+function describeResult (result: PlainResult, exitCode: number, { output, outputDir }: RunOptions): object {
   const { outcome, fuel, cost, executor, bytes, receiptId } = result
-  const inline = withBytes && bytes.length <= LIMITS.control.jsonResultBytesMax
+  const { jsonResultBytesMax } = LIMITS.control
+  const inline = output === undefined && bytes.length <= jsonResultBytesMax
+  const withContent = outputDir === undefined && Object.values(result.files).reduce((sum, { length }) => sum + length, 0) <= jsonResultBytesMax
+  const files = Object.entries(result.files).map(([path, content]) => ({ path, bytes: content.length, ...(withContent ? { content } : {}) }))
   return {
-    outcome, exitCode, guestExitCode: result.exitCode, fuel, cost, executor, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), receipt: receiptId
+    outcome, exitCode, guestExitCode: result.exitCode, fuel, cost, executor, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), files, receipt: receiptId
   }
 }
 

@@ -63,9 +63,9 @@ if (bundle.offer === null) {
   const price = name => BigInt(offer[name])
   const fuel = BigInt(receipt.fuel)
   charge = price('base') + ceil(fuel * price('perMFuel'), 10n ** 6n) +
-    ceil(BigInt(receipt.pages) * fuel * price('perPageSec'), 10n ** 9n) + ceil(BigInt(receipt.resultBytes) * price('perKiB'), 1024n)
+    ceil(BigInt(receipt.pages) * fuel * price('perPageSec'), 10n ** 9n) + ceil(BigInt(receipt.resultBytes + receipt.filesBytes) * price('perKiB'), 1024n)
 }
 check(BigInt(receipt.charge) === charge, `the charge is ${receipt.charge} µcr, the bill comes to ${charge}`)
 check(charge <= BigInt(order.costMax), 'the charge is above what the order allows')
 console.log(`${peerId(receipt.executor)} ran ${receipt.module} for ${peerId(receipt.payer)}: ${receipt.outcome}, ${receipt.fuel} fuel, ${charge} µcr`)
-console.log(`result ${receipt.result} (${receipt.resultBytes} bytes), receipt ${cidOf(receipt)}`)
+console.log(`result ${receipt.result} (${receipt.resultBytes} bytes), files ${receipt.files ?? 'none'} (${receipt.filesBytes} bytes), receipt ${cidOf(receipt)}`)

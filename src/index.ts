@@ -30,6 +30,9 @@ export interface VerifiedReceipt {
   readonly outcome: string
   readonly exitCode: number | null
   readonly resultBytes: number
+  /** CID of the archive of files the guest left, null when there are none: canonical dag-cbor of path → bytes, as in `Result.files`. */
+  readonly files: string | null
+  readonly filesBytes: number
   readonly fuel: bigint
   readonly pages: number
   /** µcr. */
@@ -49,7 +52,7 @@ export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedRecei
 }
 
 function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): VerifiedReceipt {
-  const { outcome, exitCode, resultBytes, fuel, pages, charge, profile } = payload
+  const { outcome, exitCode, resultBytes, files, filesBytes, fuel, pages, charge, profile } = payload
   return {
     id: id.toString(),
     order: order.id.toString(),
@@ -63,6 +66,8 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Ve
     outcome,
     exitCode,
     resultBytes,
+    files: files?.toString() ?? null,
+    filesBytes,
     fuel,
     pages,
     charge,

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { COMPILE_BOMBS } from './bombs/compile-bombs.ts'
 import { ECHO, ENDLESS, EXIT_BY_LENGTH, GROW, LOG, TRAP, UNKNOWN_IMPORT, WITHOUT_RUN } from './guests.ts'
+import { SAVE } from './wasi-guests.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'inos-cli-'))
@@ -26,7 +27,7 @@ after(() => {
   rmSync(root, { recursive: true, force: true })
 })
 
-const modules = { echo: ECHO, endless: ENDLESS, exit: EXIT_BY_LENGTH, grow: GROW, log: LOG, trap: TRAP, unknown: UNKNOWN_IMPORT, norun: WITHOUT_RUN, garbage: Uint8Array.of(1, 2, 3) }
+const modules = { echo: ECHO, endless: ENDLESS, exit: EXIT_BY_LENGTH, grow: GROW, log: LOG, trap: TRAP, unknown: UNKNOWN_IMPORT, norun: WITHOUT_RUN, save: SAVE, garbage: Uint8Array.of(1, 2, 3) }
 const wasm = Object.fromEntries(Object.entries(modules).map(([name, bytes]) => {
   const file = join(root, `${name}.wasm`)
   writeFileSync(file, bytes)
@@ -140,6 +141,9 @@ test('usage errors exit with 64', async () => {
     [['run', wasm.echo, '-i', join(root, 'absent')], /cannot be read/],
     [['run', wasm.echo, '-o', join(root, 'no', 'where')], /cannot be written/],
     [['run', wasm.echo, '--receipt', root], /cannot be written/],
+    [['run', wasm.echo, '--outputs', '/out'], /--output-dir/],
+    [['run', wasm.echo, '--output-dir', join(root, 'new')], /--outputs/],
+    [['run', wasm.echo, '--outputs', '/', '--output-dir', root], /not empty/],
     [['map', wasm.echo], /unknown command/],
     [['credits', 'mint'], /unknown command|too many arguments/],
     [['id', '--', 'x'], /behind `--`/],
@@ -191,9 +195,9 @@ test('run with stdin closed does not hang', async () => {
 test('run --json', async () => {
   const data = dataDir()
   const ok = await json(['run', wasm.echo, '--data', data], { input: 'hi' })
-  assert.deepEqual(Object.keys(ok), ['outcome', 'exitCode', 'guestExitCode', 'fuel', 'cost', 'executor', 'resultBytes', 'result', 'receipt'])
+  assert.deepEqual(Object.keys(ok), ['outcome', 'exitCode', 'guestExitCode', 'fuel', 'cost', 'executor', 'resultBytes', 'result', 'files', 'receipt'])
   assert.deepEqual({ ...ok, fuel: 0, executor: 0, receipt: 0 }, {
-    outcome: 'ok', exitCode: 0, guestExitCode: 0, fuel: 0, cost: '0', executor: 0, resultBytes: 2, result: Buffer.from('hi').toString('base64'), receipt: 0
+    outcome: 'ok', exitCode: 0, guestExitCode: 0, fuel: 0, cost: '0', executor: 0, resultBytes: 2, result: Buffer.from('hi').toString('base64'), files: [], receipt: 0
   })
   assert.match(String(ok['fuel']), /^\d+$/)
   assert.match(String(ok['executor']), /^12D3KooW/)
@@ -209,7 +213,7 @@ test('run --json', async () => {
   assert.match(String(trap['receipt']), /^bafyrei/)
   const refused = await inos(['run', wasm.garbage, '--data', data, '--json'])
   const nothing = JSON.parse(refused.stdout.toString()) as Record<string, unknown>
-  assert.deepEqual([refused.code, nothing['outcome'], nothing['exitCode'], nothing['receipt'], nothing['code']], [101, null, 101, null, 'ERR_INVALID_MODULE'])
+  assert.deepEqual([refused.code, nothing['outcome'], nothing['exitCode'], nothing['files'], nothing['code']], [101, null, 101, null, 'ERR_INVALID_MODULE'])
 })
 
 // Goal: every ending has its exit code. Method: one module per ending.
@@ -432,6 +436,26 @@ test('up and a remote run', async () => {
   const history = (await inos(['credits', 'history', '--data', node.data, '--json'])).stdout.toString().trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
   assert.equal(history.reduce((sum, { amount }) => sum + BigInt(String(amount)), 0n), BigInt(String(theirs['earned'])))
   assert.match((await inos(['credits', '--data', node.data])).stdout.toString(), /^balance +0\.\d+ cr/)
+})
+
+// Goal: files a guest leaves come to where they were asked for, whoever ran it and whatever its exit code.
+// Method: a guest that saves its input, here, at a node, and through a control socket; a directory that is taken.
+test('run --outputs', async () => {
+  await using node = await up(['--slots', '1'])
+  const places = { here: ['--data', dataDir()], remote: ['--data', dataDir(), '--where', 'remote', '--peer', node.address], socket: ['--data', node.data] }
+  for (const [place, args] of Object.entries(places)) {
+    const folder = join(root, `files-${place}`)
+    const kept = await inos(['run', wasm.save, ...args, '--outputs', 'out', '--outputs', 'none', '--output-dir', folder], { input: 'keep it' })
+    assert.deepEqual([kept.code, kept.stdout.toString(), readFileSync(join(folder, 'out', 'copy'), 'utf8')], [3, 'keep it', 'keep it'], kept.stderr)
+    assert.deepEqual(readdirSync(folder, { recursive: true }).sort(), ['out', join('out', 'copy')])
+    const again = await inos(['run', wasm.save, ...args, '--outputs', 'out', '--output-dir', folder], { input: 'else' })
+    assert.deepEqual([again.code, readFileSync(join(folder, 'out', 'copy'), 'utf8')], [64, 'keep it'])
+    const proof = join(root, `files-${place}.inos`)
+    const said = await json(['run', wasm.save, ...args, '--outputs', '/', '--receipt', proof], { input: 'keep' })
+    assert.deepEqual(said['files'], [{ path: '/out/copy', bytes: 4, content: Buffer.from('keep').toString('base64') }])
+    const verified = await json(['receipts', 'verify', proof])
+    assert.deepEqual([typeof verified['files'], verified['filesBytes']], ['string', 1 + 1 + 9 + 1 + 4])
+  }
 })
 
 // Goal: every command works in the data directory of a running node, and a job runs there.

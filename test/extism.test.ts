@@ -11,6 +11,7 @@ import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { createEngine } from '../src/wasm/engine.ts'
 import type { Outcome } from '../src/wasm/runtime.ts'
+import { wasm } from './wasm-builder.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/extism/${name}`, import.meta.url))
@@ -22,7 +23,7 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 function call (file: string, entry: string, input: string, env: Record<string, string> = {}, fuelMax = 10n ** 9n): Promise<Outcome> {
   return engine.execute({
-    moduleId: file, wasm: readFileSync(file), input: new TextEncoder().encode(input), entry, args: [], env, files: {}, seed: new Uint8Array(32),
+    moduleId: file, wasm: readFileSync(file), input: new TextEncoder().encode(input), entry, args: [], env, files: {}, outputs: [], seed: new Uint8Array(32),
     limits: { fuelMax, memoryPagesMax: 256, outputBytesMax: 1 << 20 }
   }, { payer: 'test' })
 }
@@ -48,6 +49,26 @@ test('inos run --entry', () => {
   assert.equal(missing.status, 101)
   assert.match(missing.stderr, /exports no function run; it exports run_test/)
   assert.equal((JSON.parse(inos('module', 'check', '--json', fixture('hello.wasm')).stdout) as { abi: string }).abi, 'extism:host/env')
+})
+
+// Goal: what a plug-in prints is talk, and no part of its result. Method: one that writes "talk" to WASI's stdout,
+// also more often than a result could hold, and names eight bytes of its own as output; then the same without Extism.
+test('stdout of a plug-in goes to stderr', async () => {
+  const imports = [{ module: 'wasi_snapshot_preview1', name: 'fd_write', type: 'i32,i32,i32,i32:i32' }, { module: 'extism:host/env', name: 'alloc', type: 'i64:i64' }, { module: 'extism:host/env', name: 'output_set', type: 'i64,i64:' }]
+  const data = [{ offset: 0, bytes: new Uint8Array(new Uint32Array([8, 5]).buffer) }, { offset: 8, bytes: new TextEncoder().encode('talk\n') }]
+  const print = 'loop i32.const 1 i32.const 0 i32.const 1 i32.const 16 call 0 drop local.get 0 i32.const 1 i32.add local.tee 0 i32.const 20 i32.lt_u br_if 0 end'
+  const run = (plugin: boolean): Promise<Outcome> => engine.execute({
+    moduleId: `talk ${plugin}`,
+    wasm: wasm({
+      imports: plugin ? imports : imports.slice(0, 1), memory: { min: 1 }, data, exports: { memory: 'memory 0' },
+      functions: [{ type: ':i32', locals: 'i32', export: 'run', code: `${print} ${plugin ? 'i64.const 8 call 1 i64.const 8 call 2' : ''} i32.const 0` }]
+    }),
+    input: new Uint8Array(0), entry: 'run', args: [], env: {}, files: {}, outputs: [], seed: new Uint8Array(32), limits: { fuelMax: 10n ** 6n, memoryPagesMax: 1, outputBytesMax: plugin ? 8 : 100 }
+  }, { payer: 'test' })
+  const plugin = await run(true)
+  assert.deepEqual([plugin.outcome, plugin.result, text(plugin.stderr)], ['ok', new Uint8Array(8), 'talk\n'.repeat(20)])
+  const command = await run(false)
+  assert.deepEqual([command.outcome, text(command.result), text(command.stderr)], ['ok', 'talk\n'.repeat(20), ''])
 })
 
 /** Counts vowels in Extism's way: config names them, a variable keeps the total of two rounds, log tells. */

@@ -5,6 +5,7 @@
 import { Reader } from '../src/wasm/binary.ts'
 import type { FuncType, Module } from '../src/wasm/decode.ts'
 import { FC, FD, IMMEDIATE, IMMEDIATES, NAMES, OP, POPS, PUSHES, TYPE } from '../src/wasm/opcodes.ts'
+import { unitsOf } from './fuel-prices.ts'
 
 export interface Run { cost: number }
 
@@ -52,7 +53,6 @@ export interface Code {
   readonly indirect: number[]
 }
 
-const FREE = /^(block|loop|else|end|nop|try_table)$/
 const FINAL = /^(br|br_table|return|unreachable|throw|throw_ref|return_call|return_call_indirect)$/
 
 function signed (reader: Reader): bigint {
@@ -75,7 +75,7 @@ export function readCode (module: Module, i: number): Code {
     for (let k = 0; k < count; k++) locals.push(local)
   }
   const declared = locals.length - type.params.length
-  const entry: Run = { cost: Math.floor(declared / 16) }
+  const entry: Run = { cost: Math.floor(declared / 8) }
   const instructions: Instruction[] = []
   const callees: number[] = []
   const indirect: number[] = []
@@ -120,7 +120,7 @@ export function readCode (module: Module, i: number): Code {
       op, name: NAMES[op]!, x: 0, y: 0, value: 0n, targets: [], catches: [], handler: inner.handler, other: -1, run: undefined
     }
     const { name } = instruction
-    if (alive && !FREE.test(name)) run.cost++
+    if (alive) run.cost += unitsOf(name, module.tags > 0)
     switch (name) {
       case 'block': case 'loop': case 'if': case 'try_table': {
         const block = blockType()

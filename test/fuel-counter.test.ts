@@ -7,6 +7,7 @@ import { LIMITS } from '../src/packet/limits.ts'
 import { decode } from '../src/wasm/decode.ts'
 import { createEngine } from '../src/wasm/engine.ts'
 import type { Outcome } from '../src/wasm/runtime.ts'
+import { PROFILE } from '../src/wasm/runtime.ts'
 import { countFuel } from './fuel-counter.ts'
 import { fuelVectors } from './suites/fuel-vectors.ts'
 import type { FuelVector } from './suites/fuel-vectors.ts'
@@ -16,7 +17,7 @@ const engine = createEngine()
 
 function run (wasm: Uint8Array, fuelMax: bigint, memoryPagesMax: number): Promise<Outcome> {
   return engine.execute({
-    moduleId: `${ids++}`, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: `${ids++}`, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax, memoryPagesMax, outputBytesMax: 0 }, seed: new Uint8Array(32)
   }, { payer: '' })
 }
@@ -54,4 +55,10 @@ test('the vectors stand', async () => {
     const result = createHash('sha256').update(found.result).digest('hex')
     assert.deepEqual({ outcome, exitCode, fuel: String(fuel), pages, result }, expected, name)
   }
+})
+
+// Goal: a frozen profile stays what it was: other fuel is another profile. Method: the vectors of each name have one hash.
+test('the profile is frozen', () => {
+  const frozen: Record<string, string> = { 'inos/1': 'd3982457e8588535d2055661a3850e48d61b32fbc47774b890c78f2bf4b2de51' }
+  assert.equal(createHash('sha256').update(readFileSync('test/vectors/fuel.json')).digest('hex'), frozen[PROFILE])
 })

@@ -8,6 +8,7 @@ import { KIND, SECTION } from '../src/wasm/decode.ts'
 import { OP } from '../src/wasm/opcodes.ts'
 import { readCode } from './fuel-counter-code.ts'
 import type { Code, Construct, Instruction, Run } from './fuel-counter-code.ts'
+import { unitsOfGrowth, unitsOfLength } from './fuel-prices.ts'
 import { calculate } from './fuel-counter-numbers.ts'
 
 export type Value = bigint | Callee | Thrown | null
@@ -124,8 +125,8 @@ class Machine {
     let outcome: Counted['outcome'] = 'ok'
     let exitCode: number | null = null
     try {
-      this.burn(Math.floor(module.dataBytes / 8) + module.elements + 1024 * (module.memories[0]?.min ?? 0) +
-        Math.floor(module.tables.reduce((sum, { min }) => sum + min, 0) / 8) + module.globals)
+      this.burn(Math.floor(module.dataBytes / 8) + 8 * module.elements + 1024 * (module.memories[0]?.min ?? 0) +
+        8 * module.tables.reduce((sum, { min }) => sum + min, 0) + module.globals)
       this.instantiate()
       if (module.start !== undefined) this.call(module.start)
       const index = module.exports.find(({ name, kind }) => kind === KIND.func && name === entry)!.index
@@ -388,7 +389,7 @@ class Machine {
     const count = /\.(fill|copy|init)$/.test(name) ? 3 : 0
     const [a, b, c] = stack.splice(stack.length - count) as [bigint, Value, bigint]
     const [to, from, length] = [Number(a), typeof b === 'bigint' ? Number(b) : 0, Number(c)]
-    if (count > 0) this.burn(name.startsWith('memory') ? Math.floor(length / 8) : length)
+    if (count > 0) this.burn(unitsOfLength(name, length))
     switch (name) {
       case 'memory.size': stack.push(BigInt(this.memory.length / PAGE)); break
       case 'memory.grow': stack.push(this.growMemory(Number(stack.pop()))); break
@@ -431,7 +432,7 @@ class Machine {
   private growMemory (more: number): bigint {
     const pages = this.memory.length / PAGE
     if (pages + more > this.pagesMax) return 0xffff_ffffn
-    this.burn(1024 * more)
+    this.burn(unitsOfGrowth('memory.grow', more))
     const grown = new Uint8Array((pages + more) * PAGE)
     grown.set(this.memory)
     this.memory = grown
@@ -442,7 +443,7 @@ class Machine {
     const table = this.tables[index]!
     const size = table.length
     if (size + more > Math.min(this.module.tables[index]!.max ?? TABLE_MAX, TABLE_MAX)) return 0xffff_ffffn
-    this.burn(more)
+    this.burn(unitsOfGrowth('table.grow', more))
     for (let k = 0; k < more; k++) table.push(value)
     return BigInt(size)
   }

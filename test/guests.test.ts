@@ -20,7 +20,7 @@ interface Options extends Partial<Pick<Run, 'input' | 'args' | 'files' | 'seed'>
 
 function execute (moduleId: string, wasm: Uint8Array, { fuelMax = 10n ** 11n, ...options }: Options): Promise<Outcome> {
   return engine.execute({
-    moduleId, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, seed: new Uint8Array(32),
+    moduleId, wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [], seed: new Uint8Array(32),
     limits: { fuelMax, memoryPagesMax: 4_096, outputBytesMax: 1 << 20 }, ...options
   }, { payer: 'test' })
 }

@@ -27,7 +27,7 @@ const GOOD_JOB_MS_MAX = 3_000
 const MEMORY_BYTES_MAX = 256 * 1024 * 1024
 const never = new AbortController().signal
 const text = (value: string): Uint8Array<ArrayBuffer> => own(new TextEncoder().encode(value))
-const HELLO = encodePacket(encodeHello({ profile: 'inos/0', net: '', records: [] }, LIMITS.wire))
+const HELLO = encodePacket(encodeHello({ profile: 'inos/1', net: '', records: [] }, LIMITS.wire))
 const scratch = mkdtempSync(joinPath(tmpdir(), 'inos-hostile-'))
 after(() => { rmSync(scratch, { recursive: true, force: true }) })
 

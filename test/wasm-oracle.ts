@@ -8,6 +8,7 @@ import { Writer } from '../src/wasm/binary.ts'
 import type { Module } from '../src/wasm/decode.ts'
 import { decode, KIND, SECTION } from '../src/wasm/decode.ts'
 import { FD, NAMES, OP, TYPE } from '../src/wasm/opcodes.ts'
+import { unitsOf, unitsOfGrowth } from './fuel-prices.ts'
 import { CAPS } from './metered.ts'
 import { instructions, localsOf } from './wasm-walk.ts'
 
@@ -16,11 +17,8 @@ export const MEMORY = 't:memory'
 export const GLOBAL = 't:global:'
 
 const ORDER = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11]
-const FREE = new Set<number>([OP.nop, OP.block, OP.loop, OP.else, OP.end, OP.tryTable])
-/** Instructions that cost by the length on top of the stack: how far it is shifted right. */
-const BULK = new Map<number, number>([
-  [OP.memoryFill, 3], [OP.memoryCopy, 3], [OP.memoryInit, 3], [OP.tableFill, 0], [OP.tableCopy, 0], [OP.tableInit, 0]
-])
+const MEMORY_BULK = new Set<number>([OP.memoryFill, OP.memoryCopy, OP.memoryInit])
+const TABLE_BULK = new Set<number>([OP.tableFill, OP.tableCopy, OP.tableInit])
 /** Instructions whose results are canonical if they are NaN. */
 const ARITHMETIC = /^f(32|64)(x4|x2)?\.(add|sub|mul|div|min|max|sqrt|ceil|floor|trunc|nearest|demote_\w+|promote_\w+)$/
 
@@ -129,13 +127,14 @@ class Body {
     out.u32(groups + LOCALS.length)
     out.copy(module.bytes, from, code)
     for (const local of LOCALS) out.ops(1, local)
-    if (declared >= 16) this.add(Math.floor(declared / 16))
+    if (declared >= 8) this.add(Math.floor(declared / 8))
     for (const { op, start, end: next, index: callee } of instructions(module, code, end)) {
       const imported = (op === OP.call || op === OP.returnCall) && callee < module.imported.functions
-      if (!FREE.has(op)) this.add(imported ? 1 + this.options.importFuel : 1)
+      const units = unitsOf(NAMES[op]!, module.tags > 0)
+      if (units > 0) this.add(units + (imported ? this.options.importFuel : 0))
       this.measure(op)
       out.copy(module.bytes, start, next)
-      if (op === OP.memoryGrow || op === OP.tableGrow) this.grown(op === OP.memoryGrow ? 1024 : 1)
+      if (op === OP.memoryGrow || op === OP.tableGrow) this.grown(unitsOfGrowth(NAMES[op]!, 1))
       if (this.options.nan && ARITHMETIC.test(NAMES[op]!)) this.canonical(NAMES[op]!)
     }
     return out
@@ -165,13 +164,15 @@ class Body {
 
   /** Count by the length on top of the stack, and keep it for what grows. */
   private measure (op: number): void {
-    const shift = BULK.get(op)
-    if (shift === undefined && op !== OP.memoryGrow && op !== OP.tableGrow) return
+    const bulk = MEMORY_BULK.has(op) || TABLE_BULK.has(op)
+    if (!bulk && op !== OP.memoryGrow && op !== OP.tableGrow) return
     this.local(OP.localTee, 0)
-    if (shift === undefined) return
+    if (!bulk) return
     this.open()
     this.local(OP.localGet, 0)
-    this.out.ops(OP.i64ExtendI32U, OP.i64Const, shift, OP.i64ShrU)
+    this.out.ops(OP.i64ExtendI32U, OP.i64Const)
+    if (MEMORY_BULK.has(op)) this.out.ops(3, OP.i64ShrU)
+    else this.out.ops(8, OP.i64Mul)
     this.close()
   }
 

@@ -13,7 +13,7 @@ after(() => engine.stop())
 
 async function trace (input: Uint8Array): Promise<Outcome> {
   const limits = { fuelMax: 20_000_000_000n, memoryPagesMax: 16, outputBytesMax: 1_000_000 }
-  return await engine.execute({ moduleId: 'tracer', wasm, input, entry: '', args: [], env: {}, files: {}, limits, seed: new Uint8Array(32) }, { payer: 'test' })
+  return await engine.execute({ moduleId: 'tracer', wasm, input, entry: '', args: [], env: {}, files: {}, outputs: [], limits, seed: new Uint8Array(32) }, { payer: 'test' })
 }
 
 function words (...numbers: number[]): Uint8Array {

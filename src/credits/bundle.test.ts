@@ -57,7 +57,7 @@ test('a lie in any field is refused by name', () => {
   refuses(forge({ order: { offer: other } }), 'offer')
   refuses(forge({ order: { offer: null } }), 'offer')
   refuses(forge({ offer: { executor: stranger.publicKey }, offerBy: stranger }), 'executor')
-  refuses(forge({ offer: { profile: 'inos/1' } }), 'profile')
+  refuses(forge({ offer: { profile: 'inos/2' } }), 'profile')
   refuses(forge({ offer: { classes: [] } }), 'class')
   refuses(forge({ receipt: { charge: receiptPayload.charge + 1n } }), 'charge')
   refuses(forge({ receipt: { charge: receiptPayload.charge - 1n } }), 'charge')

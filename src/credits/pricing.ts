@@ -9,7 +9,7 @@ import type { SpecLimits } from '../packet/spec.ts'
 export type Prices = Pick<Offer, 'base' | 'perMFuel' | 'perPageSec' | 'perKiB'>
 
 /** What a run used, as its receipt says it. */
-export interface Usage { fuel: bigint, pages: number, resultBytes: number }
+export interface Usage { fuel: bigint, pages: number, resultBytes: number, filesBytes: number }
 
 const MILLION = 1_000_000n
 /** One fuel-second is 10⁹ fuel: memory is rented by what ran in it, not by a clock. */
@@ -17,19 +17,19 @@ const FUEL_PER_SECOND = 1_000_000_000n
 const KIB = 1_024n
 
 /**
- * base + ⌈fuel·perMFuel/10⁶⌉ + ⌈pages·fuel·perPageSec/10⁹⌉ + ⌈resultBytes·perKiB/1024⌉
+ * base + ⌈fuel·perMFuel/10⁶⌉ + ⌈pages·fuel·perPageSec/10⁹⌉ + ⌈(resultBytes + filesBytes)·perKiB/1024⌉
  * @returns µcr
  */
-export function charge (prices: Prices, { fuel, pages, resultBytes }: Usage): bigint {
+export function charge (prices: Prices, { fuel, pages, resultBytes, filesBytes }: Usage): bigint {
   return prices.base +
     divideUp(fuel * prices.perMFuel, MILLION) +
     divideUp(BigInt(pages) * fuel * prices.perPageSec, FUEL_PER_SECOND) +
-    divideUp(BigInt(resultBytes) * prices.perKiB, KIB)
+    divideUp(BigInt(resultBytes + filesBytes) * prices.perKiB, KIB)
 }
 
-/** The most a run within these limits can be charged, µcr. */
+/** The most a run within these limits can be charged, µcr; `outputBytesMax` holds for result and files together. */
 export function worstCase (prices: Prices, { fuelMax, memoryPagesMax, outputBytesMax }: SpecLimits): bigint {
-  return charge(prices, { fuel: fuelMax, pages: memoryPagesMax, resultBytes: outputBytesMax })
+  return charge(prices, { fuel: fuelMax, pages: memoryPagesMax, resultBytes: outputBytesMax, filesBytes: 0 })
 }
 
 function divideUp (amount: bigint, by: bigint): bigint {

@@ -16,7 +16,7 @@ import { KEYS, type Op, put } from './store.ts'
 import { decodeQuestion, encodeAnswer } from './sync.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'fuel' | 'pages' | 'profile'>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -210,9 +210,9 @@ export class Seller {
 
 /** A pure function of order and run, so that a receipt made again is the same. */
 export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, fuel, pages, profile } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
   return checkReceipt({
-    net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, fuel, pages,
+    net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
     charge: amount, children: [], class: 'deterministic', profile, proof: null
   })
 }

@@ -68,7 +68,7 @@ export function joinNode (hub: MemoryHub, id: string, { timers, limits, serve, b
     network,
     timers,
     limits: { ...LIMITS.wire, ...limits },
-    hello: () => greeting ?? { profile: 'inos/0', net: 'test', records: [Uint8Array.of(1)] },
+    hello: () => greeting ?? { profile: 'inos/1', net: 'test', records: [Uint8Array.of(1)] },
     serve: {
       request: async (_peer, { input }) => ({ result: input }),
       oneShot: async (_peer, { input }) => ({ result: input, cost: 7n }),
@@ -100,7 +100,7 @@ export class RawStream {
 
   /** Greet, with what a well-behaved node would say unless told otherwise. */
   greet (limits: Partial<WireLimits> = {}): void {
-    this.send(encodeHello({ profile: 'inos/0', net: 'test', records: [] }, { ...LIMITS.wire, ...limits }))
+    this.send(encodeHello({ profile: 'inos/1', net: 'test', records: [] }, { ...LIMITS.wire, ...limits }))
   }
 
   async #read (): Promise<void> {

@@ -3,12 +3,12 @@
  * cache: whatever is lost or damaged is fetched again, so nothing is flushed, and what is read is
  * verified. Who may fetch a blob is the business of `processor/shelf.ts`.
  */
-import { webcrypto } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CID, isOurs, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { digest } from './digest.ts'
 
 export interface BlobCacheOptions {
   /** All blobs together; the least recently used go first. @default LIMITS.store.blobsBytesMax */
@@ -171,9 +171,9 @@ async function writeBlob (file: string, bytes: Uint8Array): Promise<void> {
   await handle.writeFile(bytes)
 }
 
-/** Hashed off the main thread, as blobs have up to 96 MiB. */
+/** Hashed in slices, as blobs have up to 96 MiB. */
 async function nameOf (bytes: Uint8Array): Promise<string> {
-  return rawCidOfDigest(new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes))).toString()
+  return rawCidOfDigest(await digest(bytes)).toString()
 }
 
 function storeError (what: string, error: unknown): InosError {

@@ -16,7 +16,7 @@ import type { ComputeOptions } from '../processor/processor.ts'
 import type { InviteOptions } from './mesh.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
-export const CONTROL_VERSION = 1
+export const CONTROL_VERSION = 2
 
 /** The socket in the data directory, and the file that names it where its path would be too long. */
 export const SOCKET_NAME = 'control.sock'
@@ -86,7 +86,7 @@ const BIGINT_FIELDS = new Set([
   'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel', 'grant', 'offlineMax'
 ])
 
-/** Give decoded answers their bigints back. Answers have no free-form keys, so a name says the type. */
+/** Give decoded answers their bigints back. But for paths of files, answers have no free-form keys, so a name says the type. */
 export function reviveBigints (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reviveBigints)
   if (!isMap(value)) return value
@@ -139,6 +139,7 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   args: isTexts,
   env: value => isMap(value) && Object.values(value).every(isText),
   files: value => isMap(value) && Object.values(value).every(file => isBytes(file)),
+  outputs: isTexts,
   limits: value => isMap(value) && Object.entries(value).every(([name, limit]) =>
     name === 'fuelMax' ? isAmount(limit) : ['memoryPagesMax', 'outputBytesMax'].includes(name) && isCount(limit)),
   seed: value => isBytes(value),

@@ -27,12 +27,12 @@ function folder (name = ''): string {
 }
 
 const RESULT: PlainResult = {
-  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
+  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
   receiptId: 'bafy', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
-const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, perMFuel: 1000n, profile: 'inos/0', expires: 9 }, inFlight: 1, line: LINE }
+const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
 const ENTRY = { direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', amount: 3n }
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 

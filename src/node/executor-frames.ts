@@ -33,8 +33,8 @@ export class FrameError extends Error {
   override readonly name = 'FrameError'
 }
 
-/** Write one frame. The parts must not change until they are flushed. */
-export function writeFrame (stream: Writable, frame: Frame): void {
+/** Write one frame. The parts must not change until they are `flushed`. */
+export function writeFrame (stream: Writable, frame: Frame, flushed: () => void = () => {}): void {
   const lengths = frame.parts.map(part => part.length)
   const header = Buffer.from(JSON.stringify({ ...frame.header, parts: lengths }))
   const bodyBytes = lengths.reduce((sum, length) => sum + length, 0)
@@ -42,12 +42,12 @@ export function writeFrame (stream: Writable, frame: Frame): void {
   prefix.writeUInt32LE(header.length, 0)
   prefix.writeUInt32LE(bodyBytes, 4)
   if (bodyBytes <= JOIN_BYTES_MAX) {
-    stream.write(Buffer.concat([prefix, header, ...frame.parts]))
+    stream.write(Buffer.concat([prefix, header, ...frame.parts]), flushed)
     return
   }
   stream.cork()
   stream.write(Buffer.concat([prefix, header]))
-  for (const part of frame.parts) stream.write(part)
+  for (const [at, part] of frame.parts.entries()) stream.write(part, at === frame.parts.length - 1 ? flushed : undefined)
   stream.uncork()
 }
 

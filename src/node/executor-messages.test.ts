@@ -12,7 +12,7 @@ import { runOf } from './executor-run.fixture.ts'
 /** As it looks after the pipe. */
 const travel = (frame: Frame): Frame => ({ header: JSON.parse(JSON.stringify(frame.header)), parts: frame.parts })
 
-const OUTCOME: Outcome = { outcome: 'ok', exitCode: 3, result: Uint8Array.of(1, 2), stderr: Uint8Array.of(3), fuel: 2n ** 53n, pages: 4, message: '' }
+const OUTCOME: Outcome = { outcome: 'ok', exitCode: 3, result: Uint8Array.of(1, 2), files: Uint8Array.of(4, 5, 6), stderr: Uint8Array.of(3), fuel: 2n ** 53n, pages: 4, message: '' }
 const REPORT: ModuleReport = {
   bytes: 1, functions: 2, abi: 'inos', imports: ['a.b'], exports: ['run'], features: ['simd'], estimate: { cpuMs: 0.5, peakBytes: 9 }, meteredBytes: 3
 }
@@ -22,7 +22,7 @@ const REPORT: ModuleReport = {
 test('a run arrives whole', async () => {
   const run = runOf('x', 'ü\ud83d\ude00', {
     env: JSON.parse('{"__proto__":"p","constructor":"c"}'),
-    files: { '/a': Uint8Array.of(1), '/ä/ö': new Uint8Array(0) },
+    files: { '/a': Uint8Array.of(1), '/ä/ö': new Uint8Array(0) }, outputs: ['/a', '/ü'],
     input: Uint8Array.of(9, 8), entry: 'go', limits: { fuelMax: 2n ** 53n - 1n, memoryPagesMax: 5, outputBytesMax: 6 }
   })
   const never = (): Promise<Uint8Array> => Promise.reject(new Error('the module was there'))
@@ -35,6 +35,7 @@ test('a run arrives whole', async () => {
 // Method: encode, pass through JSON, parse.
 test('answers arrive whole', () => {
   assert.deepEqual(parseAnswer(travel(encodeOutcome(7, OUTCOME))), { kind: 'outcome', job: 7, outcome: OUTCOME })
+  assert.deepEqual(parseAnswer(travel(encodeOutcome(7, { ...OUTCOME, files: null }))), { kind: 'outcome', job: 7, outcome: { ...OUTCOME, files: null } })
   assert.deepEqual(parseAnswer(travel(encodeReport(7, REPORT))), { kind: 'report', job: 7, report: REPORT })
   const refusal = parseAnswer(travel(encodeRefusal(7, new InosError('ERR_MISSING_EXPORT', 'No run.', { hint: 'Export it.' }))))
   assert.ok(refusal.kind === 'refusal')
@@ -55,7 +56,7 @@ test('what is too long never leaves the executor', () => {
 test('a hostile answer is a FrameError or well-formed', () => {
   const truths: Frame[] = [encodeOutcome(1, OUTCOME), encodeReport(1, REPORT), encodeRefusal(1, new InosError('ERR_INTERNAL', 'x')), { header: { kind: 'estimate', job: 1, cpuMs: 1 }, parts: [] }].map(travel)
   const fields = ['kind', 'job', 'outcome', 'exitCode', 'fuel', 'pages', 'message', 'report', 'code', 'hint', 'cpuMs']
-  fc.assert(fc.property(fc.constantFrom(...truths), fc.constantFrom(...fields), fc.jsonValue(), fc.array(fc.uint8Array({ maxLength: 4 }), { maxLength: 3 }), (truth, field, value, parts) => {
+  fc.assert(fc.property(fc.constantFrom(...truths), fc.constantFrom(...fields), fc.jsonValue(), fc.array(fc.uint8Array({ maxLength: 4 }), { maxLength: 4 }), (truth, field, value, parts) => {
     try {
       const answer = parseAnswer({ header: { ...truth.header, [field]: value }, parts })
       if ('job' in answer) assert.ok(Number.isSafeInteger(answer.job))
@@ -71,13 +72,13 @@ test('a hostile answer is a FrameError or well-formed', () => {
 // Goal: an executor cannot claim what the job did not allow, nor codes that are not its to give.
 // Method: one true outcome, broken in each way.
 test('an outcome the job cannot have is refused', () => {
-  const limits = { fuelMax: 100n, memoryPagesMax: 4, outputBytesMax: 2 }
+  const limits = { fuelMax: 100n, memoryPagesMax: 4, outputBytesMax: 5 }
   const fair: Outcome = { ...OUTCOME, fuel: 100n }
   checkOutcome(fair, limits)
-  checkOutcome({ ...fair, outcome: 'fuel', exitCode: null, result: new Uint8Array(0) }, limits)
+  checkOutcome({ ...fair, outcome: 'fuel', exitCode: null, result: new Uint8Array(0), files: null }, limits)
   const broken: Partial<Outcome>[] = [
-    { fuel: 101n }, { pages: 5 }, { exitCode: null }, { result: new Uint8Array(3) }, { stderr: new Uint8Array(LIMITS.guest.stderrBytesMax + 1) },
-    { outcome: 'trap' }, { outcome: 'trap', exitCode: null }, { outcome: 'fuel', exitCode: null, result: new Uint8Array(0), fuel: 99n }
+    { fuel: 101n }, { pages: 5 }, { exitCode: null }, { result: new Uint8Array(3) }, { files: new Uint8Array(4) }, { files: null, result: new Uint8Array(6) }, { stderr: new Uint8Array(LIMITS.guest.stderrBytesMax + 1) },
+    { outcome: 'trap' }, { outcome: 'trap', exitCode: null, files: null }, { outcome: 'trap', exitCode: null, result: new Uint8Array(0) }, { outcome: 'fuel', exitCode: null, result: new Uint8Array(0), files: null, fuel: 99n }
   ]
   for (const change of broken) assert.throws(() => checkOutcome({ ...fair, ...change }, limits), FrameError, JSON.stringify(change, (_, value) => typeof value === 'bigint' ? String(value) : value))
   assert.throws(() => parseAnswer({ header: { kind: 'refusal', job: 1, code: 'ERR_INSUFFICIENT_CREDITS', message: '' }, parts: [] }), FrameError)

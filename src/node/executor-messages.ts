@@ -33,6 +33,7 @@ interface RunHeader {
   readonly args: string[]
   readonly env: Record<string, string>
   readonly paths: string[]
+  readonly outputs: string[]
   readonly fuelMax: string
   readonly memoryPagesMax: number
   readonly outputBytesMax: number
@@ -43,7 +44,7 @@ export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined):
   const paths = Object.keys(run.files)
   const { fuelMax, memoryPagesMax, outputBytesMax } = run.limits
   const header: RunHeader & { kind: 'run' } = {
-    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths,
+    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, outputs: [...run.outputs],
     fuelMax: String(fuelMax), memoryPagesMax, outputBytesMax
   }
   const files = paths.map(path => run.files[path]!)
@@ -62,15 +63,16 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
     args: header.args,
     env: header.env,
     files: Object.fromEntries(header.paths.map((path, at) => [path, rest[at]!])),
+    outputs: header.outputs,
     limits: { fuelMax: BigInt(header.fuelMax), memoryPagesMax: header.memoryPagesMax, outputBytesMax: header.outputBytesMax },
     seed: seed!
   }
 }
 
 export function encodeOutcome (job: number, outcome: Outcome): Frame {
-  const { result, stderr, fuel, message, ...rest } = outcome
+  const { result, files, stderr, fuel, message, ...rest } = outcome
   const header = { kind: 'outcome', job, ...rest, fuel: String(fuel), message: message.slice(0, LIMITS.executor.messageLengthMax) }
-  return { header, parts: [result, stderr] }
+  return { header, parts: [result, stderr, ...(files === null ? [] : [files])] }
 }
 
 export function encodeReport (job: number, report: ModuleReport): Frame {
@@ -118,12 +120,13 @@ export function parseAnswer (frame: Frame): Answer {
 
 function parseOutcome (header: Frame['header'], parts: readonly Uint8Array[]): Outcome {
   const outcome = OUTCOMES.find(name => name === header.outcome)
-  const [result, stderr] = parts
-  if (outcome === undefined || result === undefined || stderr === undefined || parts.length !== 2) throw new FrameError('an outcome has another shape')
+  const [result, stderr, files = null] = parts
+  if (outcome === undefined || result === undefined || stderr === undefined || parts.length > 3) throw new FrameError('an outcome has another shape')
   return {
     outcome,
     exitCode: header.exitCode === null ? null : count(header.exitCode, 2 ** 31 - 1),
     result,
+    files,
     stderr,
     fuel: fuelOf(header.fuel),
     pages: count(header.pages, LIMITS.spec.memoryPagesMax),
@@ -143,8 +146,8 @@ export function checkOutcome (outcome: Outcome, limits: RunLimits): void {
   expect(outcome.fuel <= limits.fuelMax, 'more fuel is burnt than the job had')
   expect(outcome.outcome !== 'fuel' || outcome.fuel === limits.fuelMax, 'fuel is left where it ran out')
   expect((outcome.exitCode !== null) === (outcome.outcome === ok), 'an exit code goes with ok')
-  expect(outcome.outcome === ok || outcome.result.length === 0, 'a result goes with ok')
-  expect(outcome.result.length <= limits.outputBytesMax, 'a result is longer than the job allows')
+  expect(outcome.outcome === ok || (outcome.result.length === 0 && outcome.files === null), 'result and files go with ok')
+  expect(outcome.result.length + (outcome.files?.length ?? 0) <= limits.outputBytesMax, 'result and files are longer than the job allows')
   expect(outcome.stderr.length <= LIMITS.guest.stderrBytesMax, 'stderr is longer than it may be')
   expect(outcome.pages <= limits.memoryPagesMax, 'more pages are held than the job allows')
 }

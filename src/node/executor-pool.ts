@@ -3,8 +3,8 @@
  * It decides which job runs where and when, and keeps executors at hand. One job at one executor is
  * the business of `executor-worker.ts`; prices, holds and receipts are that of other rooms.
  *
- * An executor has one job at a time, so guests of two payers never share one, and what only
- * waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
+ * An executor has one job at a time, or several short ones of the same payer, so guests of two payers
+ * never share one, and what only waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
  * losing one costs the next job no start-up.
  */
 import { availableParallelism } from 'node:os'
@@ -13,10 +13,10 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ExecuteOptions, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
 import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process.ts'
 import { TurnQueue } from './executor-queue.ts'
-import { denyingFlags, probeWalls } from './executor-walls.ts'
+import { planLaunch, probeWalls } from './executor-walls.ts'
 import type { Walls } from './executor-walls.ts'
-import { Worker } from './executor-worker.ts'
-import type { Finding, Task } from './executor-worker.ts'
+import { Recalled, Worker } from './executor-worker.ts'
+import type { Finding, Performance, Task } from './executor-worker.ts'
 
 export interface ExecutorPoolOptions {
   /** Jobs that run at once. @default the number of cores, which is also the most */
@@ -32,8 +32,8 @@ export interface ExecutorPoolOptions {
 export interface ExecutorPool extends Runtime, AsyncDisposable {
   /** What executors are denied on this machine. */
   walls (): Promise<Walls>
-  /** Ids of the live processes. */
-  pids (): number[]
+  /** Ids of the live processes, or of those that have started, or of those that have a job. */
+  pids (which?: 'ready' | 'busy'): number[]
 }
 
 export function createExecutorPool (options: ExecutorPoolOptions = {}): ExecutorPool {
@@ -45,8 +45,9 @@ interface Job {
   readonly task: Task
   readonly resolve: (finding: Finding) => void
   readonly reject: (error: unknown) => void
+  readonly signal: AbortSignal | undefined
   /** Where it runs; undefined while it waits. */
-  worker?: Worker
+  performance?: Performance
 }
 
 class Pool implements ExecutorPool {
@@ -54,7 +55,6 @@ class Pool implements ExecutorPool {
   readonly #log: (line: string) => void
   readonly #entry: URL
   readonly #walls: Promise<Walls>
-  readonly #flags: Promise<string[]>
   readonly #queue = new TurnQueue<Job>()
   readonly #workers = new Set<Worker>()
   /** Processes that were killed and are not gone yet. */
@@ -63,6 +63,7 @@ class Pool implements ExecutorPool {
   #failures = 0
   #backoff: NodeJS.Timeout | undefined
   #memoryPoll: NodeJS.Timeout | undefined
+  #burnPoll: NodeJS.Timeout | undefined
   #stopped = false
   /** Set as soon as it is known what executors are denied here. */
   #start: (() => Worker) | undefined
@@ -71,14 +72,16 @@ class Pool implements ExecutorPool {
     this.#slots = Math.max(1, Math.min(slots, availableParallelism()))
     this.#log = log
     this.#entry = entry
-    this.#walls = walls === undefined ? probeWalls() : Promise.resolve(walls)
-    this.#flags = denyingFlags(entry)
+    this.#walls = walls === undefined ? probeWalls(entry) : Promise.resolve(walls)
     void this.#open()
   }
 
   walls (): Promise<Walls> { return this.#walls }
 
-  pids (): number[] { return [...this.#workers].flatMap(worker => worker.pid ?? []) }
+  pids (which?: 'ready' | 'busy'): number[] {
+    const isAsked = ({ busy, starting }: Worker): boolean => which === undefined || (which === 'busy' ? busy : !starting)
+    return [...this.#workers].filter(isAsked).flatMap(worker => worker.pid ?? [])
+  }
 
   load (): { slots: number, busy: number, queued: number } {
     return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size }
@@ -98,6 +101,7 @@ class Pool implements ExecutorPool {
     this.#stopped = true
     clearTimeout(this.#backoff)
     clearTimeout(this.#memoryPoll)
+    clearTimeout(this.#burnPoll)
     for (const job of this.#queue.drain()) job.reject(stopping())
     for (const worker of this.#workers) worker.end('the node is stopping', stopping())
     await Promise.all(this.#ending)
@@ -112,10 +116,10 @@ class Pool implements ExecutorPool {
       throw new InosError('ERR_BUSY', `All executors work, and ${LIMITS.executor.queueMax} jobs wait already.`)
     }
     const { promise, resolve, reject } = Promise.withResolvers<Finding>()
-    const job: Job = { payer, task, resolve, reject }
+    const job: Job = { payer, task, resolve, reject, signal }
     const abort = (): void => {
       // Nothing but its death stops a running guest.
-      if (job.worker !== undefined) job.worker.end('its job was cancelled', cancelled(signal))
+      if (job.performance !== undefined) job.performance.cancel('its job was cancelled', cancelled(signal))
       else if (this.#queue.remove(job)) reject(cancelled(signal))
     }
     signal?.addEventListener('abort', abort)
@@ -131,23 +135,50 @@ class Pool implements ExecutorPool {
   /** Give waiting jobs to idle executors, to one that has the module compiled if there is one. */
   #dispatch (): void {
     let free = this.#slots - this.#count(worker => worker.busy)
-    while (free-- > 0 && this.#queue.size > 0) {
+    while (free > 0 && this.#queue.size > 0) {
       const idle = [...this.#workers].filter(worker => worker.idle)
       if (idle.length === 0) break
       const job = this.#queue.shift()!
-      void this.#begin(job, idle.find(worker => worker.knows(job.task)) ?? idle[0]!)
+      const worker = idle.find(worker => worker.knows(job.task)) ?? idle[0]!
+      const jobs = [job, ...this.#companions(job, worker, Math.floor(this.#queue.size / free))]
+      const performances = worker.perform(jobs.map(({ task }) => task))
+      jobs.forEach((each, at) => { void this.#await(each, performances[at]!) })
+      this.#watchBurning()
+      free--
     }
     this.#grow()
   }
 
-  async #begin (job: Job, worker: Worker): Promise<void> {
-    job.worker = worker
-    try {
-      job.resolve(await worker.perform(job.task))
-    } catch (error) {
-      job.reject(error)
+  /**
+   * Jobs of the same payer that go along in the same write, if they and the first are known to be short:
+   * then writes and wake-ups cost more than jobs. Other payers wait a few milliseconds longer at most.
+   * @param countMax this executor's share of the queue
+   */
+  #companions ({ payer, task }: Job, worker: Worker, countMax: number): Job[] {
+    const companions: Job[] = []
+    let ms = worker.expects(task) ?? Infinity
+    while (companions.length < Math.min(countMax, LIMITS.executor.batchMax - 1)) {
+      const next = this.#queue.peek(payer)
+      ms += next === undefined ? Infinity : worker.expects(next.task) ?? Infinity
+      if (next === undefined || ms > LIMITS.executor.batchMsMax) break
+      this.#queue.remove(next)
+      companions.push(next)
     }
-    delete job.worker
+    return companions
+  }
+
+  async #await (job: Job, performance: Performance): Promise<void> {
+    job.performance = performance
+    try {
+      job.resolve(await performance.found)
+    } catch (error) {
+      delete job.performance
+      if (!(error instanceof Recalled)) job.reject(error)
+      else if (this.#stopped) job.reject(stopping())
+      else if (job.signal?.aborted === true) job.reject(cancelled(job.signal))
+      else this.#queue.unshift(job)
+    }
+    delete job.performance
     this.#dispatch()
   }
 
@@ -165,10 +196,11 @@ class Pool implements ExecutorPool {
 
   /** Learn what executors are denied here, then begin. */
   async #open (): Promise<void> {
-    const [walls, flags] = await Promise.all([this.#walls, this.#flags])
+    const walls = await this.#walls
+    const launch = await planLaunch(this.#entry, walls)
     if (this.#stopped) return
     this.#start = () => {
-      const worker: Worker = new Worker(events => startExecutor(this.#entry, walls, flags, events), {
+      const worker: Worker = new Worker(events => startExecutor(launch, events), {
         ready: () => { this.#welcome() },
         retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }
@@ -217,6 +249,17 @@ class Pool implements ExecutorPool {
       if ((sizes.get(worker.pid ?? 0) ?? 0) > LIMITS.executor.dataBytesMax) worker.end('it reached its memory cap')
     }
     if (!this.#stopped) this.#memoryPoll = setTimeout(() => { void this.#weigh() }, LIMITS.executor.residentMsPoll)
+  }
+
+  /** Look at the CPU of all executors until nothing runs, neither a job nor what it left behind. */
+  #watchBurning (): void {
+    if (this.#burnPoll !== undefined || process.platform !== 'linux') return
+    this.#burnPoll = setTimeout(() => {
+      this.#burnPoll = undefined
+      const now = performance.now()
+      for (const worker of this.#workers) worker.audit(now)
+      if (!this.#stopped && this.#count(worker => !worker.starting && !worker.quiet) > 0) this.#watchBurning()
+    }, LIMITS.executor.burnMsPoll)
   }
 
   #count (holds: (worker: Worker) => boolean): number {

@@ -6,15 +6,17 @@
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { constants } from 'node:os'
 import type { Duplex, Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { LIMITS } from '../packet/limits.ts'
+import { lookInto } from './executor-cell.ts'
 import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
 import { IDLE_LIMITS, parseAnswer } from './executor-messages.ts'
 import type { Answer } from './executor-messages.ts'
-import type { Walls } from './executor-walls.ts'
+import { spawnLaunch } from './executor-walls.ts'
+import type { Launch } from './executor-walls.ts'
 
 /** File descriptor of the pipe in the child. */
 const PIPE = 3
@@ -28,17 +30,12 @@ export interface ExecutorEvents {
   exit (why: string): void
 }
 
-/**
- * Start an executor behind the walls.
- * @param flags of Node, from `denyingFlags`
- * @throws {Error} when the system refuses; also by `exit`
- */
-export function startExecutor (entry: URL, walls: Walls, flags: readonly string[], events: ExecutorEvents): ExecutorProcess {
-  const [command, ...args] = [...walls.prefix, process.execPath, ...flags, fileURLToPath(entry)]
-  const child = spawn(command!, args, { env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', 'pipe'], windowsHide: true })
-  const executor = new ExecutorProcess(child, events)
+/** Start an executor. @throws {Error} when the system refuses; also by `exit` */
+export function startExecutor (launch: Launch, events: ExecutorEvents): ExecutorProcess {
+  const child = spawnLaunch(launch, 'pipe')
+  const executor = new ExecutorProcess(child, launch.walls.cell !== null, events)
   // On Windows the system ends children with their parent; elsewhere somebody must see it happen.
-  if (!walls.parentDeath && process.platform !== 'win32' && child.pid !== undefined) watchParent(child, child.pid)
+  if (!launch.walls.parentDeath && process.platform !== 'win32' && child.pid !== undefined) watchParent(child, child.pid)
   return executor
 }
 
@@ -55,14 +52,18 @@ export class ExecutorProcess {
   /** Absent when the system was out of descriptors. */
   readonly #pipe: Duplex | undefined
   readonly #events: ExecutorEvents
+  readonly #isCell: boolean
+  #pid: number | undefined
   #limits: FrameLimits = IDLE_LIMITS
   #why: string | undefined
   #diagnosis = ''
   /** Settles when the process is gone. */
   readonly exited: Promise<void>
 
-  constructor (child: ChildProcess, events: ExecutorEvents) {
+  constructor (child: ChildProcess, isCell: boolean, events: ExecutorEvents) {
     this.#child = child
+    this.#isCell = isCell
+    this.#pid = isCell ? undefined : child.pid
     this.#events = events
     this.#pipe = (child.stdio as ChildProcess['stdio'] | undefined)?.[PIPE] as Duplex | undefined
     const reader = new FrameReader(() => this.#limits, frame => { this.#answer(frame) })
@@ -73,8 +74,8 @@ export class ExecutorProcess {
     this.exited = this.#watchEnd()
   }
 
-  /** undefined when the system refused to start it */
-  get pid (): number | undefined { return this.#child.pid }
+  /** Of the process that runs guests, as soon as it has said something; until then of what starts it. Undefined when the system refused to. */
+  get pid (): number | undefined { return this.#pid ?? this.#child.pid }
 
   /** How large the next answers may be. */
   allow (limits: FrameLimits): void { this.#limits = limits }
@@ -83,10 +84,33 @@ export class ExecutorProcess {
     if (this.#pipe !== undefined) writeFrame(this.#pipe, frame)
   }
 
+  /** Send what `work` sends in one write. */
+  together (work: () => void): void {
+    this.#pipe?.cork()
+    work()
+    this.#pipe?.uncork()
+  }
+
   /** SIGKILL; nothing is heard of it afterwards but its exit, for the first reason given. */
   kill (why: string): void {
     this.#why ??= why
-    this.#child.kill('SIGKILL')
+    if (!this.#killCell()) this.#child.kill('SIGKILL')
+  }
+
+  /** With bwrap ends all in it, and our child after it, which collects it; so no dead process is left to whoever adopts orphans. */
+  #killCell (): boolean {
+    const child = this.#child
+    if (!this.#isCell || child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return false
+    const { bwrap } = lookInto(child.pid)
+    if (bwrap === undefined) return false
+    try {
+      process.kill(bwrap, 'SIGKILL')
+    } catch {
+      return false
+    }
+    const timer = setTimeout(() => { child.kill('SIGKILL') }, LIMITS.executor.drainMsMax)
+    child.once('exit', () => { clearTimeout(timer) })
+    return true
   }
 
   #read (reader: FrameReader, chunk: Uint8Array): void {
@@ -99,7 +123,9 @@ export class ExecutorProcess {
   }
 
   #answer (frame: Frame): void {
-    if (this.#why === undefined) this.#events.answer(parseAnswer(frame))
+    if (this.#why !== undefined) return
+    if (this.#pid === undefined && this.#child.pid !== undefined) this.#pid = lookInto(this.#child.pid).executor
+    this.#events.answer(parseAnswer(frame))
   }
 
   /** What V8 prints when it gives up. A sound executor prints nothing, so whoever prints without end is none. */
@@ -118,7 +144,7 @@ export class ExecutorProcess {
     const closed = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<string>()
     child.once('error', error => { gone.resolve(`it could not be started (${error.message})`) })
-    child.once('exit', (code, signal) => { gone.resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`) })
+    child.once('exit', (code, signal) => { gone.resolve(describeEnd(code, signal)) })
     child.once('close', closed.resolve)
     const ending = await gone.promise
     // Its last answer may still be on the way, but a descendant that holds the pipe must not delay us.
@@ -130,6 +156,12 @@ export class ExecutorProcess {
     child.stderr?.destroy()
     this.#events.exit(this.#why)
   }
+}
+
+/** bwrap gives the signal that ended the process inside as a shell does, by 128 and its number. */
+function describeEnd (code: number | null, signal: NodeJS.Signals | null): string {
+  const name = signal ?? Object.entries(constants.signals).find(([, number]) => code === 128 + number)?.[0]
+  return name === undefined ? `it exited with code ${code}` : `it was ended by ${name}`
 }
 
 /** V8 aborts by one of several signals when memory is refused, and says so on stderr. */

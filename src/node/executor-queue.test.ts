@@ -39,3 +39,18 @@ test('turns', () => {
     assert.equal(queue.size, 0)
   }))
 })
+
+// Goal: a job that comes back is the next one, and its payer is not served twice for it.
+// Method: two payers, one job taken and put back; the order of all.
+test('a job put back is the next', () => {
+  const queue = new TurnQueue<{ payer: string, at: number }>()
+  for (let at = 0; at < 4; at++) queue.push({ payer: at < 3 ? 'A' : 'B', at })
+  const first = queue.shift()!
+  assert.equal(queue.peek('A')?.at, 1)
+  queue.unshift(first)
+  assert.equal(queue.size, 4)
+  assert.deepEqual(queue.drain().map(({ at }) => at).sort(), [0, 1, 2, 3])
+  queue.unshift(first)
+  queue.push({ payer: 'B', at: 3 })
+  assert.deepEqual([queue.shift()?.at, queue.shift()?.at, queue.size], [0, 3, 0])
+})

@@ -15,6 +15,19 @@ export class TurnQueue<T extends { readonly payer: string }> {
     this.#size++
   }
 
+  /** Put a job back in front of all others of its payer, and its payer's turn before all others'. */
+  unshift (job: T): void {
+    const own = this.#waiting.get(job.payer) ?? []
+    own.unshift(job)
+    const others = [...this.#waiting].filter(([payer]) => payer !== job.payer)
+    this.#waiting.clear()
+    for (const [payer, jobs] of [[job.payer, own] as const, ...others]) this.#waiting.set(payer, jobs)
+    this.#size++
+  }
+
+  /** The next job of one payer, out of turn. */
+  peek (payer: string): T | undefined { return this.#waiting.get(payer)?.[0] }
+
   /** The next job; its payer goes to the end of the turn. */
   shift (): T | undefined {
     for (const [payer, own] of this.#waiting) {

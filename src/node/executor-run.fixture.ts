@@ -11,7 +11,7 @@ export const FIXTURE = new URL('./executor.fixture.ts', import.meta.url)
 
 export function runOf (command: string, argument = '', over: Partial<Run> = {}): Run {
   return {
-    moduleId: 'module', wasm: new Uint8Array(8), input: new Uint8Array(0), entry: '', args: [command, argument], env: {}, files: {},
+    moduleId: 'module', wasm: new Uint8Array(8), input: new Uint8Array(0), entry: '', args: [command, argument], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 1000n, memoryPagesMax: 16, outputBytesMax: 100_000 }, seed: new Uint8Array(32), ...over
   }
 }
@@ -35,7 +35,7 @@ export function isAlive (pid: number): boolean {
 }
 
 /** Wait until something holds. @throws {Error} naming it after `msMax` */
-export async function until (what: string, holds: () => boolean, msMax = 2_000): Promise<void> {
+export async function until (what: string, holds: () => boolean, msMax = 30_000): Promise<void> {
   for (const end = performance.now() + msMax; !holds(); await sleep(5)) {
     if (performance.now() > end) throw new Error(`not within ${msMax} ms: ${what}`)
   }

@@ -1,20 +1,26 @@
 /**
  * What an executor process is denied, and by which means on this machine: the flags of Node and the
  * small tools of Linux that are put in front of it. Each tool replaces itself by the next, so
- * that the process keeps one id from its birth to its end.
+ * that the process keeps one id from its birth to its end; only those that build the cell stay, as its parents.
  */
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { delimiter, dirname, extname, join, sep } from 'node:path'
+import { delimiter, dirname, extname, isAbsolute, join, sep } from 'node:path'
+import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { LIMITS } from '../packet/limits.ts'
+import { canLookInto, cellCommand, FILTER, nodeFiles } from './executor-cell.ts'
+import type { Cell } from './executor-cell.ts'
+import { callFilter } from './executor-filter.ts'
 
 /** What holds on this machine; `inos doctor` and SECURITY.md speak of it. */
 export interface Walls {
-  /** Commands in front of Node, each with its arguments. */
+  /** Commands in front of all others, each with its arguments. */
   readonly prefix: readonly string[]
+  /** It sees no file but Node and its program, and no process but itself, natively too. */
+  readonly cell: Cell | null
   /** The kernel caps its memory; otherwise the pool polls it. */
   readonly memory: boolean
   /** It has no network of its own. */
@@ -23,58 +29,108 @@ export interface Walls {
   readonly parentDeath: boolean
 }
 
-export const NO_WALLS: Walls = { prefix: [], memory: false, network: false, parentDeath: false }
+export const NO_WALLS: Walls = { prefix: [], cell: null, memory: false, network: false, parentDeath: false }
 
 /** npm packages that the engine imports. */
 const PACKAGES = ['@noble/hashes']
 
 /**
- * Find the strongest combination of tools that works here, by running each.
+ * Find the strongest combination of tools that works here for executors of this entry, by running them.
  *
+ * - `bwrap` (bubblewrap) builds a cell around it: see `executor-cell.ts`. Without it:
  * - `unshare` gives it an empty network, as another user also a namespace of its own in which it cannot
- *   look into processes outside. Some distributions forbid this to users.
+ *   look into processes outside. Some distributions forbid this and the cell to users.
  * - `setpriv` has the kernel kill it with its parent and takes away what root could do.
  * - `prlimit` caps its memory, and denies core dumps and writing files. RLIMIT_AS is of no use,
  *   since V8 reserves 8 GiB and more of addresses for each memory.
  */
-export async function probeWalls (): Promise<Walls> {
+export async function probeWalls (entry: URL): Promise<Walls> {
   if (process.platform !== 'linux') return NO_WALLS
   const isRoot = process.geteuid?.() === 0
-  const unshare = await tool('unshare', isRoot ? ['--net'] : ['--user', '--map-current-user', '--net'])
-  const setpriv = await tool('setpriv', ['--pdeathsig', 'KILL', '--no-new-privs', ...(isRoot ? ['--inh-caps=-all', '--bounding-set=-all'] : [])])
-  const prlimit = await tool('prlimit', ['--core=0', '--fsize=0', `--data=${LIMITS.executor.dataBytesMax + LIMITS.executor.codeRangeBytes}`])
-  for (const tools of [[unshare, setpriv, prlimit], [setpriv, prlimit], [prlimit]]) {
-    const prefix = tools.flat()
-    if (prefix.length > 0 && await works(prefix)) {
-      return {
-        prefix,
-        memory: prlimit.length > 0,
-        network: tools.includes(unshare) && unshare.length > 0,
-        parentDeath: tools.includes(setpriv) && setpriv.length > 0
-      }
+  // Only root makes namespaces without one for users, and only without one it keeps its reach to the program's files.
+  const users = isRoot ? [] : ['--user', '--map-current-user']
+  const [bwrap, prlimit, unshare, setpriv] = await Promise.all([
+    find('bwrap'), command('prlimit', ['--core=0', '--fsize=0', `--data=${LIMITS.executor.dataBytesMax + LIMITS.executor.codeRangeBytes}`]),
+    command('unshare', users), command('setpriv', ['--pdeathsig', 'KILL', '--no-new-privs'])
+  ])
+  const none = { ...NO_WALLS, prefix: prlimit, memory: prlimit.length > 0 }
+  const candidates: Walls[] = []
+  if (bwrap !== undefined && unshare.length > 0 && setpriv.length > 0 && await canLookInto()) {
+    const cell = { bwrap: [...unshare, '--pid', '--fork', '--kill-child', bwrap], files: await nodeFiles() }
+    for (const filter of callFilter() === undefined ? [false] : [true, false]) {
+      candidates.push({ ...none, prefix: [...setpriv, ...prlimit], cell: { ...cell, filter }, network: true, parentDeath: true })
     }
   }
+  const powerless = isRoot ? ['--inh-caps=-all', '--bounding-set=-all'] : []
+  const alone = setpriv.length === 0 ? [] : [{ ...none, prefix: [...setpriv, ...powerless, ...prlimit], parentDeath: true }]
+  if (unshare.length > 0) candidates.push(...[...alone, none].map(walls => ({ ...walls, prefix: [...unshare, '--net', ...walls.prefix], network: true })))
+  candidates.push(...alone, none)
+  for (const walls of candidates) if (walls.prefix.length > 0 && await stands(walls, entry)) return walls
   return NO_WALLS
 }
 
-/** @returns the command with its arguments, or nothing where it is absent or refuses */
-async function tool (name: string, args: readonly string[]): Promise<readonly string[]> {
-  for (const folder of ['/usr/bin', '/bin', ...(process.env.PATH ?? '').split(delimiter)]) {
-    const file = join(folder, name)
-    const executable = await access(file, constants.X_OK).then(() => true, () => false)
-    if (executable) return await works([file, ...args]) ? [file, ...args] : []
-  }
-  return []
+/** @returns the command with its arguments, or nothing where it is absent */
+async function command (name: string, args: readonly string[]): Promise<readonly string[]> {
+  const file = await find(name)
+  return file === undefined ? [] : [file, ...args]
 }
 
-async function works (prefix: readonly string[]): Promise<boolean> {
-  const [command, ...args] = prefix
-  try {
-    await promisify(execFile)(command!, [...args, process.execPath, '--version'], { env: {}, cwd: '/', timeout: LIMITS.executor.startMsMax })
-    return true
-  } catch {
-    return false
+async function find (name: string): Promise<string | undefined> {
+  for (const folder of ['/usr/bin', '/bin', ...(process.env.PATH ?? '').split(delimiter)]) {
+    const file = join(folder, name)
+    // A relative folder would mean another file once the working directory is another.
+    if (isAbsolute(file) && await access(file, constants.X_OK).then(() => true, () => false)) return file
   }
+  return undefined
+}
+
+/** Whether Node runs behind these walls. In a cell it must do more than start, since it lacks /proc and /dev, and find the program. */
+async function stands (walls: Walls, entry: URL): Promise<boolean> {
+  const inside = walls.cell === null ? [] : await cellCommand(walls.cell, await readablePaths(fileURLToPath(entry)))
+  const trial = walls.cell === null ? ['--version'] : ['--eval', '0']
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  try {
+    const child = spawnLaunch({ walls, argv: [...walls.prefix, ...inside, process.execPath, ...trial] }, 'ignore')
+    child.once('error', () => { resolve(false) })
+    child.once('exit', code => { resolve(code === 0) })
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      resolve(false)
+    }, LIMITS.executor.startMsMax)
+    void promise.then(() => { clearTimeout(timer) })
+  } catch {
+    resolve(false)
+  }
+  return promise
+}
+
+/** A way to start an executor. */
+export interface Launch {
+  readonly walls: Walls
+  /** The whole command. */
+  readonly argv: readonly string[]
+}
+
+/** How executors of this entry are started behind these walls. */
+export async function planLaunch (entry: URL, walls: Walls): Promise<Launch> {
+  const file = fileURLToPath(entry)
+  const readable = await readablePaths(file)
+  const cell = walls.cell === null ? [] : await cellCommand(walls.cell, readable)
+  return { walls, argv: [...walls.prefix, ...cell, process.execPath, ...denyingFlags(readable), file] }
+}
+
+/**
+ * @param pipe what descriptors 2 and 3 are: diagnosis and talk, or nothing for a trial
+ * @throws {Error} when the system refuses
+ */
+export function spawnLaunch ({ walls: { cell }, argv: [file, ...args] }: Launch, pipe: 'pipe' | 'ignore'): ChildProcess {
+  const filter = cell?.filter === true ? callFilter() : undefined
+  const child = spawn(file!, args, { env: {}, cwd: '/', stdio: ['ignore', 'ignore', pipe, pipe, ...(filter === undefined ? [] : ['pipe' as const])], windowsHide: true })
+  // Absent when the system was out of descriptors; the end of the process follows then, and where it is cut off.
+  const input = (child.stdio as readonly unknown[] | undefined)?.[FILTER] as Writable | null | undefined
+  input?.on('error', () => {})
+  input?.end(filter)
+  return child
 }
 
 /**
@@ -82,8 +138,7 @@ async function works (prefix: readonly string[]): Promise<boolean> {
  * no addons, no debugger by signal, no code from strings. `gc` is for the executor's own use. From Node 25 on the same permission
  * system denies the network too.
  */
-export async function denyingFlags (entry: URL): Promise<string[]> {
-  const readable = await readablePaths(fileURLToPath(entry))
+function denyingFlags (readable: readonly string[]): string[] {
   return [
     '--permission', ...readable.map(path => `--allow-fs-read=${path}`),
     // Packages are read under the name the resolver finds first, wherever an installer's links lead.

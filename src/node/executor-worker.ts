@@ -1,11 +1,13 @@
 /**
- * One executor at work: hands it a job, supplies the module if asked, keeps the lease, and lets only
+ * One executor at work: hands it jobs of one payer, supplies the module if asked, keeps the lease, and lets only
  * an answer through that this job can have. Who works when is left to `executor-pool.ts`.
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
+import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
+import type { FrameLimits } from './executor-frames.ts'
 import { estimateMs, Lease } from './executor-lease.ts'
 import { answerLimits, checkOutcome, encodeRun, IDLE_LIMITS, REPORT_LIMITS } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
@@ -27,12 +29,28 @@ export interface WorkerEvents {
   gone (why: string, early: boolean): void
 }
 
+/** A job at an executor. */
+export interface Performance {
+  readonly found: Promise<Finding>
+  /** Forget the job, which ends with `error`; if it runs, only the end of the executor stops it. */
+  cancel (why: string, error: InosError): void
+}
+
+/** A job was sent ahead and did not get its turn: the executor was lost before, or another job takes longer than expected. */
+export class Recalled extends Error {
+  override readonly name = 'Recalled'
+}
+
 interface Call {
   readonly id: number
+  /** What its answers may be. */
+  readonly limits: FrameLimits
   readonly task: Task
   readonly lease: Lease
   readonly resolve: (finding: Finding) => void
-  readonly reject: (error: InosError) => void
+  readonly reject: (error: InosError | Recalled) => void
+  /** Whether nobody waits for it any more. */
+  isForgotten: boolean
   /** What it said during the job, each of it once: no flood of true words may keep the main process busy. */
   readonly heard: Set<Answer['kind']>
   /** Why the module could not be had. */
@@ -43,12 +61,16 @@ export class Worker {
   readonly #process: ExecutorProcess
   readonly #events: WorkerEvents
   readonly #startTimer: NodeJS.Timeout
-  /** Modules it was sent, oldest first. Where this is wrong it asks. */
-  readonly #modules = new Set<string>()
+  /** Modules it was sent, oldest first, with what a job of theirs lately took here in milliseconds. Where this is wrong it asks. */
+  readonly #modules = new Map<string, number>()
+  readonly #burn = new Burn()
   #state: 'starting' | 'working' | 'ended' = 'starting'
-  #retiring = false
-  #calls = 0
-  #call: Call | undefined
+  #count = 0
+  /** The first is the one that runs. */
+  readonly #calls: Call[] = []
+  /** When the first one began. */
+  #since = 0
+  #recallTimer: NodeJS.Timeout | undefined
 
   /** @param start makes the process that reports to the given events */
   constructor (start: (events: ExecutorEvents) => ExecutorProcess, events: WorkerEvents) {
@@ -60,55 +82,110 @@ export class Worker {
     this.#startTimer = setTimeout(() => { this.end('it did not start in time') }, LIMITS.executor.startMsMax)
   }
 
-  get idle (): boolean { return this.#state === 'working' && this.#call === undefined }
-  get busy (): boolean { return this.#call !== undefined }
+  get idle (): boolean { return this.#state === 'working' && this.#calls.length === 0 }
+  get busy (): boolean { return this.#calls.length > 0 }
   get starting (): boolean { return this.#state === 'starting' }
   get pid (): number | undefined { return this.#process.pid }
+  /** Whether it burns no CPU and has no job. */
+  get quiet (): boolean { return this.#burn.isQuiet }
   /** Settles when the process is gone. */
   get exited (): Promise<void> { return this.#process.exited }
 
   /** Whether it has probably compiled the module. */
   knows (task: Task): boolean { return task.kind === 'run' && this.#modules.has(task.run.moduleId) }
 
-  /** Kill it. Its job, if any, ends with `error`. */
+  /** What a job is expected to take here, in milliseconds; undefined if that is not known or its message is large. */
+  expects (task: Task): number | undefined {
+    if (task.kind !== 'run') return undefined
+    const { run: { moduleId, input, files } } = task
+    const bytes = Object.values(files).reduce((sum, file) => sum + file.length, input.length)
+    return bytes <= LIMITS.executor.batchBytesMax ? this.#modules.get(moduleId) : undefined
+  }
+
+  /** Kill it. The job that runs, if any, ends with `error`, and those behind it are recalled. */
   end (why: string, error: InosError = lost(why)): void {
     this.#process.kill(why)
     this.#leave(why, error)
   }
 
+  /** Look at the CPU it has used, and end it if it burns what nothing it runs can earn. */
+  audit (nowMs: number): void {
+    const { pid } = this
+    const cpuMs = this.#state !== 'working' || pid === undefined ? undefined : cpuMsOf(pid)
+    if (pid === undefined || cpuMs === undefined || !this.#burn.measure(pid, cpuMs, nowMs)) return
+    this.end('it burnt CPU beside its jobs', new InosError('ERR_DEADLINE', 'The job was stopped: compiling its module goes on in the background far beyond what its size allows.'))
+  }
+
   /**
-   * Run or inspect; only when idle.
-   * @throws {InosError} a refusal of the engine, ERR_DEADLINE, ERR_EXECUTOR_LOST
+   * Run or inspect, one after the other. Several may be sent only if they are one payer's.
+   * They end with a Finding, or with an InosError (a refusal of the engine, ERR_DEADLINE, ERR_EXECUTOR_LOST), or Recalled.
    */
-  perform (task: Task): Promise<Finding> {
-    const { promise, resolve, reject } = Promise.withResolvers<Finding>()
+  perform (tasks: readonly Task[]): Performance[] {
+    const performances: Performance[] = []
+    this.#process.together(() => { for (const task of tasks) performances.push(this.#add(task)) })
+    if (tasks.length > 1) this.#recallTimer = setTimeout(() => { this.#recall() }, LIMITS.executor.recallMs)
+    return performances
+  }
+
+  #add (task: Task): Performance {
+    const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
-    this.#call = { id: ++this.#calls, task, lease, resolve, reject, heard: new Set() }
-    if (task.kind === 'run') this.#sendRun(this.#call.id, task.run, lease)
-    else this.#sendInspection(this.#call.id, task.wasm, lease)
-    lease.resume()
-    return promise
+    const limits = task.kind === 'run' ? answerLimits(task.run.limits) : REPORT_LIMITS
+    const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
+    try {
+      if (task.kind === 'run') this.#sendRun(call.id, task.run, lease)
+      else this.#sendInspection(call.id, task.wasm, lease)
+    } catch (error) {
+      // It could not be written down, so nothing of it has left, and those beside it go on.
+      this.#forget(call, toInosError(error))
+      return { found, cancel: () => {} }
+    }
+    this.#calls.push(call)
+    if (this.#calls.length === 1) this.#turnTo(call)
+    return { found, cancel: (why, error) => { this.#cancel(call, why, error) } }
   }
 
   #sendRun (id: number, run: Run, lease: Lease): void {
     const wasm = typeof run.wasm === 'function' || this.#modules.has(run.moduleId) ? undefined : run.wasm
     if (wasm !== undefined) lease.expect(estimateMs(wasm.length))
-    this.#noteModule(run.moduleId)
-    this.#process.allow(answerLimits(run.limits))
     this.#process.send(encodeRun(id, run, wasm))
+    this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
   }
 
   #sendInspection (id: number, wasm: Uint8Array, lease: Lease): void {
     lease.expect(estimateMs(wasm.length))
-    this.#process.allow(REPORT_LIMITS)
     this.#process.send({ header: { kind: 'inspect', job: id }, parts: [wasm] })
   }
 
+  /** From now on this call runs. */
+  #turnTo (call: Call): void {
+    this.#since = performance.now()
+    this.#burn.begin(this.#since)
+    this.#process.allow(call.limits)
+    call.lease.resume()
+  }
+
+  /** The executor is not told: a run changes nothing, and what comes of it is not looked at. */
+  #recall (): void {
+    for (const call of this.#calls.slice(1)) this.#forget(call, new Recalled())
+  }
+
+  #forget (call: Call, error: InosError | Recalled): void {
+    if (call.isForgotten) return
+    call.isForgotten = true
+    call.reject(error)
+  }
+
+  #cancel (call: Call, why: string, error: InosError): void {
+    if (call === this.#calls[0]) this.end(why, error)
+    else this.#forget(call, error)
+  }
+
   /** Keep the names of as many modules as an executor keeps compiled. */
-  #noteModule (id: string): void {
+  #noteModule (id: string, ms: number): void {
     this.#modules.delete(id)
-    this.#modules.add(id)
-    for (const oldest of this.#modules) {
+    this.#modules.set(id, ms)
+    for (const oldest of this.#modules.keys()) {
       if (this.#modules.size <= LIMITS.executor.moduleCacheMax) break
       this.#modules.delete(oldest)
     }
@@ -117,7 +194,7 @@ export class Worker {
   /** @throws {FrameError} when the answer is not one it can give now; the process is then killed */
   #hear (answer: Answer): void {
     if (this.#state === 'ended') return
-    const call = this.#call
+    const call = this.#calls[0]
     if (answer.kind === 'ready') {
       this.#begin()
     } else if (this.#state === 'starting') {
@@ -135,10 +212,14 @@ export class Worker {
     if (call.heard.has(answer.kind)) throw new FrameError(`it says ${answer.kind} twice`)
     call.heard.add(answer.kind)
     if (answer.kind === 'need') this.#need(call)
-    else if (answer.kind === 'estimate') call.lease.expect(answer.cpuMs)
-    // It asks but once: it is replaced when its job is done.
-    else if (answer.kind === 'retire') this.#retiring = true
-    else this.#settle(call, answer)
+    else if (answer.kind === 'estimate') this.#expect(call, answer.cpuMs)
+    // The job was on its way when it asked to be replaced: it works on, and asks again later.
+    else if (answer.kind !== 'retire') this.#settle(call, answer)
+  }
+
+  #expect ({ lease }: Call, cpuMs: number): void {
+    lease.expect(cpuMs)
+    this.#burn.expect(Math.min(cpuMs, LIMITS.executor.estimateMsMax))
   }
 
   #begin (): void {
@@ -162,14 +243,21 @@ export class Worker {
     } else {
       throw new FrameError('an answer is of another kind than its job')
     }
-    if (this.#retiring && this.#state === 'working') this.#events.retire()
   }
 
+  /** The first call is over; the next one's turn has come. */
   #finish (): Call | undefined {
-    const call = this.#call
+    const call = this.#calls.shift()
     call?.lease.pause()
-    this.#call = undefined
-    this.#process.allow(IDLE_LIMITS)
+    if (call?.task.kind === 'run' && this.#modules.has(call.task.run.moduleId)) this.#noteModule(call.task.run.moduleId, performance.now() - this.#since)
+    const [next] = this.#calls
+    if (this.#calls.length <= 1) clearTimeout(this.#recallTimer)
+    if (next !== undefined) {
+      this.#turnTo(next)
+    } else {
+      this.#burn.end(performance.now())
+      this.#process.allow(IDLE_LIMITS)
+    }
     return call
   }
 
@@ -182,7 +270,7 @@ export class Worker {
   async #supply (call: Call, run: Run): Promise<void> {
     call.lease.pause()
     const wasm = await fetchModule(run).catch((error: unknown) => { call.fault = toInosError(error) })
-    if (this.#call !== call) return
+    if (this.#calls[0] !== call) return
     if (wasm !== undefined) call.lease.expect(estimateMs(wasm.length))
     call.lease.resume()
     this.#process.send({ header: { kind: wasm === undefined ? 'absent' : 'module', job: call.id }, parts: wasm === undefined ? [] : [wasm] })
@@ -197,7 +285,12 @@ export class Worker {
     const early = this.#state === 'starting'
     this.#state = 'ended'
     clearTimeout(this.#startTimer)
-    this.#finish()?.reject(error)
+    clearTimeout(this.#recallTimer)
+    const [call, ...others] = this.#calls.splice(0)
+    call?.lease.pause()
+    if (call !== undefined) this.#forget(call, error)
+    // Those behind it have done nothing, and never will here.
+    for (const other of others) this.#forget(other, new Recalled())
     this.#events.gone(why, early)
   }
 }

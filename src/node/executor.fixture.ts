@@ -3,6 +3,7 @@
  * function with the same denials, and does what the job's input says.
  */
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { homedir } from 'node:os'
@@ -14,8 +15,11 @@ import type { Frame } from './executor-frames.ts'
 import { decodeRun, encodeOutcome, encodeRefusal, ORDER_LIMITS } from './executor-messages.ts'
 
 const pipe = new Socket({ fd: 3 })
+const NAME = randomUUID()
 const known = new Set<string>()
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void obey(frame) })
+/** Jobs come several at a time and are answered in their order. */
+let last: Promise<void> = Promise.resolve()
 let supply: PromiseWithResolvers<Uint8Array> | undefined
 
 pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
@@ -31,10 +35,12 @@ async function obey (frame: Frame): Promise<void> {
     writeFrame(pipe, { header: { kind: 'need', job }, parts: [] })
     return supply.promise
   })
-  writeFrame(pipe, await perform(job, run).catch((error: unknown) => {
-    if (error instanceof InosError) return encodeRefusal(job, error)
-    throw error
-  }))
+  last = last.then(async () => {
+    writeFrame(pipe, await perform(job, run).catch((error: unknown) => {
+      if (error instanceof InosError) return encodeRefusal(job, error)
+      throw error
+    }))
+  })
 }
 
 async function perform (job: number, run: Run): Promise<Frame> {
@@ -45,13 +51,14 @@ async function perform (job: number, run: Run): Promise<Frame> {
 }
 
 function outcome (text: string): Outcome {
-  return { outcome: 'ok', exitCode: 0, result: new TextEncoder().encode(text), stderr: new Uint8Array(0), fuel: 1n, pages: 0, message: '' }
+  return { outcome: 'ok', exitCode: 0, result: new TextEncoder().encode(text), files: null, stderr: new Uint8Array(0), fuel: 1n, pages: 0, message: '' }
 }
 
 async function act (command: string, argument: string, input: Uint8Array): Promise<string> {
   switch (command) {
     case 'echo': return argument
-    case 'pid': return String(process.pid)
+    // In a cell every executor is process 1.
+    case 'name': return NAME
     case 'wait': return new Promise(resolve => setTimeout(resolve, Number(argument), argument))
     case 'loop': return spin(Infinity)
     case 'burn': return burn()
@@ -75,7 +82,7 @@ function burn (): string {
     spin(200)
     writeFrame(pipe, { header: { kind: 'retire' }, parts: [] })
   }, 10)
-  return String(process.pid)
+  return NAME
 }
 
 function writeAndExit (bytes: Uint8Array): never {

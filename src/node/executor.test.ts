@@ -42,7 +42,7 @@ const GROW = assemble(`
 
 function runOf (wasm: Uint8Array, over: Partial<Run> = {}): Run {
   return {
-    moduleId: createHash('sha256').update(wasm).digest('hex'), wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: createHash('sha256').update(wasm).digest('hex'), wasm, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 10_000_000_000n, memoryPagesMax: LIMITS.spec.memoryPagesMax, outputBytesMax: LIMITS.spec.outputBytesMax },
     seed: new Uint8Array(32), ...over
   }

@@ -1,5 +1,5 @@
 /**
- * Main of an executor process: takes one job at a time from the pipe, runs it on the engine, answers.
+ * Main of an executor process: takes jobs from the pipe, runs one at a time on the engine, answers in their order.
  * It holds no secret and decides nothing; what it may cost is watched from outside.
  */
 import { Socket } from 'node:net'
@@ -14,12 +14,12 @@ const pipe = new Socket({ fd: 3 })
 const engine = createEngine({ onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) } })
 /** The job at hand: there is one at a time. */
 let current = 0
+/** The end of the last job that came. */
+let last: Promise<void> = Promise.resolve()
 /** Pages of ended guests that are not collected yet, at most. */
 let leftPages = 0
 let awaited: PromiseWithResolvers<Uint8Array> | undefined
-/** Jobs begun and jobs done. */
-let begun = 0
-let done = 0
+let burnTimer: NodeJS.Timeout | undefined
 
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void take(frame) })
 pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
@@ -27,30 +27,38 @@ pipe.on('data', (chunk: Uint8Array) => { reader.push(chunk) })
 pipe.on('error', () => { process.exit() })
 pipe.on('close', () => { process.exit() })
 send({ header: { kind: 'ready' }, parts: [] })
-watchBurning()
 
 function send (frame: Frame): void { writeFrame(pipe, frame) }
 
 async function take (frame: Frame): Promise<void> {
   const job = frame.header.job as number
   switch (frame.header.kind) {
-    case 'run': return perform(job, () => execute(job, frame))
-    case 'inspect': return perform(job, async () => encodeReport(job, await engine.inspect(frame.parts[0]!)))
+    case 'run': return enqueue(() => perform(job, () => execute(job, frame)))
+    case 'inspect': return enqueue(() => perform(job, async () => encodeReport(job, await engine.inspect(frame.parts[0]!))))
     case 'module': return awaited?.resolve(frame.parts[0]!)
     case 'absent': return awaited?.reject(new InosError('ERR_EXECUTOR_LOST', 'The module could not be fetched.'))
   }
 }
 
+/** Jobs come several at a time and run one after the other. None begins before the answer of the last has left, lest it be lost with it. */
+function enqueue (work: () => Promise<void>): void {
+  last = last.then(work)
+}
+
 async function perform (job: number, work: () => Promise<Frame>): Promise<void> {
+  clearTimeout(burnTimer)
   current = job
-  begun++
-  send(await work().catch((error: unknown) => {
+  const answer = await work().catch((error: unknown) => {
     if (error instanceof InosError) return encodeRefusal(job, error)
     // A surprise, such as a buffer that could not be had, leaves nothing to rely on: end, and be replaced.
     throw error
-  }))
+  })
+  const { promise: flushed, resolve } = Promise.withResolvers<void>()
+  writeFrame(pipe, answer, resolve)
+  if (pipe.writableLength > 0) await flushed
   if (leftPages > LIMITS.executor.leftPagesMax) collect()
-  done++
+  // On Linux the parent measures it from outside.
+  if (process.platform !== 'linux') watchBurning()
 }
 
 async function execute (job: number, frame: Frame): Promise<Frame> {
@@ -78,27 +86,15 @@ function ask (job: number): Promise<Uint8Array> {
   return awaited.promise
 }
 
-/** CPU of all threads but this one, in milliseconds. */
-function backgroundMs (): number {
-  const all = process.cpuUsage()
-  const own = process.threadCpuUsage()
-  return (all.user + all.system - own.user - own.system) / 1000
-}
-
 /**
  * After a job V8 may go on compiling in the background for a long time, which nothing but the end of
- * the process stops. Whoever burns CPU so without a job asks to be replaced; so does who burns it for
- * many polls on end, since on a busy node there may be no poll without a job. It asks once.
+ * the process stops. Whoever is idle and yet burns CPU asks to be replaced.
  */
-function watchBurning (strikes = 0): void {
-  const { burnMsPoll, burnShareMax, burnPollsMax } = LIMITS.executor
-  const before = backgroundMs()
-  const [begunBefore, idleBefore] = [begun, begun === done]
-  setTimeout(() => {
-    const idle = idleBefore && begun === begunBefore
-    const burns = backgroundMs() - before > burnMsPoll * burnShareMax
-    const count = burns ? strikes + (idle ? burnPollsMax : 1) : 0
-    if (count < burnPollsMax) watchBurning(count)
-    else send({ header: { kind: 'retire' }, parts: [] })
-  }, burnMsPoll)
+function watchBurning (): void {
+  const before = process.cpuUsage()
+  burnTimer = setTimeout(() => {
+    const { user, system } = process.cpuUsage(before)
+    if ((user + system) / 1000 > LIMITS.executor.burnMsPollOwn * LIMITS.executor.burnShareMax) send({ header: { kind: 'retire' }, parts: [] })
+    watchBurning()
+  }, LIMITS.executor.burnMsPollOwn)
 }

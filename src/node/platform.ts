@@ -1,15 +1,16 @@
 /** What only this platform has: keys, clock, randomness, hashes, for the portable rooms. */
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InosError } from '../packet/errors.ts'
 import type { Platform } from '../processor/rooms.ts'
+import { digest } from './digest.ts'
 import { createSigner, verify } from './keys.ts'
 
 export function createPlatform (seed: Uint8Array): Platform {
   return {
     signer: createSigner(seed),
     verify,
-    digest: bytes => hash('sha256', bytes, 'buffer'),
+    digest,
     now: Date.now,
     sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
     randomBytes,

@@ -71,12 +71,16 @@ export const LIMITS = {
   spec: {
     argsMax: 1024,
     envMax: 1024,
+    /** In one archive, brought along or left. */
     filesMax: 4096,
-    /** Args and env together, as UTF-8. */
+    /** Paths at or below which files are to come back. */
+    outputsMax: 64,
+    /** Args, env and outputs together, as UTF-8. */
     textBytesMax: 256 * KIB,
     entryBytesMax: 256,
     fuelMax: 2n ** 53n - 1n,
     memoryPagesMax: 16_384,
+    /** Result and archive of files together. */
     outputBytesMax: 64 * MIB,
     inputBytesMax: 96 * MIB
   },
@@ -158,6 +162,11 @@ export const LIMITS = {
     estimateMsMax: 30_000,
     moduleCacheMax: 16,
     queueMax: 1_024,
+    /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
+    batchMax: 16,
+    batchMsMax: 5,
+    batchBytesMax: 16 * KIB,
+    recallMs: 50,
     /** V8's heap and its compiled WASM, in MiB, within the process. */
     heapMiBMax: 512,
     codeMiBMax: 512,
@@ -174,11 +183,15 @@ export const LIMITS = {
     respawnMsMax: 10_000,
     /** How long a job's module may take to be fetched while an executor waits for it. */
     moduleMsMax: 60_000,
-    /** An idle executor that burns more than this share of a poll has a compiler running wild. */
-    burnMsPoll: 1_000,
-    burnShareMax: 0.2,
-    /** Between jobs that follow each other it may burn that much for so many polls: V8 optimises what runs long. */
-    burnPollsMax: 8,
+    /** What an executor may burn beside its jobs: a share of all time, a multiple of its modules' estimates up to a maximum, and so much debt. */
+    burnMsPoll: 100,
+    burnShareFree: 0.1,
+    burnEstimateFactor: 4,
+    burnCreditMsMax: 20_000,
+    burnMsMax: 300,
+    /** Where it has to tell itself: an idle executor that burns more than this share of a poll has a compiler running wild. */
+    burnMsPollOwn: 1_000,
+    burnShareMax: 0.5,
     /** Header and body of an order, a backstop behind the checks of a job. */
     orderHeaderBytesMax: 128 * MIB,
     orderBodyBytesMax: 512 * MIB,
@@ -338,7 +351,8 @@ relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to 
 relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
 relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
-relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result can be fetched')
+relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
+relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
 relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
@@ -357,6 +371,7 @@ relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a f
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
+relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
-relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result fits a frame of the control socket')
+relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result and its files fit a frame of the control socket')

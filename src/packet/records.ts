@@ -63,6 +63,9 @@ export interface Receipt extends InMesh {
   exitCode: number | null
   result: CID
   resultBytes: number
+  /** Raw CID of the archive of files it left at the spec's outputs; null when there are none. */
+  files: CID | null
+  filesBytes: number
   fuel: bigint
   pages: number
   charge: bigint
@@ -157,6 +160,8 @@ export function checkReceipt (payload: unknown): Receipt {
     exitCode: f.get('exitCode', (value): value is number | null => value === null || (isUint(value) && value < 2 ** 31)),
     result: f.get('result', isLink),
     resultBytes: f.uint('resultBytes', LIMITS.spec.outputBytesMax),
+    files: f.get('files', isLinkOrNull),
+    filesBytes: f.uint('filesBytes', LIMITS.spec.outputBytesMax),
     fuel: f.amount('fuel'),
     pages: f.uint('pages', 2 ** 32),
     charge: f.amount('charge'),
@@ -167,6 +172,7 @@ export function checkReceipt (payload: unknown): Receipt {
   }
   f.end()
   if ((receipt.exitCode !== null) !== (receipt.outcome === 'ok')) f.refuse('exitCode')
+  if ((receipt.files !== null) !== (receipt.filesBytes > 0) || (receipt.files !== null && receipt.outcome !== 'ok')) f.refuse('files')
   return receipt
 }
 

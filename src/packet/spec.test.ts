@@ -3,12 +3,14 @@ import { test } from 'node:test'
 import { encodeCanonical } from './cbor.ts'
 import { rawCid, recordCid } from './cid.ts'
 import { LIMITS } from './limits.ts'
-import { decodeFiles, decodeSpec, encodeFiles, encodeSpec, seedOf, type Spec } from './spec.ts'
+import { decodeSpec, encodeSpec, seedOf, type Spec } from './spec.ts'
 
 const good: Spec = {
-  module: rawCid(Uint8Array.of(1)), input: rawCid(Uint8Array.of(2)), entry: '', args: ['a'], env: { A: 'b' }, files: null,
-  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/0'
+  module: rawCid(Uint8Array.of(1)), input: rawCid(Uint8Array.of(2)), entry: '', args: ['a'], env: { A: 'b' }, files: null, outputs: [],
+  limits: { fuelMax: 1_000n, memoryPagesMax: 2, outputBytesMax: 3 }, seed: null, profile: 'inos/1'
 }
+/** Each is another way to write what has one form, or leads nowhere. */
+const OUTPUTS_THAT_ARE_NONE = [['a'], [''], ['/a/'], ['//a'], ['/a/./b'], ['/../a'], ['/a/..'], ['/a\0'], ['/b', '/a'], ['/a', '/a'], ['/', '/a'], ['/a', '/a/b'], ['/a', '/a!', '/a/b']]
 const refused = { code: 'ERR_INVALID_SPEC' } as const
 
 // Goal: a spec is its bytes, and its id their hash. Method: there and back, in any order of env.
@@ -23,16 +25,17 @@ test('a spec comes back as it went', () => {
 // Goal: everything that computes is in the id. Method: change each field.
 test('every field changes the id', () => {
   const ids = new Set([good, { ...good, module: good.input }, { ...good, input: good.module }, { ...good, entry: 'x' }, { ...good, args: [] }, { ...good, env: {} },
-    { ...good, files: good.input }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }
+    { ...good, files: good.input }, { ...good, outputs: ['/'] }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }
   ].map(spec => encodeSpec(spec).id.toString()))
-  assert.equal(ids.size, 10)
+  assert.equal(ids.size, 11)
 })
 
-// Goal: randomness follows from the spec, but not from its limits. Method: seeds of specs that differ.
-test('limits do not change the seed', () => {
+// Goal: randomness follows from the spec, but neither from its limits nor from what is asked back. Method: seeds of specs that differ.
+test('limits and outputs do not change the seed', () => {
   const seed = seedOf(good)
   assert.equal(seed.length, 32)
   assert.deepEqual(seedOf({ ...good, limits: { fuelMax: 9n, memoryPagesMax: 9, outputBytesMax: 9 } }), seed)
+  assert.deepEqual(seedOf({ ...good, outputs: ['/out'] }), seed)
   assert.notDeepEqual(seedOf({ ...good, args: ['b'] }), seed)
   assert.notDeepEqual(seedOf({ ...good, input: good.module }), seed)
   const own = new Uint8Array(32).fill(7)
@@ -48,22 +51,11 @@ test('a spec out of range is refused', () => {
     { profile: 1 }, { profile: 'x'.repeat(65) }, { more: 1 }, { limits: null }, { limits: { ...limits, more: 1 } }, { limits: { ...limits, fuelMax: -1n } },
     { limits: { ...limits, fuelMax: LIMITS.spec.fuelMax + 1n } }, { limits: { ...limits, fuelMax: 0.5 } }, { limits: { ...limits, memoryPagesMax: LIMITS.spec.memoryPagesMax + 1 } },
     { limits: { ...limits, memoryPagesMax: -1 } }, { limits: { ...limits, outputBytesMax: 1.5 } }, { limits: { ...limits, outputBytesMax: LIMITS.spec.outputBytesMax + 1 } },
-    { args: ['x'.repeat(LIMITS.spec.textBytesMax)] }
+    { args: ['x'.repeat(LIMITS.spec.textBytesMax)] }, { outputs: null }, { outputs: [1] }, { outputs: Array.from({ length: 65 }, (_, n) => `/${100 + n}`) }, { outputs: [`/${'x'.repeat(5_000)}`] },
+    ...OUTPUTS_THAT_ARE_NONE.map(outputs => ({ outputs }))
   ]
   for (const change of wrong) assert.throws(() => decodeSpec(encodeCanonical({ ...good, ...change })), refused, JSON.stringify(change, (_, value) => typeof value === 'bigint' ? String(value) : value).slice(0, 80))
   for (const value of [null, [], 'x', 1]) assert.throws(() => decodeSpec(encodeCanonical(value)), refused)
   assert.throws(() => decodeSpec(Uint8Array.of(...encodeSpec(good).bytes, 0)), { code: 'ERR_RECORD_INVALID' })
   assert.equal(decodeSpec(encodeCanonical({ ...good, limits: { ...limits, fuelMax: LIMITS.spec.fuelMax } })).spec.limits.fuelMax, 2n ** 53n - 1n)
-})
-
-// Goal: files are plain absolute paths and bytes. Method: there and back, then paths that climb, repeat, or are none.
-test('a files archive holds plain paths only', () => {
-  const files = { '/a.txt': Uint8Array.of(1), '/dir/b': new Uint8Array(0) }
-  assert.deepEqual(decodeFiles(encodeFiles(files)), files)
-  for (const path of ['a', '', '/', '/a/', '//a', '/a//b', '/../a', '/a/./b', '/a/..', '/a\0b', `/${'x'.repeat(5_000)}`]) {
-    assert.throws(() => decodeFiles(encodeCanonical({ [path]: new Uint8Array(0) })), refused, path.slice(0, 20))
-  }
-  assert.throws(() => decodeFiles(encodeCanonical({ '/a': 'text' })), refused)
-  assert.throws(() => decodeFiles(encodeCanonical([])), refused)
-  assert.throws(() => decodeFiles(encodeCanonical(Object.fromEntries(Array.from({ length: 4_097 }, (_, n) => [`/${n}`, new Uint8Array(0)])))), refused)
 })

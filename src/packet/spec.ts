@@ -6,6 +6,7 @@ import { type CID, recordCid, sha256 } from './cid.ts'
 import { decodeCanonical, encodeCanonical } from './cbor.ts'
 import { isBytes, isLink, isMap } from './envelope.ts'
 import { InosError } from './errors.ts'
+import { canonicalOutputs, isOutput } from './files.ts'
 import { LIMITS } from './limits.ts'
 
 export interface SpecLimits { fuelMax: bigint, memoryPagesMax: number, outputBytesMax: number }
@@ -21,6 +22,8 @@ export interface Spec {
   env: Record<string, string>
   /** Raw CID of the files archive: canonical dag-cbor of absolute path → bytes. Null: no files. */
   files: CID | null
+  /** Where to look for the files it leaves: what is at or below one of these paths comes back, as `canonicalOutputs` writes them. */
+  outputs: string[]
   limits: SpecLimits
   /** 32 bytes that randomness is drawn from; null derives them from the rest of the spec. */
   seed: Uint8Array | null
@@ -43,18 +46,18 @@ export function decodeSpec (bytes: Uint8Array): EncodedSpec {
 
 /**
  * The 32 bytes of a guest's randomness: the spec's own seed, else
- * sha256("inos/seed/1" ‖ sha256(spec without limits and seed)). Limits stay out, so that giving a
- * guest more fuel never changes what it computes.
+ * sha256("inos/seed/1" ‖ sha256(spec without limits, outputs and seed)). Limits and outputs stay
+ * out, so that giving a guest more fuel or asking for its files never changes what it computes.
  */
 export function seedOf (spec: Spec): Uint8Array {
   if (spec.seed !== null) return spec.seed
-  const { limits: _limits, seed: _seed, ...rest } = spec
+  const { limits: _limits, outputs: _outputs, seed: _seed, ...rest } = spec
   return sha256.create().update(new TextEncoder().encode('inos/seed/1')).update(sha256(encodeCanonical(rest))).digest()
 }
 
 function checkSpec (value: unknown): Spec {
   if (!isMap(value)) refuse('is not a map')
-  const { module, input, entry, args, env, files, limits, seed, profile, ...rest } = value
+  const { module, input, entry, args, env, files, outputs, limits, seed, profile, ...rest } = value
   if (Object.keys(rest).length > 0) refuse(`has an unknown field "${Object.keys(rest)[0]!.slice(0, 40)}"`)
   if (!isLink(module) || !isLink(input)) refuse('does not name its module and input by CID')
   if (typeof entry !== 'string' || bytesOf(entry) > LIMITS.spec.entryBytesMax) refuse('has an entry that is too long or no text')
@@ -62,12 +65,14 @@ function checkSpec (value: unknown): Spec {
   if (!isMap(env) || !isTexts(Object.values(env), LIMITS.spec.envMax)) refuse(`has an env that is not at most ${LIMITS.spec.envMax} texts`)
   if (Object.keys(env).some(name => name === '' || name.includes('=') || name.includes('\0'))) refuse('has an env name that is empty or holds "=" or NUL')
   if (args.some(arg => arg.includes('\0')) || Object.values(env).some(text => (text as string).includes('\0'))) refuse('has NUL in an argument or env value')
-  const text = [...args, ...Object.keys(env), ...Object.values(env) as string[]].reduce((sum, part) => sum + bytesOf(part) + 1, 0)
-  if (text > LIMITS.spec.textBytesMax) refuse(`has ${text} bytes of args and env, ${LIMITS.spec.textBytesMax} are allowed`)
+  if (!isTexts(outputs, LIMITS.spec.outputsMax) || !outputs.every(isOutput)) refuse(`has outputs that are not at most ${LIMITS.spec.outputsMax} plain absolute paths`)
+  if (canonicalOutputs(outputs).some((path, at, all) => path !== outputs[at] || all.length !== outputs.length)) refuse('has outputs that are not sorted, or lie below one another')
+  const text = [...args, ...Object.keys(env), ...Object.values(env) as string[], ...outputs].reduce((sum, part) => sum + bytesOf(part) + 1, 0)
+  if (text > LIMITS.spec.textBytesMax) refuse(`has ${text} bytes of args, env and outputs, ${LIMITS.spec.textBytesMax} are allowed`)
   if (files !== null && !isLink(files)) refuse('does not name its files by CID')
   if (seed !== null && !isBytes(seed, 32)) refuse('has a seed that is not 32 bytes')
   if (typeof profile !== 'string' || profile.length > 64) refuse('names no profile')
-  return { module, input, entry, args, env: env as Record<string, string>, files, limits: checkLimits(limits), seed, profile }
+  return { module, input, entry, args, env: env as Record<string, string>, files, outputs, limits: checkLimits(limits), seed, profile }
 }
 
 function checkLimits (value: unknown): SpecLimits {
@@ -93,27 +98,4 @@ function bytesOf (text: string): number { return new TextEncoder().encode(text).
 
 function refuse (why: string): never {
   throw new InosError('ERR_INVALID_SPEC', `The spec ${why}.`)
-}
-
-/** Files as one archive: canonical dag-cbor of absolute path → bytes. */
-export function encodeFiles (files: Readonly<Record<string, Uint8Array>>): Uint8Array {
-  return encodeCanonical(checkFiles(files))
-}
-
-/** @throws {InosError} ERR_INVALID_SPEC, ERR_RECORD_INVALID */
-export function decodeFiles (bytes: Uint8Array): Record<string, Uint8Array> {
-  return checkFiles(decodeCanonical(bytes))
-}
-
-function checkFiles (value: unknown): Record<string, Uint8Array> {
-  if (!isMap(value)) refuse('has files that are not a map of path to bytes')
-  const paths = Object.keys(value)
-  if (paths.length > LIMITS.spec.filesMax) refuse(`has ${paths.length} files, ${LIMITS.spec.filesMax} are allowed`)
-  for (const path of paths) {
-    if (!isBytes(value[path])) refuse(`has a file "${path.slice(0, 80)}" that is not bytes`)
-    const parts = path.split('/').slice(1)
-    const clean = path.startsWith('/') && parts.every(part => part !== '' && part !== '.' && part !== '..' && !part.includes('\0'))
-    if (!clean || bytesOf(path) > LIMITS.guest.pathBytesMax) refuse(`has a file at "${path.slice(0, 80)}", which is not a plain absolute path`)
-  }
-  return value as Record<string, Uint8Array>
 }

@@ -3,22 +3,30 @@
  * three ways: owed; refused or answered wrongly, and nothing is owed; or lost, when nobody here
  * knows its end and reconciliation will say.
  */
+import type { CID } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
+import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
 import { type Bundle, encodeBundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
-import { blobsByReference, BY_REFERENCE, describeResult, type Job, own, packJob } from './job.ts'
+import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
 import type { JobState } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 export type Purchase = Choice & { kind: 'buy' }
 
 /** What a run gave, with the receipt that proves it. `message` is the guest's own last word. */
-export interface Done { readonly bundle: Bundle, readonly bytes: Uint8Array, readonly stderr: Uint8Array, readonly message: string }
+export interface Done {
+  readonly bundle: Bundle
+  readonly bytes: Uint8Array
+  readonly files: Readonly<Record<string, Uint8Array>>
+  readonly stderr: Uint8Array
+  readonly message: string
+}
 
 export interface BuyOptions {
   readonly signal: AbortSignal
@@ -125,13 +133,20 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
     checkFacts(job, receipt.payload)
     return encodeBundle({ receipt, order, offer })
   })
-  const { result, resultBytes } = bundle.receipt.payload
-  const referred = (answer.byReference & BY_REFERENCE.result) !== 0
-  const bytes = referred ? await right(peer, () => node.sessions().fetch(peer, result.toString(), { bytesMax: resultBytes, signal })) : answer.result.slice()
-  const { cid } = await describeResult({ result: bytes }, node.platform.digest)
-  if (!cid.equals(result) || bytes.length !== resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
+  const said = bundle.receipt.payload
+  const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
+    const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
+    return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
+  }
+  const bytes = await bring('result', said.result, said.resultBytes)
+  const archive = said.files === null ? null : await bring('files', said.files, said.filesBytes)
+  if (archive === null && answer.files.length > 0) throw wrong(peer, 'It has files, and its receipt names none.')
+  const { result, files } = await describeOutput({ result: bytes, files: archive }, node.platform.digest)
+  if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
+  if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
+  const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
   await right(peer, () => node.credits.acceptReceipt(peer, bundle.bytes))
-  return { bundle, bytes, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+  return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 
 /** What an answer that is wrong, or a result that is not given out, shows itself by. */
@@ -158,7 +173,7 @@ function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
       : receipt.profile !== spec.profile ? 'profile'
         : receipt.fuel > limits.fuelMax || (receipt.outcome === 'fuel' && receipt.fuel !== limits.fuelMax) ? 'fuel'
           : receipt.pages > limits.memoryPagesMax ? 'pages'
-            : receipt.resultBytes > (receipt.outcome === 'ok' ? limits.outputBytesMax : 0) ? 'resultBytes'
+            : receipt.resultBytes + receipt.filesBytes > (receipt.outcome === 'ok' ? limits.outputBytesMax : 0) ? 'resultBytes'
               : null
   if (field !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt says of "${field}" what this job cannot have done.`)
 }

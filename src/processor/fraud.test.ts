@@ -2,21 +2,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ECHO, ENDLESS } from '../../test/guests.ts'
+import { SAVE } from '../../test/wasi-guests.ts'
+import { encodeCanonical } from '../packet/cbor.ts'
 import { rawCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
+import { encodeFiles } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { BY_REFERENCE, own } from './job.ts'
 import { Mesh, settled, signerOf } from './mesh.fixture.ts'
 import { type RogueBuyer, type RogueJob, startRogue, startRogueBuyer } from './rogue.fixture.ts'
 
-const SMALL = { where: 'remote', limits: { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 } }
+const SMALL = { where: 'remote', outputs: ['out'], limits: { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 } }
 const text = (value: string): Uint8Array<ArrayBuffer> => own(new TextEncoder().encode(value))
 
 const rogueBuyer = (mesh: Mesh, name: string, seller: string): Promise<RogueBuyer> =>
   startRogueBuyer(mesh.hub.network(signerOf(name).id), signerOf(name), seller, mesh.opened)
 
-/** Each an answer that no honest seller gives, to an echo of "true". */
+/** The receipt for other files than those that are there, and the answer that gives them. */
+function otherFiles (job: RogueJob, files: Readonly<Record<string, Uint8Array>>): Partial<Packet> {
+  const archive = encodeFiles(files)
+  return job.answer(job.receipt({ files: rawCid(archive), filesBytes: archive.length }), { files: own(archive) })
+}
+
+/** Each an answer that no honest seller gives, to a copy of "true" in stdout and in the file /out/copy. */
 const LIES: Record<string, (job: RogueJob, earlier: RogueJob | undefined) => Partial<Packet>> = {
   'another result': job => job.answer(job.receipt(), { result: text('false') }),
   'a result that does not come': job => job.answer(job.receipt(), { result: own(rawCid(job.result).bytes), byReference: BY_REFERENCE.result }),
@@ -33,6 +42,20 @@ const LIES: Record<string, (job: RogueJob, earlier: RogueJob | undefined) => Par
   'another spec': job => job.answer(job.receipt({ spec: job.facts.input })),
   'a result length that is not its': job => job.answer(job.receipt({ resultBytes: job.result.length + 1 })),
   'a result beside a trap': job => job.answer(job.receipt({ outcome: 'trap', exitCode: null })),
+  'a file altered': job => job.answer(job.receipt(), { files: own(encodeFiles({ '/out/copy': text('fals') })) }),
+  'a file omitted': job => job.answer(job.receipt(), { files: own(new Uint8Array(0)) }),
+  'a file added': job => job.answer(job.receipt(), { files: own(encodeFiles({ '/out/copy': text('true'), '/out/more': text('x') })) }),
+  'a file beside a receipt that has none': job => job.answer(job.receipt({ files: null, filesBytes: 0 })),
+  'files that do not come': job => job.answer(job.receipt(), { files: own(job.facts.files!.bytes), byReference: BY_REFERENCE.files }),
+  'files whose length is not theirs': job => job.answer(job.receipt({ filesBytes: job.facts.filesBytes + 1 })),
+  'files beside a trap': job => job.answer(job.receipt({ outcome: 'trap', exitCode: null, result: rawCid(text('')), resultBytes: 0, files: null, filesBytes: 0 }), { result: text('') }),
+  'more result and files than both may have': job => job.answer(job.receipt({ filesBytes: SMALL.limits.outputBytesMax })),
+  'a file for which nobody asked, signed': job => otherFiles(job, { '/out/copy': text('true'), '/etc/passwd': text('x') }),
+  'a file with a path that climbs, signed': job => {
+    const archive = encodeCanonical({ '/out/../../x': text('x') })
+    return job.answer(job.receipt({ files: rawCid(archive), filesBytes: archive.length }), { files: own(archive) })
+  },
+  'no archive at all, signed': job => job.answer(job.receipt({ files: rawCid(text('x')), filesBytes: 1 }), { files: text('x') }),
   'the receipt of an earlier order': (job, earlier) => job.answer(earlier?.receipt() ?? job.receipt({ order: job.facts.input }))
 }
 
@@ -44,7 +67,7 @@ for (const [lie, answer] of Object.entries(LIES)) {
     const buyer = await mesh.start('buyer', { serve: false })
     const liar = startRogue(mesh, 'liar', job => answer(job, liar.jobs[0] === job ? undefined : liar.jobs[0]))
     await mesh.connect(buyer, liar)
-    await assert.rejects(buyer.compute(ECHO, 'true', { ...SMALL, where: liar.id }), error => {
+    await assert.rejects(buyer.compute(SAVE, 'true', { ...SMALL, where: liar.id }), error => {
       assert.ok(error instanceof InosError)
       assert.equal(error.code, 'ERR_VERIFICATION')
       assert.deepEqual(error.attempts.map(({ code }) => code), ['ERR_VERIFICATION'])
@@ -52,8 +75,9 @@ for (const [lie, answer] of Object.entries(LIES)) {
     })
     const honest = await mesh.start('honest', { slots: 1 })
     await mesh.connect(buyer, honest)
-    const result = await buyer.compute(ECHO, 'true', SMALL)
+    const result = await buyer.compute(SAVE, 'true', SMALL)
     assert.equal(result.text(), 'true')
+    assert.deepEqual(result.files, { '/out/copy': text('true') })
     assert.deepEqual(result.attempts.map(({ peer, code }) => [peer, code]), [[liar.id, 'ERR_VERIFICATION']])
     for (const job of liar.jobs) assert.equal((await liar.due(buyer.id, job, job.receipt())).kind, 'refusal')
     await settled(buyer, honest)

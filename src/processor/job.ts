@@ -4,9 +4,10 @@
  */
 import { type CID, decodeCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
+import { canonicalOutputs, decodeFiles, encodeFiles } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { decodeFiles, decodeSpec, type EncodedSpec, encodeFiles, encodeSpec, seedOf } from '../packet/spec.ts'
+import { decodeSpec, type EncodedSpec, encodeSpec, seedOf } from '../packet/spec.ts'
 import { type Outcome, PROFILE, type Run } from '../wasm/runtime.ts'
 import type { RunFacts } from '../credits/seller.ts'
 import type { ComputeOptions } from './processor.ts'
@@ -53,6 +54,7 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
     args: [...options.args ?? []],
     env: { ...options.env },
     files: filesBlob?.cid ?? null,
+    outputs: canonicalOutputs(options.outputs ?? []),
     limits: {
       fuelMax: fuelMax ?? LIMITS.job.fuelMax,
       memoryPagesMax: memoryPagesMax ?? LIMITS.job.memoryPagesMax,
@@ -157,6 +159,7 @@ export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Arr
     args: spec.args,
     env: spec.env,
     files: files === null ? {} : decodeFiles(files),
+    outputs: spec.outputs,
     limits: spec.limits,
     seed: seedOf(spec)
   }
@@ -167,13 +170,35 @@ export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
 }
 
-/** A result under its name. */
-export async function describeResult (outcome: Pick<Outcome, 'result'>, digest: Digest): Promise<Blob> {
-  return await blobOf(outcome.result, digest)
+/** What a run gave back, under its names. */
+export interface Output { readonly result: Blob, readonly files: Blob | null }
+
+export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest): Promise<Output> {
+  return { result: await blobOf(result, digest), files: files === null ? null : await blobOf(files, digest) }
+}
+
+/** An answer's fields for result and files: the small ones by value. */
+export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | 'byReference' | 'size'> {
+  const packet = { result: own(NOTHING), files: own(NOTHING), byReference: 0, size: 0n }
+  for (const name of ['result', 'files'] as const) {
+    const blob = output[name]
+    if (blob === null) continue
+    const inline = isInline(blob)
+    packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
+    if (inline) continue
+    packet.byReference |= BY_REFERENCE[name]
+    packet.size += BigInt(blob.bytes.length)
+  }
+  return packet
+}
+
+/** Blobs of an output that its answer only names. */
+export function outputByReference ({ result, files }: Output): Blob[] {
+  return [result, files].filter(blob => blob !== null).filter(blob => !isInline(blob))
 }
 
 /** What a receipt says of a run. */
-export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, result: Blob): RunFacts {
+export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, files }: Output): RunFacts {
   return {
     module: spec.module,
     input: spec.input,
@@ -181,6 +206,8 @@ export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, result: Blob):
     exitCode: outcome.exitCode,
     result: result.cid,
     resultBytes: result.bytes.length,
+    files: files?.cid ?? null,
+    filesBytes: files?.bytes.length ?? 0,
     fuel: outcome.fuel,
     pages: outcome.pages,
     profile: spec.profile

@@ -27,7 +27,7 @@ export async function serveOneShot (node: Rooms, peer: string, packet: Packet, s
     fuel = outcome.fuel
     const failure = outcomeError(outcome)
     if (failure !== null) throw failure
-    return { result: own(outcome.result), cost: charge(offer.payload, { fuel, pages: outcome.pages, resultBytes: outcome.result.length }) }
+    return { result: own(outcome.result), cost: charge(offer.payload, { fuel, pages: outcome.pages, resultBytes: outcome.result.length, filesBytes: 0 }) }
   } finally {
     // Refusing a module takes time as well: without an outcome that is what counts, a second like 10⁹ fuel.
     grant.end(fuel ?? BigInt(Math.max(0, Math.ceil(node.platform.now() - began))) * 1_000_000n)

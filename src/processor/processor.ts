@@ -18,6 +18,8 @@ export interface ComputeOptions {
   env?: Readonly<Record<string, string>>
   /** Absolute path → content: the guest's file system at its start. */
   files?: Readonly<Record<string, Uint8Array>>
+  /** Paths, absolute or from "/": the files the guest leaves at or below one of them come back as `Result.files`. @default none */
+  outputs?: readonly string[]
   /** @default LIMITS.job */
   limits?: Partial<RunLimits>
   /** 32 bytes for the guest's randomness. @default derived from the spec */
@@ -49,6 +51,8 @@ export interface Result {
   /** The guest's own exit code; null unless the outcome is ok. */
   readonly exitCode: number | null
   readonly bytes: Uint8Array
+  /** Absolute path → content of the files that `outputs` asked for, in the shape of the option `files`; none unless the outcome is ok. */
+  readonly files: Readonly<Record<string, Uint8Array>>
   /** First 64 KiB of the guest's stderr; unsigned. */
   readonly stderr: Uint8Array
   readonly fuel: bigint

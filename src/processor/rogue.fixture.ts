@@ -2,7 +2,7 @@
  * For tests: sellers and buyers made by hand. The seller runs what it is sent like any other and then
  * answers whatever a test wants, with every record signed as it likes; it refuses all cheques and keeps count.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { encodeBundle } from '../credits/bundle.ts'
 import { charge } from '../credits/pricing.ts'
 import { receiptOf, type RunFacts } from '../credits/seller.ts'
@@ -19,7 +19,7 @@ import { checkOffer, checkOrder, type Offer, type Order, type Receipt } from '..
 import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
-import { factsOf, own, runOf } from './job.ts'
+import { describeOutput, factsOf, own, packOutput, runOf } from './job.ts'
 import { type Mesh, signerOf, timers } from './mesh.fixture.ts'
 
 export interface RogueJob {
@@ -28,6 +28,7 @@ export interface RogueJob {
   readonly offer: Sealed<Offer>
   readonly facts: RunFacts
   readonly result: Uint8Array
+  readonly archive: Uint8Array | null
   /** A receipt with some fields changed, billed for what it says unless `charge` is among them, signed by `as`. */
   receipt (changes?: Partial<Receipt>, as?: string): Sealed<Receipt>
   /** The answer with this receipt. */
@@ -55,18 +56,20 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
     const order = openEnvelope(packet.records[0]!.slice(), 'order', checkOrder)
     const spec = decodeSpec(packet.spec.slice())
     const outcome = await engine.execute(runOf(spec, packet.wasm.slice(), packet.input.slice(), null), { payer: '' })
-    const facts = factsOf(spec, outcome, { cid: rawCid(outcome.result), bytes: outcome.result })
+    const output = await describeOutput(outcome, bytes => createHash('sha256').update(bytes).digest())
+    const facts = factsOf(spec, outcome, output)
     return {
       packet,
       order,
       offer,
       facts,
       result: outcome.result,
+      archive: outcome.files,
       receipt (changes = {}, as = name) {
         const said = { ...receiptOf(order, facts, 0n), ...changes }
         return seal<Receipt>('receipt', { ...said, charge: changes.charge ?? charge(offer.payload, said) }, signerOf(as))
       },
-      answer: (receipt, changes = {}) => ({ kind: 'answer', result: own(outcome.result), cost: receipt.payload.charge, records: [own(receipt.bytes)], ...changes })
+      answer: (receipt, changes = {}) => ({ kind: 'answer', ...packOutput(output), cost: receipt.payload.charge, records: [own(receipt.bytes)], ...changes })
     }
   }
 
@@ -124,7 +127,7 @@ export async function startRogueBuyer (network: Network, signer: Signer, seller:
     id: signer.id,
     async order (wasm, input, change = packet => packet, orderChanges = {}, as = signer) {
       const limits = { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 }
-      const spec = encodeSpec({ module: rawCid(wasm), input: rawCid(input), entry: '', args: [], env: {}, files: null, limits, seed: null, profile: PROFILE })
+      const spec = encodeSpec({ module: rawCid(wasm), input: rawCid(input), entry: '', args: [], env: {}, files: null, outputs: [], limits, seed: null, profile: PROFILE })
       const order = seal<Order>('order', {
         net: null, payer: signer.publicKey, executor: keyOfPeerId(seller), offer: offer!.id, spec: spec.id, costMax: 1_000_000n, level: 0, tick: 0n,
         expires: Math.floor(Date.now() / 1000) + 3_600, nonce: randomBytes(16), ...orderChanges

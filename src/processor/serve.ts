@@ -14,7 +14,7 @@ import type { Hold } from '../credits/credits.ts'
 import { charge } from '../credits/pricing.ts'
 import type { Outcome, Run } from '../wasm/runtime.ts'
 import { gather } from './gather.ts'
-import { type Blob, BY_REFERENCE, describeResult, factsOf, own, type ReceivedJob, unpackJob } from './job.ts'
+import { BY_REFERENCE, describeOutput, factsOf, type Output, outputByReference, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /**
@@ -45,10 +45,10 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
   const run = await gather(node, peer, job, cancel)
   const outcome = await perform(node, peer, run, hold, offer, cancel)
-  const result = await setOut(node, peer, outcome)
+  const output = await setOut(node, peer, outcome)
   let answer: Partial<Packet> = {}
-  const bundle = await hold.settle(factsOf(job.spec, outcome, result), settled => {
-    answer = answerOf(settled, outcome, result)
+  const bundle = await hold.settle(factsOf(job.spec, outcome, output), settled => {
+    answer = answerOf(settled, outcome, output)
     return Packet.encode(answer)
   })
   node.changed()
@@ -90,29 +90,26 @@ async function perform (node: Rooms, peer: string, run: Run, hold: Hold, offer: 
     if (!HOST_FAULTS.has(error.code)) throw error
     // One fuel-second is 10⁹ fuel.
     const fuel = BigInt(Math.max(0, Math.ceil(node.platform.now() - began))) * 1_000_000n
-    await hold.release(charge(offer.payload, { fuel, pages: 0, resultBytes: 0 }))
+    await hold.release(charge(offer.payload, { fuel, pages: 0, resultBytes: 0, filesBytes: 0 }))
     throw error
   }
 }
 
-/** A result too large for the answer is kept for its payer to fetch. */
-async function setOut (node: Rooms, peer: string, outcome: Outcome): Promise<Blob> {
-  const result = await describeResult(outcome, node.platform.digest)
-  if (result.bytes.length > LIMITS.wire.inlineBytesMax) {
-    await node.blobs.put(result.cid.toString(), result.bytes)
-    node.shelf.allow(peer, result.cid.toString())
+/** What is too large for the answer is kept for its payer to fetch. */
+async function setOut (node: Rooms, peer: string, outcome: Outcome): Promise<Output> {
+  const output = await describeOutput(outcome, node.platform.digest)
+  for (const { cid, bytes } of outputByReference(output)) {
+    await node.blobs.put(cid.toString(), bytes)
+    node.shelf.allow(peer, cid.toString())
   }
-  return result
+  return output
 }
 
-function answerOf ({ order, receipt }: Bundle, outcome: Outcome, result: Blob): Partial<Packet> {
-  const inline = result.bytes.length <= LIMITS.wire.inlineBytesMax
+function answerOf ({ order, receipt }: Bundle, outcome: Outcome, output: Output): Partial<Packet> {
   return {
     kind: 'answer',
     id: own(order.id.bytes),
-    result: own(inline ? result.bytes : result.cid.bytes),
-    byReference: inline ? 0 : BY_REFERENCE.result,
-    size: BigInt(result.bytes.length),
+    ...packOutput(output),
     cost: receipt.payload.charge,
     records: [own(receipt.bytes)],
     stderr: own(outcome.stderr),
@@ -120,9 +117,11 @@ function answerOf ({ order, receipt }: Bundle, outcome: Outcome, result: Blob): 
   }
 }
 
-/** A stored answer again, its result on the shelf again. */
+/** A stored answer again, its result and files on the shelf again. */
 function repeat (node: Rooms, peer: string, stored: Uint8Array): Partial<Packet> {
   const answer = Packet.decode(stored)
-  if ((answer.byReference & BY_REFERENCE.result) !== 0) node.shelf.allow(peer, decodeCid(answer.result).toString())
+  for (const name of ['result', 'files'] as const) {
+    if ((answer.byReference & BY_REFERENCE[name]) !== 0) node.shelf.allow(peer, decodeCid(answer[name]).toString())
+  }
   return answer
 }

@@ -3,12 +3,13 @@
  * again. What the guest itself does is a result; `buy.ts` deals with one peer.
  */
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
+import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS } from './buy.ts'
 import { type Choice, choose, type Wish } from './choose.ts'
-import { describeResult, factsOf, type Job, runOf } from './job.ts'
+import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { ComputeOptions, JobState, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -124,22 +125,23 @@ class Submission {
   /** A job of one's own: the same records, signed by oneself, and nothing moves. */
   async #runHere (): Promise<Done> {
     const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
-    const { spec, wasm, input, files } = this.#job
+    const { spec, wasm, input, files: brought } = this.#job
     this.#say({ state: 'running', peer: id })
-    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null), { payer: id, signal: this.#signal })
-    const result = await describeResult(outcome, digest)
-    const bundle = await credits.recordOwn(spec.id, factsOf(spec, outcome, result))
+    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
+    const files = decodeOutputs(outcome.files, spec.spec.outputs)
+    const bundle = await credits.recordOwn(spec.id, factsOf(spec, outcome, await describeOutput(outcome, digest)))
     announce('own', bundle)
-    return { bundle, bytes: result.bytes, stderr: outcome.stderr, message: outcome.message }
+    return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
   }
 }
 
-function finish ({ bundle, bytes, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
+function finish ({ bundle, bytes, files, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
   const { payload } = bundle.receipt
   return {
     outcome: payload.outcome as OutcomeKind,
     exitCode: payload.exitCode,
     bytes,
+    files,
     stderr,
     message,
     fuel: payload.fuel,

@@ -14,7 +14,7 @@ let ids = 0
 
 function run (parts: Parts, fuelMax = 10n ** 12n): Promise<Outcome> {
   return engine.execute({
-    moduleId: `module ${ids++}`, wasm: wasm(parts), input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: `module ${ids++}`, wasm: wasm(parts), input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax, memoryPagesMax: 10, outputBytesMax: 0 }, seed: new Uint8Array(32)
   }, { payer: '' })
 }

@@ -11,7 +11,7 @@ let ids = 0
 
 function task (bytes: Run['wasm'], more: Partial<Run> = {}): Run {
   return {
-    moduleId: `module ${ids++}`, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId: `module ${ids++}`, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax: 10_000_000n, memoryPagesMax: 4, outputBytesMax: 100_000 }, seed: new Uint8Array(32), ...more
   }
 }
@@ -143,7 +143,7 @@ test('instantiation', async () => {
   const large: Parts = { memory: { min: 5 }, functions: [{ code: '', export: 'run' }] }
   await assert.rejects(run(large, { limits }), { code: 'ERR_INVALID_MODULE', message: /at least 5 pages of memory, and the limit is 4/ })
   const outside = await run({ tables: [{ min: 1 }], functions: [{ code: '', export: 'run' }], elements: [{ offset: 1, functions: [0] }] })
-  assert.deepEqual([outside.outcome, outside.fuel], ['trap', 1n])
+  assert.deepEqual([outside.outcome, outside.fuel], ['trap', 8n + 8n])
 })
 
 // Goal: limits that make no sense are refused.

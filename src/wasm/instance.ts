@@ -59,7 +59,7 @@ export function runGuest (prepared: Prepared, run: Run): Outcome {
   }
   if (prepared.initFuel > fuelMax) {
     const empty = new Uint8Array(0)
-    return { outcome: 'fuel', exitCode: null, result: empty, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
+    return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
   return new Guest(prepared, run).run(calls)
 }
@@ -183,28 +183,27 @@ class Guest {
   }
 
   private outcome (end: End, fuel: bigint): Outcome {
-    const written = this.written(end)
-    return {
-      outcome: written.end.kind,
-      exitCode: written.end.exitCode,
-      result: written.end.kind === 'ok' ? written.result : new Uint8Array(0),
-      stderr: written.stderr,
-      fuel,
-      pages: (this.memory?.buffer.byteLength ?? 0) / PAGE_BYTES,
-      message: written.end.message
-    }
+    const { end: { kind, exitCode, message }, ...written } = this.written(end)
+    return { outcome: kind, exitCode, ...written, fuel, pages: (this.memory?.buffer.byteLength ?? 0) / PAGE_BYTES, message }
   }
 
-  /** What the guest wrote through all interfaces it imports, in the order of its imports. */
-  private written (end: End): Pick<Outcome, 'result' | 'stderr'> & { end: End } {
+  /** What the guest wrote through all interfaces it imports, in the order of its imports; result and files only if it ended well. */
+  private written (end: End): Pick<Outcome, 'result' | 'files' | 'stderr'> & { end: End } {
     const { outputBytesMax } = this.task.limits
-    const parts = Array.from(this.sessions.values(), session => finish(session))
-    const result = join(parts.map(part => part.result))
+    const parts = Array.from(this.sessions.values(), session => atEnd(() => session.finish()))
     const stderr = join(parts.map(part => part.stderr)).subarray(0, LIMITS.guest.stderrBytesMax)
-    if (end.kind === 'ok' && result.length > outputBytesMax) {
-      return { result, stderr, end: { kind: 'output', exitCode: null, message: `The guest wrote more than ${outputBytesMax} bytes.` } }
-    }
-    return { result, stderr, end }
+    const nothing = { result: new Uint8Array(0), files: null, stderr }
+    if (end.kind !== 'ok') return { ...nothing, end }
+    const result = join(parts.map(part => part.result))
+    if (result.length > outputBytesMax) return { ...nothing, end: tooMuch(`The guest wrote more than ${outputBytesMax} bytes.`) }
+    const files = this.files(outputBytesMax - result.length)
+    return typeof files === 'string' ? { ...nothing, end: tooMuch(files) } : { result, files, stderr, end }
+  }
+
+  /** Of two interfaces that have files, those of the one imported first; a text says that they are too much. */
+  private files (bytesMax: number): Uint8Array | null | string {
+    const owner = Array.from(this.sessions.values()).find(session => session.archive !== undefined)
+    return owner === undefined || this.task.outputs.length === 0 ? null : atEnd(() => owner.archive!(bytesMax))
   }
 
   private imports (): WebAssembly.Imports {
@@ -245,6 +244,7 @@ class Guest {
     const { fuelMax } = this.task.limits
     return {
       run: this.task,
+      stdoutIsTalk: this.prepared.functions.some(({ provider }) => provider.namesResult === true),
       memory: () => {
         const buffer = this.memory?.buffer
         if (buffer !== undefined && buffer !== this.view.buffer) this.view = new Uint8Array(buffer)
@@ -275,10 +275,12 @@ function stackLost (error: unknown): InosError {
   return lost('The stack of this machine ended before the budget of the guest', error)
 }
 
+function tooMuch (message: string): End { return { kind: 'output', exitCode: null, message } }
+
 /** A session that met the end of the stack inside a call says so only now. */
-function finish (session: GuestSession): Pick<Outcome, 'result' | 'stderr'> {
+function atEnd<T> (work: () => T): T {
   try {
-    return session.finish()
+    return work()
   } catch (error) {
     if (isStackOverflow(error)) throw stackLost(error)
     throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: error })

@@ -12,11 +12,9 @@ import { burnFuel, ENDED } from './meter-parts.ts'
 import { writeCanonical } from './nan-write.ts'
 import { NanScan } from './nan-scan.ts'
 import { SHAPE } from './nan-ops.ts'
+import { LOCALS_PER_UNIT } from './fuel-costs.ts'
 import { PATCH, RunScan, SEGMENT } from './meter-runs.ts'
 import { OP, TYPE } from './opcodes.ts'
-
-/** Declared locals of which one costs a unit at entry: V8 zeroes them. */
-const LOCALS_PER_UNIT = 16
 
 /** A function that calls nobody and costs at most this much is not checked: its caller is. */
 const UNCHECKED_COST_MAX = 256

@@ -4,10 +4,8 @@
  */
 import type { Module } from './decode.ts'
 import { Writer } from './binary.ts'
+import { ENTRY_SHIFT, PAGE_SHIFT } from './fuel-costs.ts'
 import { FC, OP, TYPE } from './opcodes.ts'
-
-/** Units a page of memory costs, as a shift. */
-const PAGE_UNITS_SHIFT = 10
 
 /** Values of the global `m:ended`. */
 export const ENDED = {
@@ -68,7 +66,7 @@ export class Layout {
       const out = begin()
       this.refuseGrowth(out, 0, w => { w.u8(OP.globalGet); w.u32(this.pages) }, w => w.ops(OP.memorySize, 0))
       out.ops(OP.localGet, 0)
-      burnFuel(out, this, -PAGE_UNITS_SHIFT)
+      burnFuel(out, this, PAGE_SHIFT)
       out.ops(OP.localGet, 0, OP.memoryGrow, 0, OP.localTee, 0)
       this.endUnlessGrown(out, 0)
       return this.add(this.addType([TYPE.i32], [TYPE.i32]), out.finish())
@@ -83,7 +81,7 @@ export class Layout {
       const out = begin()
       this.refuseGrowth(out, 1, w => { w.u8(OP.i32Const); w.positive(max) }, w => { w.ops(OP.fc, OP.tableSize - FC); w.u32(table) })
       out.ops(OP.localGet, 1)
-      burnFuel(out, this, 0)
+      burnFuel(out, this, ENTRY_SHIFT)
       out.ops(OP.localGet, 0, OP.localGet, 1, OP.fc, OP.tableGrow - FC)
       out.u32(table)
       out.ops(OP.localTee, 1)
@@ -181,11 +179,9 @@ function begin (): Writer {
  */
 export function burnFuel (out: Writer, layout: Layout, shift: number): void {
   out.u8(OP.i64ExtendI32U)
-  if (shift !== 0) {
-    out.u8(OP.i64Const)
-    out.positive(Math.abs(shift))
-    out.u8(shift > 0 ? OP.i64ShrU : OP.i64Shl)
-  }
+  out.u8(OP.i64Const)
+  out.positive(Math.abs(shift))
+  out.u8(shift > 0 ? OP.i64ShrU : OP.i64Shl)
   out.u8(OP.call)
   out.u32(layout.burn)
 }

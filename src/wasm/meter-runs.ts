@@ -9,6 +9,7 @@
 import type { CallStack } from './call-stack.ts'
 import { indirectCallee } from './admit.ts'
 import { NAN_OP, NAN_OPS } from './nan-ops.ts'
+import { BYTES_SHIFT, ENTRY_SHIFT, FRAME_UNITS, UNITS } from './fuel-costs.ts'
 import { FC, FD, IMMEDIATE, IMMEDIATES, OP, TRAPS } from './opcodes.ts'
 
 /** What a patch puts into a body. */
@@ -17,7 +18,7 @@ export const PATCH = {
   segment: 0,
   /** An index of an imported function stands here: the argument is that index. */
   redirect: 1,
-  /** A bulk operation follows that costs its length shifted right by the argument. */
+  /** A bulk operation follows that costs its length shifted by the argument: to the right if positive, else to the left. */
   bulk: 2,
   /** memory.grow, replaced by a call. */
   memoryGrow: 3,
@@ -49,9 +50,6 @@ const DEBTOR = {
   /** Several segments, or one that also leads elsewhere. */
   many: -2
 } as const
-
-/** Shift of a cost in bytes: eight bytes a unit. */
-const BYTES = 3
 
 export class RunScan {
   patches = 0
@@ -248,6 +246,7 @@ export class RunScan {
       if (kind === IMMEDIATE.control) {
         if (op < OP.fc) {
           if (op === OP.tryTable && this.birth === 0) return false
+          this.cost += UNITS[op]!
           at = this.control(bytes, from, op, importedFunctions)
           if (this.depth < 0) return true
           continue
@@ -258,7 +257,7 @@ export class RunScan {
         op = (op === OP.fc ? FC : FD) + code
         kind = IMMEDIATES[op]!
       }
-      if (op !== OP.nop) this.cost++
+      this.cost += UNITS[op]!
       if (TRAPS[op] !== 0) this.observe()
       else if (NAN_OPS[op] === NAN_OP.arithmetic) this.hasFloats = true
       switch (kind) {
@@ -295,8 +294,8 @@ export class RunScan {
       case OP.refFunc: this.redirect(bytes, from + 1, to, importedFunctions); break
       case OP.memoryGrow: this.patch(PATCH.memoryGrow, from, to, 0); break
       case OP.tableGrow: this.patch(PATCH.tableGrow, from, to, index(bytes, afterLeb(bytes, from + 1))); break
-      case OP.memoryInit: case OP.memoryCopy: case OP.memoryFill: this.bulk(from, BYTES); break
-      case OP.tableInit: case OP.tableCopy: case OP.tableFill: this.bulk(from, 0); break
+      case OP.memoryInit: case OP.memoryCopy: case OP.memoryFill: this.bulk(from, BYTES_SHIFT); break
+      case OP.tableInit: case OP.tableCopy: case OP.tableFill: this.bulk(from, ENTRY_SHIFT); break
     }
   }
 
@@ -337,7 +336,6 @@ export class RunScan {
       }
       case OP.if: {
         at = afterLeb(bytes, at)
-        this.cost++
         this.open()
         const alive = this.alive
         const dirty = this.close(0)
@@ -368,10 +366,9 @@ export class RunScan {
         break
       case OP.tryTable: at = this.tryTable(bytes, at); break
       // A trap ends everything, so it does not count as leading out of a construct.
-      case OP.unreachable: this.cost++; this.close(SEGMENT.observed); break
+      case OP.unreachable: this.close(SEGMENT.observed); break
       default: // return, throw, throw_ref
         if (op === OP.throw) at = afterLeb(bytes, at)
-        this.cost++
         this.leave()
         this.close(SEGMENT.observed)
     }
@@ -392,7 +389,6 @@ export class RunScan {
       if (depth === index(bytes, at)) leaves = SEGMENT.observed
       at = afterLeb(bytes, at)
     }
-    this.cost++
     const dirty = this.close(leaves)
     const debtor = !dirty ? DEBTOR.nobody : op === OP.br ? this.segment : DEBTOR.many
     for (let k = left, p = first; alive && k > 0; k--, p = afterLeb(bytes, p)) {
@@ -409,7 +405,7 @@ export class RunScan {
     if (op === OP.call || op === OP.returnCall) this.redirect(bytes, from + 1, at, importedFunctions)
     else at = afterLeb(bytes, at)
     this.hasCalls = true
-    this.cost++
+    if (this.throws && (op === OP.call || op === OP.callIndirect)) this.cost += FRAME_UNITS
     const { alive } = this
     // A function of the module's own comes back into the same run; only a host reads the counter.
     const own = !this.throws && op === OP.call && index(bytes, from + 1) >= importedFunctions

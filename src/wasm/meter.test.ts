@@ -39,7 +39,7 @@ let ids = 0
 
 function task (bytes: Uint8Array, fuelMax = 1_000_000n, moduleId = `module ${ids++}`): Run {
   return {
-    moduleId, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {},
+    moduleId, wasm: bytes, input: new Uint8Array(0), entry: '', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax, memoryPagesMax: PAGES, outputBytesMax: 1024 }, seed: new Uint8Array(32)
   }
 }
@@ -63,7 +63,7 @@ interface Case extends Parts {
 const CASES: Record<string, Case> = {
   'straight line': { code: 'i32.const 1 i32.const 2 i32.add', fuel: 3n, ends: 3 },
   'structure is free': { code: 'nop block block end nop end loop end i32.const 1', fuel: 1n, ends: 1 },
-  'locals cost by sixteen': { locals: Array(33).fill('i64').join(), code: 'i32.const 0', fuel: 3n },
+  'locals cost by eight': { locals: Array(33).fill('i64').join(), code: 'i32.const 0', fuel: 1n + 4n },
   'if taken': { code: 'i32.const 1 if(:i32) i32.const 7 i32.const 0 i32.add else i32.const 9 end', fuel: 5n, ends: 7 },
   'if not taken': { code: 'i32.const 0 if(:i32) i32.const 7 i32.const 0 i32.add else i32.const 9 end', fuel: 3n, ends: 9 },
   'if without else': { code: 'i32.const 0 if i32.const 7 drop end i32.const 4', fuel: 3n, ends: 4 },
@@ -91,13 +91,13 @@ const CASES: Record<string, Case> = {
   },
   'a call and what follows': { before: [{ type: 'i32:i32', code: 'local.get 0 i32.const 1 i32.add' }], code: 'i32.const 4 call 0', fuel: 5n, ends: 5 },
   'code after a call that traps was charged before it': { before: [{ type: ':', code: 'unreachable' }], code: 'i32.const 4 call 0', fuel: 3n, ends: 'trap' },
-  'code after a call that may throw was not': { tags: [':'], before: [{ type: ':', code: 'unreachable' }], code: 'call 0 i32.const 4', fuel: 2n, ends: 'trap' },
+  'code after a call that may throw was not': { tags: [':'], before: [{ type: ':', code: 'unreachable' }], code: 'call 0 i32.const 4', fuel: 8n + 1n, ends: 'trap' },
   'call_indirect': {
     before: [{ type: 'i32:i32', code: 'local.get 0 i32.const 1 i32.add' }],
     tables: [{ min: 1 }],
     elements: [{ offset: 0, functions: [0] }],
     code: 'i32.const 4 i32.const 0 call_indirect(i32:i32)',
-    fuel: 6n + 1n, // one element
+    fuel: 6n + 8n + 8n, // an entry, an element
     ends: 5
   },
   'tail calls': {
@@ -112,7 +112,7 @@ const CASES: Record<string, Case> = {
     tables: [{ min: 16 }],
     elements: [{ offset: 3, functions: [0, 0] }],
     code: 'i32.const 4 return_call_indirect(:i32)',
-    fuel: 2n + 1n + 2n + 2n,
+    fuel: 2n + 1n + 16n * 8n + 2n * 8n,
     ends: 8
   },
   'a trap in the middle of a run': { code: 'unreachable i32.const 1', fuel: 1n, ends: 'trap' },
@@ -126,8 +126,8 @@ const CASES: Record<string, Case> = {
     code: 'block block i32.const 1 if unreachable end i32.const 1 br_if 1 end i32.const 7 drop end i32.const 2', fuel: 5n + 1n, ends: 'trap'
   },
   'memory out of bounds': { memory: { min: 1 }, code: 'i32.const 65536 i32.load', fuel: 2n + 1024n, ends: 'trap' },
-  'memory.fill': { memory: { min: 1 }, code: 'i32.const 0 i32.const 1 i32.const 1007 memory.fill 0 i32.const 900 i32.load8_u', fuel: 6n + 125n + 1024n, ends: 1 },
-  'memory.fill out of bounds still costs': { memory: { min: 0 }, code: 'i32.const 0 i32.const 1 i32.const 800 memory.fill 0 i32.const 9', fuel: 5n + 100n, ends: 'trap' },
+  'memory.fill': { memory: { min: 1 }, code: 'i32.const 0 i32.const 1 i32.const 1007 memory.fill 0 i32.const 900 i32.load8_u', fuel: 5n + 16n + 125n + 1024n, ends: 1 },
+  'memory.fill out of bounds still costs': { memory: { min: 0 }, code: 'i32.const 0 i32.const 1 i32.const 800 memory.fill 0 i32.const 9', fuel: 4n + 16n + 100n, ends: 'trap' },
   'memory.copy': { memory: { min: 1 }, code: 'i32.const 0 i32.const 1 i32.const 80 memory.copy 0 0 i32.const 9', fuel: 5n + 10n + 1024n, ends: 9 },
   'memory.init and data.drop': {
     memory: { min: 1 },
@@ -137,17 +137,17 @@ const CASES: Record<string, Case> = {
     ends: 5
   },
   'active data': { memory: { min: 1 }, data: [{ offset: 0, bytes: new Uint8Array(16).fill(6) }], code: 'i32.const 3 i32.load8_u', fuel: 2n + 1024n + 2n, ends: 6 },
-  'memory.grow': { memory: { min: 1 }, code: 'i32.const 2 memory.grow 0 memory.size 0 i32.add', fuel: 4n + 2048n + 1024n, ends: 4 },
-  'memory.grow past the limit': { memory: { min: 1 }, code: `i32.const ${PAGES} memory.grow 0`, fuel: 2n + 1024n, ends: 0x7fff_ffff },
-  'memory.grow by minus one': { memory: { min: 1 }, code: 'i32.const -1 memory.grow 0', fuel: 2n + 1024n, ends: 0x7fff_ffff },
-  'memory.grow to the limit': { memory: { min: 1 }, code: `i32.const ${PAGES - 1} memory.grow 0`, fuel: 2n + 1024n * BigInt(PAGES), ends: 1 },
-  'table.grow': { tables: [{ min: 0 }], code: 'ref.null:funcref i32.const 40 table.grow 0 table.size 0 i32.add', fuel: 5n + 40n, ends: 40 },
-  'table.grow past its maximum': { tables: [{ min: 0, max: 30 }], code: 'ref.null:funcref i32.const 40 table.grow 0', fuel: 3n, ends: 0x7fff_ffff },
-  'table.grow past the profile': { tables: [{ min: 0 }], code: 'ref.null:funcref i32.const 1048577 table.grow 0', fuel: 3n, ends: 0x7fff_ffff },
-  'table.fill': { tables: [{ min: 8 }], code: 'i32.const 0 ref.null:funcref i32.const 8 table.fill 0 i32.const 0', fuel: 5n + 8n + 1n },
-  'table.copy': { tables: [{ min: 8 }], code: 'i32.const 0 i32.const 1 i32.const 7 table.copy 0 0 i32.const 0', fuel: 5n + 7n + 1n },
+  'memory.grow': { memory: { min: 1 }, code: 'i32.const 2 memory.grow 0 memory.size 0 i32.add', fuel: 3n + 32n + 2048n + 1024n, ends: 4 },
+  'memory.grow past the limit': { memory: { min: 1 }, code: `i32.const ${PAGES} memory.grow 0`, fuel: 1n + 32n + 1024n, ends: 0x7fff_ffff },
+  'memory.grow by minus one': { memory: { min: 1 }, code: 'i32.const -1 memory.grow 0', fuel: 1n + 32n + 1024n, ends: 0x7fff_ffff },
+  'memory.grow to the limit': { memory: { min: 1 }, code: `i32.const ${PAGES - 1} memory.grow 0`, fuel: 1n + 32n + 1024n * BigInt(PAGES), ends: 1 },
+  'table.grow': { tables: [{ min: 0 }], code: 'ref.null:funcref i32.const 40 table.grow 0 table.size 0 i32.add', fuel: 4n + 32n + 40n * 8n, ends: 40 },
+  'table.grow past its maximum': { tables: [{ min: 0, max: 30 }], code: 'ref.null:funcref i32.const 40 table.grow 0', fuel: 2n + 32n, ends: 0x7fff_ffff },
+  'table.grow past the profile': { tables: [{ min: 0 }], code: 'ref.null:funcref i32.const 1048577 table.grow 0', fuel: 2n + 32n, ends: 0x7fff_ffff },
+  'table.fill': { tables: [{ min: 8 }], code: 'i32.const 0 ref.null:funcref i32.const 8 table.fill 0 i32.const 0', fuel: 4n + 16n + 8n * 8n + 8n * 8n },
+  'table.copy': { tables: [{ min: 8 }], code: 'i32.const 0 i32.const 1 i32.const 7 table.copy 0 0 i32.const 0', fuel: 4n + 16n + 7n * 8n + 8n * 8n },
   'table.init': {
-    tables: [{ min: 8 }], elements: [{ functions: [0, 0, 0] }], code: 'i32.const 0 i32.const 0 i32.const 3 table.init 0 0 elem.drop 0 i32.const 0', fuel: 6n + 3n + 1n + 3n
+    tables: [{ min: 8 }], elements: [{ functions: [0, 0, 0] }], code: 'i32.const 0 i32.const 0 i32.const 3 table.init 0 0 elem.drop 0 i32.const 0', fuel: 5n + 16n + 3n * 8n + 8n * 8n + 3n * 8n
   },
   'globals are paid for': { globals: ['mut i32 5', 'i64 1'], code: 'global.get 0', fuel: 1n + 2n, ends: 5 },
   'start function': { globals: ['mut i32 5'], before: [{ code: 'i32.const 9 global.set 0' }], start: 0, code: 'global.get 0', fuel: 3n + 1n, ends: 9 },
@@ -155,21 +155,21 @@ const CASES: Record<string, Case> = {
     tags: ['i32:'],
     // What follows the throw belongs to no run; the landing begins a new one.
     code: 'block(:i32) try_table[catch:0:0] i32.const 5 throw 0 end i32.const 1 i32.const 2 i32.add end i32.const 1 i32.add',
-    fuel: 2n + 2n,
+    fuel: 1n + 32n + 2n,
     ends: 6
   },
   'throw across functions': {
     tags: ['i32:'],
     before: [{ code: 'i32.const 5 throw 0' }, { code: 'call 0 i32.const 1 drop' }],
     code: 'block(:i32) try_table[catch:0:0] i32.const 1 drop call 1 i32.const 1 drop end i32.const 1 return end i32.const 2 i32.add',
-    fuel: 3n + 1n + 2n + 2n,
+    fuel: 2n + 8n + 8n + 1n + 32n + 2n,
     ends: 7
   },
   'rethrow by reference': {
     tags: [':'],
     before: [{ code: 'throw 0' }, { code: 'block(:exnref) try_table[catch_all_ref:0] call 0 end unreachable end throw_ref' }],
     code: 'block try_table[catch_all:0] call 1 end i32.const 1 return end i32.const 2',
-    fuel: 1n + 1n + 1n + 1n + 1n,
+    fuel: 8n + 8n + 32n + 32n + 1n,
     ends: 2
   },
   'exceptions as a loop': {
@@ -178,23 +178,23 @@ const CASES: Record<string, Case> = {
              local.get 0 i32.const 1 i32.add local.tee 0 i32.const 10 i32.eq br_if 1
              try_table[catch:0:0] throw 0 end
            end end local.get 0`,
-    fuel: 10n * 7n + 9n + 1n,
+    fuel: 10n * 7n + 9n * 32n + 1n,
     ends: 10
   },
-  'uncaught exception': { tags: [':'], code: 'throw 0', fuel: 1n, ends: 'trap' },
+  'uncaught exception': { tags: [':'], code: 'throw 0', fuel: 32n, ends: 'trap' },
   'active data out of bounds': { memory: { min: 1 }, data: [{ offset: 65530, bytes: new Uint8Array(16) }], code: 'i32.const 3', fuel: 1026n, ends: 'trap' },
   'a host call': { imports: [FUEL], code: 'i32.const 1 drop call 0 i32.const 4', fuel: 4n + 10n, ends: 4 },
   'a host call from a table': {
     imports: [FUEL], tables: [{ min: 1 }], elements: [{ offset: 0, functions: [0] }],
-    code: 'i32.const 0 call_indirect(:) i32.const 4', fuel: 3n + 10n + 1n, ends: 4
+    code: 'i32.const 0 call_indirect(:) i32.const 4', fuel: 3n + 10n + 8n + 8n, ends: 4
   },
   'a host call by ref.func': {
     imports: [FUEL], tables: [{ min: 1 }], elements: [{ functions: [0] }],
-    code: 'i32.const 0 ref.func 0 table.set 0 i32.const 0 call_indirect(:) i32.const 4', fuel: 6n + 10n + 1n, ends: 4
+    code: 'i32.const 0 ref.func 0 table.set 0 i32.const 0 call_indirect(:) i32.const 4', fuel: 5n + 8n + 10n + 8n + 8n, ends: 4
   },
   'a host call from a global': {
     imports: [FUEL], tables: [{ min: 1 }], globals: ['funcref ref.func 0'],
-    code: 'i32.const 0 global.get 0 table.set 0 i32.const 0 call_indirect(:) i32.const 4', fuel: 6n + 10n + 1n, ends: 4
+    code: 'i32.const 0 global.get 0 table.set 0 i32.const 0 call_indirect(:) i32.const 4', fuel: 5n + 8n + 10n + 8n + 1n, ends: 4
   },
   'a host call by return_call': { imports: [BURN], code: 'i64.const 9 return_call 0', fuel: 2n + 10n + 9n, ends: 1 },
   'a host call at the start': { imports: [FUEL], start: 0, code: 'i32.const 4', fuel: 1n + 10n, ends: 4 },

@@ -2,7 +2,8 @@
  * The meter: rewrites a module so that it counts its own fuel and can be ended from outside, and
  * changes nothing else a guest could observe. What a unit of fuel is, to the unit:
  *
- * - An executed instruction costs 1. `block`, `loop`, `else`, `end`, `nop` and `try_table` cost 0.
+ * - An executed instruction costs what `fuel-costs.ts` says: 1, but 0 for `block`, `loop`, `else`, `end`, `nop` and
+ *   `try_table`, and more for what is dear. In a module with tags `call` and `call_indirect` cost 7 more.
  * - Fuel is charged by the *run*, whole at its entry, also if a trap inside cuts it short. A run
  *   begins at the entry of a function and after `loop`, `if`, `else`, `br_if`, `call` of an import,
  *   `call_indirect` and the `end` of a construct that is not closed. A `call` of a function that the
@@ -13,10 +14,10 @@
  *   run in which the construct began goes on: whoever enters the one executes the other.
  *   Code that follows `br`, `br_table`, `return`, `unreachable`, `throw`, `throw_ref` or a tail
  *   call, up to the next `else` or `end` of the construct around it, belongs to no run.
- * - Entering a function costs ⌊declared locals / 16⌋ more.
- * - memory.fill, .copy, .init cost ⌊length / 8⌋ more and table.fill, .copy, .init 1 per element,
+ * - Entering a function costs ⌊declared locals / 8⌋ more.
+ * - memory.fill, .copy, .init cost ⌊length / 8⌋ more and table.fill, .copy, .init 8 per element,
  *   charged and compared before they act. memory.grow by n pages costs 1024·n more and table.grow
- *   by n entries n more, unless that would pass the maximum: then they give −1 and cost nothing more.
+ *   by n entries 8·n more, unless that would pass the maximum: then they give −1 and cost nothing more.
  * - Calling an import costs what the caller of `meter` says, charged and compared before the call.
  * - What instantiation costs is `initFuel`, due before anything of the guest runs.
  *
@@ -41,6 +42,7 @@ import type { CallGraph } from './admit.ts'
 import type { Module, ModuleCaps } from './decode.ts'
 import { KIND, SECTION } from './decode.ts'
 import { CallStack } from './call-stack.ts'
+import { BYTES_SHIFT, ENTRY_SHIFT, PAGE_SHIFT } from './fuel-costs.ts'
 import { BodyWriter, METER_LOCALS } from './meter-body.ts'
 import { Layout } from './meter-parts.ts'
 import { OP, TYPE } from './opcodes.ts'
@@ -70,7 +72,7 @@ export function capsAfterMetering (caps: ModuleCaps): ModuleCaps {
 
 export interface Metered {
   readonly wasm: Uint8Array<ArrayBuffer>
-  /** Units due before the guest runs: data bytes / 8, elements, 1024 per initial page, table entries / 8, globals. */
+  /** Units due before the guest runs: data bytes / 8, 8 per element and initial table entry, 1024 per initial page, globals. */
   readonly initFuel: bigint
 }
 
@@ -129,7 +131,7 @@ class Meter {
     const own = <T>(all: readonly T[], imported: number): readonly T[] => all.slice(imported)
     const pages = own(module.memories, module.imported.memories).reduce((sum, memory) => sum + memory.min, 0)
     const entries = own(module.tables, module.imported.tables).reduce((sum, table) => sum + table.min, 0)
-    return BigInt(Math.floor(module.dataBytes / 8) + module.elements + 1024 * pages + Math.floor(entries / 8) + module.globals)
+    return BigInt((module.dataBytes >> BYTES_SHIFT) + (module.elements + entries) * 2 ** -ENTRY_SHIFT + pages * 2 ** -PAGE_SHIFT + module.globals)
   }
 
   private emit (id: number, content: Writer): void {

@@ -1,5 +1,5 @@
 /**
- * The instructions of the profile `inos/0`, in one table: name, immediates, operands taken and
+ * The instructions of the profile `inos/1`, in one table: name, immediates, operands taken and
  * given, whether it can trap, and the feature it belongs to. What is not in it is refused.
  *
  * Codes are those of the WebAssembly 3.0 specification, chapter "Binary format, Instructions".
@@ -56,7 +56,7 @@ export const OP = {
   end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e, return: 0x0f,
   call: 0x10, callIndirect: 0x11, returnCall: 0x12, returnCallIndirect: 0x13, tryTable: 0x1f,
   drop: 0x1a, select: 0x1b, selectTyped: 0x1c,
-  localGet: 0x20, localSet: 0x21, localTee: 0x22, globalGet: 0x23, globalSet: 0x24,
+  localGet: 0x20, localSet: 0x21, localTee: 0x22, globalGet: 0x23, globalSet: 0x24, tableSet: 0x26,
   memorySize: 0x3f, memoryGrow: 0x40, i32Const: 0x41, i64Const: 0x42, f32Const: 0x43, f64Const: 0x44,
   i32Eq: 0x46, i32LtS: 0x48, i32GtU: 0x4b, i64LtS: 0x53, i32Add: 0x6a, i32Sub: 0x6b, i32Mul: 0x6c,
   i64Add: 0x7c, i64Sub: 0x7d, i64Mul: 0x7e, i64Shl: 0x86, i64ShrU: 0x88, f32Eq: 0x5b, f64Eq: 0x61, f32Neg: 0x8c, f64Neg: 0x9a, i64ExtendI32U: 0xad,

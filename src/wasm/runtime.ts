@@ -5,14 +5,14 @@
  */
 
 /** Name of the rules under which a run is deterministic; changing any rule is a new profile. */
-export const PROFILE = 'inos/0'
+export const PROFILE = 'inos/1'
 
 export interface RunLimits {
   /** Fuel one run may burn; a unit is one executed WASM instruction. */
   fuelMax: bigint
   /** Each memory may grow to this many pages of 64 KiB. */
   memoryPagesMax: number
-  /** Result bytes a guest may write. */
+  /** Bytes a guest may give back: its result, and the archive of the files it leaves. */
   outputBytesMax: number
 }
 
@@ -30,6 +30,8 @@ export interface Run {
   env: Readonly<Record<string, string>>
   /** Absolute path → content, read and written in memory only. */
   files: Readonly<Record<string, Uint8Array>>
+  /** Absolute paths, none below another: the files at or below them come back. */
+  outputs: readonly string[]
   limits: RunLimits
   /** 32 bytes from which all randomness of the guest is drawn. */
   seed: Uint8Array
@@ -45,6 +47,8 @@ export interface Outcome {
   exitCode: number | null
   /** What the guest wrote to stdout (WASI) or `output_write`; empty unless the outcome is ok. */
   result: Uint8Array
+  /** Archive (`packet/files.ts`) of the regular files at or below the run's outputs; null when there are none, or the outcome is not ok. */
+  files: Uint8Array | null
   /** First 64 KiB of stderr or `log`; not part of any proof. */
   stderr: Uint8Array
   /** Units burnt; equals `fuelMax` if the outcome is fuel. */

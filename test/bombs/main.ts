@@ -36,7 +36,7 @@ interface Result { readonly name: string, readonly ending: string, readonly ms: 
 
 function runOf (bytes: Uint8Array): Run {
   return {
-    moduleId: createHash('sha256').update(bytes).digest('hex'), wasm: bytes, input: new Uint8Array(100), entry: 'run', args: [], env: {}, files: {},
+    moduleId: createHash('sha256').update(bytes).digest('hex'), wasm: bytes, input: new Uint8Array(100), entry: 'run', args: [], env: {}, files: {}, outputs: [],
     limits: { fuelMax: FUEL_MAX, memoryPagesMax: LIMITS.job.memoryPagesMax, outputBytesMax: LIMITS.job.outputBytesMax }, seed: new Uint8Array(32)
   }
 }

@@ -1,5 +1,6 @@
 /** Guests that are costly or treacherous once they run: memory, tables, stack, output, host calls, meter, imports. */
 import { Writer } from '../../src/wasm/binary.ts'
+import { RIGHTS_DIRECTORY } from '../../src/wasm/guest/wasi-abi.ts'
 import { OP, TYPE } from '../../src/wasm/opcodes.ts'
 import { wasm } from '../wasm-builder.ts'
 import type { Parts } from '../wasm-builder.ts'
@@ -34,6 +35,51 @@ const VECTORS = (() => {
   bytes[512] = 0x66
   return bytes
 })()
+
+function wasiImport (name: string, type: string): { module: string, name: string, type: string } { return { module: WASI, name, type: types(type) } }
+
+/** A name of four letters that was hardly used before, at 512. */
+const NEW_NAME = 'i32.const 512 local.get 0 i32.const 1103515245 i32.mul i32.const 12345 i32.add local.tee 0 i32.const 1061109567 i32.and i32.const 1077952576 i32.or i32.store'
+const OPEN_TYPE = 'iiiiiIIii:i'
+
+/** `code` so often, counting at 700. */
+function times (count: number, code: string): string {
+  return `loop ${code} i32.const 700 i32.const 700 i32.load i32.const 1 i32.add i32.store i32.const 700 i32.load i32.const ${count} i32.lt_u br_if 0 end`
+}
+
+/** As `calls`, with an empty file open as descriptor 4. */
+function withFile (name: string, type: string, args: string): () => Uint8Array {
+  const open = 'i32.const 3 i32.const 0 i32.const 512 i32.const 1 i32.const 1 i64.const -1 i64.const -1 i32.const 0 i32.const 600 call 1 drop'
+  return program(`${open} ${forever(`${args} call 0 drop`)}`, { imports: [wasiImport(name, type), wasiImport('path_open', OPEN_TYPE)], data: [{ offset: 0, bytes: VECTORS }] })
+}
+
+/** Make the directory "f" in the descriptor that local `fd` holds, and open it. */
+function nest (fd: number): string {
+  return `local.get ${fd} i32.const 512 i32.const 1 call 0 drop
+    local.get ${fd} i32.const 0 i32.const 512 i32.const 1 i32.const 2 i64.const ${RIGHTS_DIRECTORY} i64.const -1 i32.const 0 i32.const 600 call 1 drop`
+}
+
+function nesting (third: [string, string], fourth: [string, string], code: string): Uint8Array {
+  const imports = [wasiImport('path_create_directory', 'iii:i'), wasiImport('path_open', OPEN_TYPE), wasiImport(...third), wasiImport(...fourth)]
+  return wasm({ imports, memory: { min: 1 }, data: [{ offset: 0, bytes: VECTORS }], exports: { memory: 'memory 0' }, functions: [{ type: ':', locals: 'i32 i32', code, export: 'run' }] })
+}
+
+/** A thousand directories in each other, removed from the innermost on, which stays open: then again, with one descriptor less. */
+function keptBranches (): Uint8Array {
+  return nesting(['path_remove_directory', 'iii:i'], ['fd_close', 'i:i'], `i32.const 1023 local.set 0 loop
+    i32.const 3 local.set 1
+    loop ${nest(1)} local.get 1 i32.const 1 i32.add local.tee 1 local.get 0 i32.lt_u br_if 0 end
+    loop local.get 1 i32.const 1 i32.sub local.tee 1 i32.const 512 i32.const 1 call 2 drop local.get 1 i32.const 3 i32.gt_u br_if 0 end
+    loop local.get 1 i32.const 1 i32.add local.tee 1 call 3 drop local.get 1 i32.const 1 i32.add local.get 0 i32.lt_u br_if 0 end
+    local.get 0 i32.const 1 i32.sub local.tee 0 i32.const 5 i32.gt_u br_if 0 end`)
+}
+
+/** The outermost of them renamed into the innermost, which is refused only at the end of the way up. */
+function deepRename (): Uint8Array {
+  const step = `${nest(1)} local.get 1 i32.const 3 i32.gt_u if local.get 1 call 2 drop end i32.const 600 i32.load local.set 1`
+  return nesting(['fd_close', 'i:i'], ['path_rename', 'iiiiii:i'], `i32.const 3 local.set 1 ${times(8_000, step)}
+    ${forever('i32.const 3 i32.const 512 i32.const 1 local.get 1 i32.const 512 i32.const 1 call 3 drop')}`)
+}
 
 /** Bytes of one section replaced in a small valid module. */
 function withSection (id: number, content: readonly number[]): () => Uint8Array {
@@ -98,9 +144,14 @@ export const RUN_BOMBS: readonly Bomb[] = [
   { name: 'stdout without end', make: calls('fd_write', 'iiii:i', 'i32.const 1 i32.const 0 i32.const 1 i32.const 600') },
   { name: 'stderr without end', make: calls('fd_write', 'iiii:i', 'i32.const 2 i32.const 0 i32.const 1 i32.const 600') },
   { name: 'four billion vectors', make: calls('fd_write', 'iiii:i', 'i32.const 1 i32.const 0 i32.const -1 i32.const 600') },
-  { name: 'files at enormous offsets', make: calls('fd_pwrite', 'iiiIi:i', 'i32.const 3 i32.const 0 i32.const 1 i64.const 9223372036854775807 i32.const 600') },
-  { name: 'files as large as can be said', make: calls('fd_allocate', 'iII:i', 'i32.const 3 i64.const 0 i64.const 9223372036854775807') },
-  { name: 'directories without end', make: calls('path_create_directory', 'iii:i', 'i32.const 512 local.get 0 i32.const 1 i32.add local.tee 0 i32.store i32.const 3 i32.const 512 i32.const 4') },
+  { name: 'files at enormous offsets', make: withFile('fd_pwrite', 'iiiIi:i', 'i32.const 4 i32.const 0 i32.const 1 i64.const 9223372036854775807 i32.const 600') },
+  { name: 'files as large as can be said', make: withFile('fd_allocate', 'iII:i', 'i32.const 4 i64.const 0 i64.const 9223372036854775807') },
+  { name: 'directories without end', make: calls('path_create_directory', 'iii:i', `${NEW_NAME} i32.const 3 i32.const 512 i32.const 4`) },
+  { name: 'symbolic links without end', make: calls('path_symlink', 'iiiii:i', `${NEW_NAME} i32.const 1024 i32.const 4096 i32.const 3 i32.const 512 i32.const 4`, 'i32.const 1024 i32.const 97 i32.const 4096 memory.fill 0') },
+  { name: 'a file that grows to its quota and shrinks', make: withFile('fd_filestat_set_size', 'iI:i', 'i32.const 4 i64.const 67108864 call 0 drop i32.const 4 i64.const 0') },
+  { name: 'a directory listed entry by entry', make: program(`${times(8_000, `${NEW_NAME} i32.const 3 i32.const 512 i32.const 4 call 0 drop`)} ${forever('i32.const 3 i32.const 1024 i32.const 60000 i64.const 0 i32.const 600 call 1 drop')}`, { imports: [wasiImport('path_create_directory', 'iii:i'), wasiImport('fd_readdir', 'iiiIi:i')] }) },
+  { name: 'branches of removed directories kept by descriptors', make: keptBranches },
+  { name: 'a rename below eight thousand directories', make: deepRename },
   { name: 'files opened without end', make: calls('path_open', 'iiiiiIIii:i', 'i32.const 3 i32.const 0 i32.const 512 i32.const 1 i32.const 1 i64.const -1 i64.const -1 i32.const 0 i32.const 600') },
   // Host calls with bad pointers.
   { name: 'arguments to the end of memory', make: calls('args_get', 'ii:i', 'i32.const -1 i32.const -1') },

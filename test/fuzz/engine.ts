@@ -31,6 +31,8 @@ type Source = typeof SOURCES[number]
 /** One in so many cases is a large program with a byte changed: only rewritten, and not run. */
 const LARGE_EVERY = 2_000
 
+const VECTORS = { vectors: true }
+
 /** Bytes without end from a name. */
 function bytesFrom (name: string, length: number): Uint8Array {
   const out = new Uint8Array(length)
@@ -134,9 +136,9 @@ async function fuzz ({ seconds, seed, cases, only, large }: Options): Promise<Ta
 
 async function moduleOf (source: Source, seed: number, n: number, name: string, binaryen: BinaryenModules, real: readonly RealModule[], nan: boolean): Promise<Uint8Array<ArrayBuffer>> {
   switch (source) {
-    case 'own': return generate(below(2 ** 31, `${seed}/${n}`)).wasm
+    case 'own': return generate(below(2 ** 31, `${seed}/${n}`), VECTORS).wasm
     case 'binaryen': return binaryen.make(bytesFrom(name, 200 + below(3_000, `${name}/length`)), !nan)
-    case 'own mutated': return mutate(generate(below(2 ** 31, `${seed}/${n}`)).wasm, name)
+    case 'own mutated': return mutate(generate(below(2 ** 31, `${seed}/${n}`), VECTORS).wasm, name)
     case 'kernel mutated': return mutate(real[below(real.length, `${name}/kernel`)]!.bytes, name)
   }
 }

@@ -22,7 +22,7 @@ const collect = runInNewContext('gc') as () => void
 const BLOB = new Uint8Array(1000)
 
 const bytesOf = (max: number): fc.Arbitrary<Uint8Array<ArrayBuffer>> => fc.uint8Array({ maxLength: max }).map(bytes => Uint8Array.from(bytes))
-const hello = encodeHello({ profile: 'inos/0', net: 'test', records: [] }, LIMITS.wire)
+const hello = encodeHello({ profile: 'inos/1', net: 'test', records: [] }, LIMITS.wire)
 
 /** Packets as peers send them, and some they should not. */
 const packet: fc.Arbitrary<Partial<Packet>> = fc.oneof(

@@ -14,7 +14,7 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'i32.const costs one unit too much',
-    edits: [{ file: 'src/wasm/meter-runs.ts', find: /if \(op !== OP\.nop\) this\.cost\+\+/g, replace: 'if (op !== OP.nop) this.cost += op === OP.i32Const ? 2 : 1' }],
+    edits: [{ file: 'src/wasm/meter-runs.ts', find: /this\.cost \+= UNITS\[op\]!(?=\n *if)/g, replace: 'this.cost += op === OP.i32Const ? 2 : UNITS[op]!' }],
     only: 'own', casesMax: 60
   },
   {

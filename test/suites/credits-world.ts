@@ -30,7 +30,7 @@ export function signerOf (name: string): Signer { return createSigner(hashOf('ke
 
 export function offerOf (signer: Signer, changes: Partial<Offer> = {}): Sealed<Offer> {
   return seal<Offer>('offer', {
-    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/0', slots: 4, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
+    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
   }, signer)
 }
 
@@ -39,7 +39,7 @@ export function factsOf (order: CID | string): RunFacts {
   const bytes = hashOf('run', order.toString())
   return {
     module: rawCid(bytes.subarray(0, 1)), input: rawCid(bytes.subarray(1, 2)), outcome: 'ok', exitCode: bytes[3]! & 1, result: rawCid(bytes),
-    resultBytes: bytes[4]! * 100, fuel: BigInt(bytes[5]!) * 1_234_567n, pages: bytes[6]! % 17, profile: 'inos/0'
+    resultBytes: bytes[4]! * 100, files: null, filesBytes: 0, fuel: BigInt(bytes[5]!) * 1_234_567n, pages: bytes[6]! % 17, profile: 'inos/1'
   }
 }
 

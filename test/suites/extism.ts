@@ -57,7 +57,7 @@ function bytesOf (files: Readonly<Record<string, string>>): Record<string, Uint8
 async function run ({ plugin, entry, input = '', env = {}, files = {}, exitCode = 0, result = '', stderr = '' }: Case): Promise<string> {
   try {
     const outcome = await engine.execute({
-      moduleId: plugin, wasm: readFileSync(join(folder!, `${plugin}.wasm`)), input: new TextEncoder().encode(input), entry, args: [], env, files: bytesOf(files),
+      moduleId: plugin, wasm: readFileSync(join(folder!, `${plugin}.wasm`)), input: new TextEncoder().encode(input), entry, args: [], env, files: bytesOf(files), outputs: [],
       seed: new Uint8Array(32), limits: { fuelMax: 10n ** 10n, memoryPagesMax: 4_096, outputBytesMax: 1 << 20 }
     }, { payer: 'suite' })
     const right = outcome.outcome === 'ok' && outcome.exitCode === exitCode && matches(result, text(outcome.result)) && matches(stderr, text(outcome.stderr))

@@ -95,7 +95,7 @@ export async function fuelVectors (): Promise<FuelVector[]> {
   for (const [name, { parts, input = '', fuelMax = 10_000_000n, pages = 10, output = 1024, counted = true }] of Object.entries(CASES)) {
     const module = parts instanceof Uint8Array ? parts : wasm(parts)
     const outcome = await engine.execute({
-      moduleId: name, wasm: module, input: Buffer.from(input), entry: '', args: [], env: {}, files: {},
+      moduleId: name, wasm: module, input: Buffer.from(input), entry: '', args: [], env: {}, files: {}, outputs: [],
       limits: { fuelMax, memoryPagesMax: pages, outputBytesMax: output }, seed: new Uint8Array(32)
     }, { payer: '' })
     vectors.push({

@@ -25,24 +25,24 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const EXPIRES = 1_800_003_600
 
 export const spec = encodeSpec({
-  module: rawCid(bytesOf('module')), input: rawCid(bytesOf('input')), entry: '', args: ['-v', 'ü'], env: { LANG: 'C' }, files: null,
-  limits: { fuelMax: 10_000_000_000n, memoryPagesMax: 4_096, outputBytesMax: 16_777_216 }, seed: null, profile: 'inos/0'
+  module: rawCid(bytesOf('module')), input: rawCid(bytesOf('input')), entry: '', args: ['-v', 'ü'], env: { LANG: 'C' }, files: null, outputs: ['/out'],
+  limits: { fuelMax: 10_000_000_000n, memoryPagesMax: 4_096, outputBytesMax: 16_777_216 }, seed: null, profile: 'inos/1'
 })
 
 export const offer: Sealed<Offer> = seal('offer', {
-  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/0', slots: 2, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
+  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 2, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
 }, executor)
 
 export const order: Sealed<Order> = seal('order', {
   net: null, payer: payer.publicKey, executor: executor.publicKey, offer: offer.id, spec: spec.id, costMax: 20_000_000n, level: 0, tick: 0n, expires: EXPIRES, nonce: new Uint8Array(16).fill(4)
 }, payer)
 
-const usage = { fuel: 123_456_789n, pages: 17, resultBytes: 1_025 }
+const usage = { fuel: 123_456_789n, pages: 17, resultBytes: 1_025, filesBytes: 999 }
 
 export const receiptPayload: Receipt = {
   net: null, executor: executor.publicKey, payer: payer.publicKey, order: order.id, item: 0, spec: spec.id, module: spec.spec.module, input: spec.spec.input,
-  outcome: 'ok', exitCode: 0, result: rawCid(bytesOf('result')), ...usage, charge: charge(DEFAULT_PRICES, usage), children: [],
-  class: 'deterministic', profile: 'inos/0', proof: null
+  outcome: 'ok', exitCode: 0, result: rawCid(bytesOf('result')), files: rawCid(bytesOf('files')), ...usage, charge: charge(DEFAULT_PRICES, usage), children: [],
+  class: 'deterministic', profile: 'inos/1', proof: null
 }
 
 export const receipt: Sealed<Receipt> = seal('receipt', receiptPayload, executor)

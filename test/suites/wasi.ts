@@ -59,6 +59,7 @@ function makeRun (path: string, { args = [], env = {}, root }: Expectations): Ru
     args,
     env,
     files: root === undefined ? {} : readFiles(resolve(dirname(path), root)),
+    outputs: [],
     limits: { fuelMax: FUEL_MAX, memoryPagesMax: 1_024, outputBytesMax: 1 << 20 },
     seed: new Uint8Array(32)
   }

@@ -49,6 +49,11 @@ export class ByteStore {
     return part.length
   }
 
+  /** The content itself, until it is changed. */
+  view (): Uint8Array {
+    return this.#bytes.subarray(0, this.#size)
+  }
+
   /** A copy of the content, of exactly its size. */
   copy (): Uint8Array {
     return this.#bytes.slice(0, this.#size)

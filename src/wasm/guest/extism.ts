@@ -5,7 +5,7 @@
  *
  * The entry is one of the plug-in's exports, `() → i32`; 0 is success. The input is the job's, what
  * `output_set` names last is the result, config is the job's env, variables live as long as the job,
- * and log lines and the text of `error_set` stand in stderr. There is no HTTP: `http_request` gives 0 and
+ * and log lines, the text of `error_set` and what is printed to WASI's stdout stand in stderr. There is no HTTP: `http_request` gives 0 and
  * the status stays 0.
  *
  * Where Extism ends a plug-in for a bad handle, this gives 0 or does nothing: a call never ends a
@@ -66,7 +66,7 @@ function unsigned (value: bigint): number {
   return Number(BigInt.asUintN(64, value))
 }
 
-export const extism: GuestInterface = { name: 'extism:host/env', functions: FUNCTIONS, open }
+export const extism: GuestInterface = { name: 'extism:host/env', functions: FUNCTIONS, namesResult: true, open }
 
 function open (context: GuestContext): GuestSession {
   const plugin = new Plugin(context)

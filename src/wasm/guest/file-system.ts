@@ -28,7 +28,7 @@ export interface FileInode extends Common {
 export interface LinkInode extends Common { readonly kind: 'link', readonly target: string, readonly bytes: number }
 export interface DirectoryInode extends Common {
   readonly kind: 'directory'
-  /** Null for the root only. */
+  /** Null for the root, and for what was removed. */
   parent: DirectoryInode | null
   /** In the order of their serials, which only grow: `fd_readdir` continues after a serial. */
   readonly entries: Map<string, Entry>
@@ -136,14 +136,6 @@ export class FileSystem {
     file.mtim = file.ctim = this.#options.now()
   }
 
-  /** Whether `directory` is `ancestor` or lies below it. */
-  isWithin (directory: DirectoryInode, ancestor: DirectoryInode): boolean {
-    for (let at: DirectoryInode | null = directory; at !== null; at = at.parent) {
-      if (at === ancestor) return true
-    }
-    return false
-  }
-
   #stamp (): Common {
     const now = this.#options.now()
     return { ino: ++this.#inos, links: 0, atim: now, mtim: now, ctim: now }
@@ -174,6 +166,8 @@ export class FileSystem {
   #release (inode: Inode): void {
     if (inode.links > 0) return
     if (inode.kind === 'link') this.#bytes -= inode.bytes
+    // A descriptor would else keep a whole branch of removed directories, which count nowhere any more.
+    if (inode.kind === 'directory') inode.parent = null
     if (inode.kind === 'file' && inode.opens === 0) {
       this.#bytes -= inode.content.size
       inode.content.resize(0)

@@ -13,6 +13,8 @@ export type Ending =
 /** What the engine lends to an interface for one run. */
 export interface GuestContext {
   readonly run: Run
+  /** Another interface of this guest says what its result is: what goes to stdout is talk. */
+  readonly stdoutIsTalk: boolean
   /** The guest's exported memory, fetched anew on each call because growth detaches buffers. */
   memory (): Uint8Array
   /** Fuel burnt so far, exact at a host call; virtual time is derived from it. */
@@ -42,11 +44,18 @@ export interface GuestSession {
   readonly functions: Readonly<Record<string, (...args: never[]) => number | bigint | undefined>>
   /** What the guest has written. Called once, after the guest has ended. */
   finish (): Pick<Outcome, 'result' | 'stderr'>
+  /**
+   * The files left at the run's outputs, as an archive of at most `bytesMax` bytes, null for none; a text
+   * says why they cannot be given back. Only where the interface has files; called after `finish`.
+   */
+  archive? (bytesMax: number): Uint8Array | null | string
 }
 
 export interface GuestInterface {
   /** Module name guests import from. */
   readonly name: string
   readonly functions: Readonly<Record<string, HostFunction>>
+  /** A guest that imports it names its result through it, and not by writing to stdout. */
+  readonly namesResult?: true
   open (context: GuestContext): GuestSession
 }

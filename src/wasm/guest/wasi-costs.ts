@@ -23,7 +23,7 @@ export const COSTS = {
   subscription: 128,
   /** One byte of a path or of a symbolic link on the way. */
   pathByte: 16,
-  /** Passing one directory entry, and handing it over. */
+  /** Passing one directory entry or parent, and handing an entry over. */
   entryPassed: 8,
   entryListed: 512,
   /** A block of 32 random bytes is one SHA-256. */

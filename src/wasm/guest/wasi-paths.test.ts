@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LIMITS } from '../../packet/limits.ts'
 import { ERRNO, OFLAGS, RIGHTS_DIRECTORY } from './wasi-abi.ts'
+import { COSTS } from './wasi-costs.ts'
 import { Caller } from './wasi.fixture.ts'
 
 const FILES = { '/data/in.txt': new TextEncoder().encode('in'), '/data/sub/deep.txt': new Uint8Array(3), '/top.txt': new Uint8Array(1) }
@@ -193,6 +194,43 @@ test('directories', () => {
   caller.create('y')
   assert.equal(caller.call('path_rename', 3, ...caller.put('y'), dir, ...caller.put('y')), ERRNO.noent)
   assert.equal(caller.tryOpen('y'), 0)
+})
+
+// Goal: a descriptor keeps its own directory in memory and no branch of removed ones. Method: remove two nested
+// directories of which the inner is open; its ".." is itself then, as the root's is.
+test('a removed directory has no parent', () => {
+  const caller = new Caller()
+  for (const path of ['a', 'a/b']) caller.path('path_create_directory', path)
+  const inner = directory(caller, 'a/b')
+  const parentOf = (fd: number): bigint[] => {
+    const at = caller.alloc(64)
+    assert.equal(caller.call('fd_readdir', fd, at, 64, 0n, 0), 0)
+    // Two entries: a head of 24 bytes, whose second word is the inode, then "." and "..".
+    return [caller.view.getBigUint64(at + 8, true), caller.view.getBigUint64(at + 25 + 8, true)]
+  }
+  const [self, parent] = parentOf(inner)
+  assert.notEqual(parent, self)
+  for (const path of ['a/b', 'a']) assert.equal(caller.path('path_remove_directory', path), 0)
+  assert.deepEqual(parentOf(inner), [self, self])
+  assert.equal(caller.tryOpen('../x', { dir: inner, oflags: OFLAGS.creat }), ERRNO.notcapable)
+})
+
+// Goal: work that grows with the depth of the tree is paid. Method: the same refused rename at depth 10 and 1,000.
+test('renaming into a deep directory costs by depth', () => {
+  const fuelAt = (depth: number): bigint => {
+    const caller = new Caller({ pages: 64 })
+    let dir = 3
+    for (let made = 0; made < depth; made++) {
+      assert.equal(caller.path('path_create_directory', 'd', dir), 0)
+      const next = directory(caller, 'd', dir)
+      if (dir !== 3) caller.call('fd_close', dir)
+      dir = next
+    }
+    const before = caller.fuel
+    assert.equal(caller.call('path_rename', 3, ...caller.put('d'), dir, ...caller.put('x')), ERRNO.inval)
+    return caller.fuel - before
+  }
+  assert.equal(fuelAt(1_000) - fuelAt(10), 990n * BigInt(COSTS.entryPassed))
 })
 
 // Goal: the number of names is limited, whatever they name.

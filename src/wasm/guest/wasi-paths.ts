@@ -98,14 +98,24 @@ function openingRights (oflags: number): number {
   return RIGHTS.pathOpen | create | truncate
 }
 
+/** Whether `directory` is `ancestor` or lies below it; directories nest as deep as there are names, so the steps are paid. */
+function isWithin (guest: WasiProcess, directory: DirectoryInode, ancestor: DirectoryInode): boolean {
+  let at: DirectoryInode | null = directory
+  let steps = 1
+  // Paid when their number is known: a payment takes longer than a step, and there are never more than names.
+  for (; at !== null && at !== ancestor; at = at.parent) steps++
+  guest.pay(steps * COSTS.entryPassed)
+  return at === ancestor
+}
+
 /** POSIX's rules for a rename onto something; refuses or says whether there is anything to do. */
-function mayRename ({ files }: WasiProcess, from: Place, to: Place): boolean {
+function mayRename (guest: WasiProcess, from: Place, to: Place): boolean {
   const source = existing(from)
   if (from.name === '' || to.name === '') refuse(ERRNO.busy)
   if (to.slash && source.kind !== 'directory') refuse(ERRNO.notdir)
   if (source === to.inode) return false
   if (source.kind === 'directory') {
-    if (files.isWithin(to.parent, source)) refuse(ERRNO.inval)
+    if (isWithin(guest, to.parent, source)) refuse(ERRNO.inval)
     if (to.inode !== undefined && to.inode.kind !== 'directory') refuse(ERRNO.notdir)
     if (to.inode?.kind === 'directory' && to.inode.entries.size > 0) refuse(ERRNO.notempty)
   } else if (to.inode?.kind === 'directory') {

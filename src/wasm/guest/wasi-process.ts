@@ -3,10 +3,11 @@
  * made from the run alone. The calls on it are in `wasi-system.ts`, `wasi-poll.ts`, `wasi-transfer.ts`,
  * `wasi-files.ts` and `wasi-paths.ts`.
  *
- * stdin is the input, stdout the result, stderr is kept up to a limit; none of them is a terminal.
+ * stdin is the input, stdout the result (unless that is named elsewhere, as Extism does: then it is another
+ * stderr), stderr is kept up to a limit; none of them is a terminal.
  * Open from the start: 0, 1, 2; 3 is "/", the whole tree; from 4 on each directory in it, in sorted
  * order, by its bare name, for programs that look for a directory they were given. Parents of the run's
- * files exist implicitly. Files a guest writes are gone with it.
+ * files exist implicitly. Files a guest writes are gone with it, but for those its run asks for (`output-files.ts`).
  */
 import { InosError } from '../../packet/errors.ts'
 import { LIMITS } from '../../packet/limits.ts'
@@ -94,7 +95,7 @@ export class WasiProcess {
 
   #openStreams (): void {
     this.descriptors.add({ kind: 'input', rights: RIGHTS_INPUT, inheriting: 0, flags: 0 })
-    this.descriptors.add({ kind: 'output', rights: RIGHTS_OUTPUT, inheriting: 0, flags: 0 })
+    this.descriptors.add({ kind: this.context.stdoutIsTalk ? 'error' : 'output', rights: RIGHTS_OUTPUT, inheriting: 0, flags: 0 })
     this.descriptors.add({ kind: 'error', rights: RIGHTS_OUTPUT, inheriting: 0, flags: 0 })
   }
 

@@ -8,11 +8,12 @@ import type { Ending, GuestContext, GuestInterface, GuestSession } from './guest
 import { OFLAGS, RIGHTS_ALL, RIGHTS_FILE } from './wasi-abi.ts'
 import { wasi } from './wasi.ts'
 
-export interface CallerOptions extends Partial<Pick<Run, 'args' | 'env' | 'files' | 'input' | 'seed'>> {
+export interface CallerOptions extends Partial<Pick<Run, 'args' | 'env' | 'files' | 'input' | 'outputs' | 'seed'>> {
   guest?: GuestInterface
   fuelMax?: bigint
   outputBytesMax?: number
   pages?: number
+  stdoutIsTalk?: boolean
 }
 
 export class Caller {
@@ -25,15 +26,16 @@ export class Caller {
   /** Memory below is kept for results; texts and buffers are put above, one after the other. */
   #free = 1024
 
-  constructor ({ guest = wasi, fuelMax = 2n ** 60n, outputBytesMax = PAGE_BYTES, pages = 16, ...run }: CallerOptions = {}) {
+  constructor ({ guest = wasi, fuelMax = 2n ** 60n, outputBytesMax = PAGE_BYTES, pages = 16, stdoutIsTalk = false, ...run }: CallerOptions = {}) {
     this.memory = new Uint8Array(pages * PAGE_BYTES)
     this.view = new DataView(this.memory.buffer)
     this.guest = guest
     const context: GuestContext = {
       run: {
-        moduleId: '', wasm: new Uint8Array(0), entry: '', input: new Uint8Array(0), args: [], env: {}, files: {},
+        moduleId: '', wasm: new Uint8Array(0), entry: '', input: new Uint8Array(0), args: [], env: {}, files: {}, outputs: [],
         seed: new Uint8Array(32), limits: { fuelMax, memoryPagesMax: pages, outputBytesMax }, ...run
       },
+      stdoutIsTalk,
       memory: () => this.memory,
       fuelUsed: () => this.fuel,
       charge: units => {

@@ -7,6 +7,7 @@
  * what becomes of it is the engine's business.
  */
 import type { GuestContext, GuestInterface, GuestSession, HostFunction } from './guest.ts'
+import { archiveFiles } from './output-files.ts'
 import { Refusal } from './refusal.ts'
 import { type Dialect, ERRNO, PREVIEW_0, PREVIEW_1 } from './wasi-abi.ts'
 import { CALL_COSTS } from './wasi-costs.ts'
@@ -105,7 +106,8 @@ function open (context: GuestContext, dialect: Dialect): GuestSession {
   }))
   return {
     functions,
-    finish: () => ({ result: guest.stdout.copy(), stderr: guest.stderr.copy() })
+    finish: () => ({ result: guest.stdout.copy(), stderr: guest.stderr.copy() }),
+    archive: bytesMax => archiveFiles(guest.files.root, context.run.outputs, bytesMax)
   }
 }
 
