@@ -13,6 +13,7 @@ import { keyOfPeerId, peerIdOfKey, type Signer, toHex, type Verify } from '../pa
 import { checkFresh, encodeInvitation, type Invitation, isRoutes } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { type Charter, checkCharter, checkInvite, type Invite, type Member, netOf, openCharter, openInvite, openMember, openRevocations, type Revocations } from '../packet/mesh.ts'
+import type { MemberView } from './mesh-views.ts'
 
 /** Rows by key; a batch is written whole or not at all. */
 export interface MemberStore {
@@ -32,19 +33,6 @@ export interface MembershipParts {
 
 export interface MeshRules { readonly name?: string, readonly feePpm?: number, readonly offlineMax?: bigint }
 export interface InviteTerms { readonly grant?: bigint, readonly count?: number, /** From now on. */ readonly seconds?: number }
-
-/** One line of `members`. Amounts µcr, times unix seconds. */
-export interface MemberView {
-  /** PeerId. */
-  readonly id: string
-  readonly issuer: boolean
-  readonly self: boolean
-  /** Null for the issuer, who needs no certificate. */
-  readonly issued: number | null
-  readonly expires: number | null
-  readonly grant: bigint
-  readonly revoked: boolean
-}
 
 const KEYS = { charter: 'mesh!charter', own: 'mesh!own', revoked: 'mesh!revoked', routes: 'mesh!routes', member: (id: string) => `mesh!member!${id}` } as const
 const NONCE_BYTES = 16
