@@ -4,7 +4,7 @@ import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
-import type { MemberView, MeshView } from '../src/node/mesh.ts'
+import type { MemberView, MeshView } from '../src/network/mesh-views.ts'
 import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, collect, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
@@ -110,7 +110,7 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
 
 async function create ({ data, json, name, fee, offlineLimit }: CreateOptions, { output }: Context): Promise<number> {
   const { refuseRunning } = await import('./open.ts')
-  const { createMesh } = await import('../src/node/mesh.ts')
+  const { createMesh } = await import('../src/node/create-mesh.ts')
   const dataDir = await refuseRunning(data)
   const mesh = await createMesh({
     dataDir, ...(name === undefined ? {} : { name }), ...(fee === undefined ? {} : { feePpm: fee }), ...(offlineLimit === undefined ? {} : { offlineMax: offlineLimit })

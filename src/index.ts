@@ -5,7 +5,7 @@ import { verify } from './node/keys.ts'
 import { peerIdOfKey } from './packet/identity.ts'
 
 export { join, type JoinOptions, type Node } from './node/join.ts'
-export { createMesh, type CreateMeshOptions, type InviteOptions, type MemberView, type MeshView } from './node/mesh.ts'
+export { createMesh, type CreateMeshOptions, type InviteOptions, type MemberView, type MeshView } from './node/create-mesh.ts'
 export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
 export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {

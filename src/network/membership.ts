@@ -13,6 +13,7 @@ import { keyOfPeerId, peerIdOfKey, type Signer, toHex, type Verify } from '../pa
 import { checkFresh, encodeInvitation, type Invitation, isRoutes } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { type Charter, checkCharter, checkInvite, checkMember, type Invite, type Member, netOf, openCharter, openInvite, openMember, openRevocations, type Revocations } from '../packet/mesh.ts'
+import type { KnownMember } from './mesh-views.ts'
 
 /** Rows by key; a batch is written whole or not at all. */
 export interface MemberStore {
@@ -32,19 +33,6 @@ export interface MembershipParts {
 
 export interface MeshRules { readonly name?: string, readonly feePpm?: number, readonly offlineMax?: bigint }
 export interface InviteTerms { readonly grant?: bigint, readonly count?: number, /** From now on. */ readonly seconds?: number }
-
-/** One line of `members`. Amounts µcr, times unix seconds. */
-export interface MemberView {
-  /** PeerId. */
-  readonly id: string
-  readonly issuer: boolean
-  readonly self: boolean
-  /** Null for the issuer, who needs no certificate. */
-  readonly issued: number | null
-  readonly expires: number | null
-  readonly grant: bigint
-  readonly revoked: boolean
-}
 
 const KEYS = { charter: 'mesh!charter', own: 'mesh!own', revoked: 'mesh!revoked', routes: 'mesh!routes', member: (id: string) => `mesh!member!${id}` } as const
 const NONCE_BYTES = 16
@@ -145,8 +133,8 @@ export class Membership {
     return certificate !== null && certificate !== undefined && certificate.payload.expires >= this.#parts.now()
   }
 
-  members (): MemberView[] {
-    const view = (id: string, payload: Member | null): MemberView => ({
+  members (): KnownMember[] {
+    const view = (id: string, payload: Member | null): KnownMember => ({
       id, issuer: id === this.issuer, self: id === this.id, issued: payload?.issued ?? null, expires: payload?.expires ?? null, grant: payload?.grant ?? 0n, revoked: this.isRevoked(id)
     })
     const own = this.#own === null ? [] : [view(this.id, this.#own.payload)]

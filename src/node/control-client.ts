@@ -12,7 +12,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
-import type { MemberView, MeshView } from './mesh.ts'
+import type { MemberView, MeshView } from '../network/mesh-views.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */

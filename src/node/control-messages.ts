@@ -13,7 +13,7 @@ import { isBytes, isMap } from '../packet/envelope.ts'
 import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions } from '../processor/processor.ts'
-import type { InviteOptions } from './mesh.ts'
+import type { InviteOptions } from '../network/mesh-views.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
 export const CONTROL_VERSION = 2

@@ -2,7 +2,7 @@
 import type { Inputs, MapItem, MapOptions } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Module, Processor } from '../processor/processor.ts'
-import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
+import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 
 export interface JoinOptions {

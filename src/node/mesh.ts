@@ -1,6 +1,6 @@
 /**
- * The private mesh of a data directory: founding one, belonging to one, being let in. A directory
- * belongs to one mesh for good, because every signed record in its books names it.
+ * The private mesh of a data directory: belonging to one, being let in. Founding one is in
+ * `create-mesh.ts`. A directory belongs to one mesh for good, because every signed record in its books names it.
  */
 import { parseCredits, parseSeconds } from '../packet/amounts.ts'
 import { InosError } from '../packet/errors.ts'
@@ -8,71 +8,14 @@ import { toHex } from '../packet/identity.ts'
 import { decodeInvitation } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
-import { foundMesh, type InviteTerms, type Membership, type MembershipParts, type MemberView as KnownMember, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
+import { type InviteTerms, type Membership, type MembershipParts, openMembership, pendingMembership } from '../network/membership.ts'
+import type { InviteOptions, MeshView } from '../network/mesh-views.ts'
 import type { Network } from '../network/network.ts'
 import type { Platform } from '../processor/rooms.ts'
-import { type DataDirectory, openDataDirectory } from './data-dir.ts'
-import { createPlatform } from './platform.ts'
-
-/** One line of `members`. */
-export interface MemberView extends KnownMember {
-  /** At the issuer: what the member has there, µcr; null elsewhere, and for the issuer itself. */
-  readonly account: bigint | null
-}
-
-/** What a mesh is, for programs and people. */
-export interface MeshView {
-  /** Hash of issuer and nonce, hex. */
-  readonly net: string
-  readonly name: string
-  /** PeerId. */
-  readonly issuer: string
-  /** Of the charter. */
-  readonly version: number
-  readonly feePpm: number
-  /** µcr. */
-  readonly offlineMax: bigint
-}
-
-export interface CreateMeshOptions {
-  /** @default INOS_HOME, else the user's data directory */
-  dataDir?: string
-  name?: string
-  /** Millionths of each payment that the issuer keeps. @default 0 */
-  feePpm?: number
-  /** What a member may owe one payee while the issuer is away: µcr, or text such as "5cr". @default LIMITS.mesh.offlineMax */
-  offlineMax?: bigint | string
-}
-
-export interface InviteOptions {
-  /** What each of those invited gets to begin with: µcr, or text such as "10cr". @default 0 */
-  grant?: bigint | string
-  /** Text such as "7d" or "12h". @default LIMITS.mesh.inviteSeconds */
-  expires?: string
-  /** Members it may bring. @default 1 */
-  count?: number
-  /** Multiaddrs under which this node is reached, where it cannot know them. @default those it listens on */
-  routes?: readonly string[]
-}
+import type { DataDirectory } from './data-dir.ts'
 
 /** Rows that only trade with others writes. */
 const TRADE = ['line', 'order', 'in', 'out', 'owed', 'due'] as const
-
-/**
- * Found a private mesh; the node of this data directory is its issuer.
- * @throws {InosError} ERR_USAGE, ERR_DATA_DIR when the directory is in use or belongs to a mesh already
- */
-export async function createMesh ({ dataDir, name, feePpm, offlineMax }: CreateMeshOptions = {}): Promise<MeshView> {
-  await using dir = await openDataDirectory(dataDir)
-  const parts = partsOf(dir, createPlatform(dir.seed))
-  const before = await openMembership(parts)
-  if (before !== null) throw belongsElsewhere(dir, before)
-  await requireFresh(dir)
-  const rules: MeshRules = {
-    ...(name === undefined ? {} : { name }), ...(feePpm === undefined ? {} : { feePpm }), ...(offlineMax === undefined ? {} : { offlineMax: amountOf(offlineMax) })
-  }
-  return viewOf(await foundMesh(parts, rules))
-}
 
 /**
  * The membership of a data directory: what it holds, or with an invite what will be once it is redeemed.
@@ -131,11 +74,11 @@ export function termsOf ({ grant, expires, count }: InviteOptions): InviteTerms 
 
 export function amountOf (amount: bigint | string): bigint { return typeof amount === 'string' ? parseCredits(amount) : amount }
 
-function partsOf (dir: DataDirectory, { signer, verify, now, randomBytes }: Platform): MembershipParts {
+export function partsOf (dir: DataDirectory, { signer, verify, now, randomBytes }: Platform): MembershipParts {
   return { store: dir.db, signer, verify, now: () => Math.floor(now() / 1000), randomBytes }
 }
 
-async function requireFresh (dir: DataDirectory): Promise<void> {
+export async function requireFresh (dir: DataDirectory): Promise<void> {
   for (const prefix of TRADE) {
     for await (const _row of dir.db.iterator({ gte: `${prefix}!`, lt: `${prefix}!~`, limit: 1 })) {
       throw new InosError('ERR_DATA_DIR', `The node of ${dir.path} has traded on the open mesh, and its books stay there.`, { hint: 'Use another directory for the private mesh: --data DIR.' })
@@ -143,7 +86,7 @@ async function requireFresh (dir: DataDirectory): Promise<void> {
   }
 }
 
-function belongsElsewhere (dir: DataDirectory, { net, charter, isIssuer }: Membership): InosError {
+export function belongsElsewhere (dir: DataDirectory, { net, charter, isIssuer }: Membership): InosError {
   const { name } = charter.payload
   return new InosError('ERR_DATA_DIR', `The node of ${dir.path} ${isIssuer ? 'is the issuer of' : 'belongs to'} the private mesh ${name === '' ? toHex(net).slice(0, 12) : `"${name}"`} already.`, {
     hint: 'A data directory belongs to one mesh; use another one with --data DIR.'

@@ -7,7 +7,7 @@ import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
 import type { Node } from './join.ts'
-import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
+import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>

@@ -60,7 +60,7 @@ async function pause (node: Rooms, ms: number, signal: AbortSignal): Promise<boo
 }
 
 /**
- * Reach those who could take a job wanted at `where`: that peer, or whoever announces `compute`.
+ * Reach those who could take a job wanted at `where`: that peer, or whoever is connected or announces `compute`.
  * @returns whether anyone new was reached
  */
 export async function seek (node: Rooms, network: Network | null, where: Where, signal: AbortSignal): Promise<boolean> {
@@ -72,7 +72,7 @@ export async function seek (node: Rooms, network: Network | null, where: Where, 
   try {
     if (where !== 'any' && where !== 'remote') return !known.has(where) && await reach(node, where, bounded)
     const found: Promise<boolean>[] = []
-    for await (const peer of network.find(COMPUTE, bounded)) {
+    for await (const peer of nearby(network, bounded)) {
       if (known.has(peer)) continue
       known.add(peer)
       found.push(reach(node, peer, bounded))
@@ -86,6 +86,12 @@ export async function seek (node: Rooms, network: Network | null, where: Where, 
     enough.abort()
     await deadline
   }
+}
+
+/** Who is connected already may take jobs, however new its announcement is; then those the DHT names. */
+async function * nearby (network: Network, signal: AbortSignal): AsyncIterable<string> {
+  for (const { id } of network.peers()) yield id
+  yield * network.find(COMPUTE, signal)
 }
 
 async function reach (node: Rooms, peer: string, signal: AbortSignal): Promise<boolean> {
