@@ -63,13 +63,13 @@ test('join({ mesh }) finds the members', { timeout: 120_000 }, async () => {
   const root = mkdtempSync(joinPath(tmpdir(), 'inos-mesh-'))
   const dirs = ['a', 'b', 'c'].map(name => joinPath(root, name))
   try {
-    const mesh = await createMesh({ dataDir: dirs[0]!, name: 'lab', offlineMax: '2cr' })
+    const mesh = await createMesh({ dataDir: dirs[0]!, name: 'lab', offlineMax: '30cr' })
     const issuer = await join({ dataDir: dirs[0]!, listen: [LOOPBACK], slots: 1 })
-    const text = await issuer.invite({ grant: '10cr', expires: '7d', count: 2 })
+    const text = await issuer.invite({ grant: '100cr', expires: '7d', count: 2 })
     await using seller = await join({ dataDir: dirs[1]!, mesh: text, listen: [LOOPBACK], slots: 1 })
     await using buyer = await join({ dataDir: dirs[2]!, mesh: text, serve: false, slots: 1 })
     assert.deepEqual(buyer.mesh(), mesh)
-    assert.equal(buyer.members().find(({ self }) => self)?.grant, 10_000_000n)
+    assert.equal(buyer.members().find(({ self }) => self)?.grant, 100_000_000n)
     await until(() => buyer.members().some(({ id }) => id === seller.id))
     await issuer.stop()
     // It knows the seller's certificate a moment before their door is open.
