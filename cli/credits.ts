@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { InosError } from '../src/packet/errors.ts'
-import type { Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
+import type { AccountView, Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
@@ -49,8 +49,13 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   await using operator = await open(options, context)
   const balance = await operator.credits()
   const { output } = context
-  if (options.json === true) await output.json({ id: operator.id, ...sixNames(balance) })
-  else await output.write(describeBalance(balance))
+  const account = await operator.account()
+  if (options.json === true) {
+    await output.json({ id: operator.id, ...sixNames(balance), account: account === null ? null : inOrder(account) })
+  } else {
+    await output.write(describeBalance(balance))
+    if (account !== null) await output.write(describeAccount(account))
+  }
   return 0
 }
 
@@ -78,10 +83,11 @@ function field (value: string | number | bigint | null): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
-function describeEntry ({ direction, peer, cheque, n, amount, kind, module, outcome, receipt }: HistoryEntry, at: string | null): string {
+function describeEntry ({ direction, peer, cheque, n, amount, kind, order, module, outcome, receipt }: HistoryEntry, at: string | null): string {
   const [sign, word] = direction === 'earned' ? ['+', 'from'] : ['-', 'to']
-  const what = module === '' ? 'a receipt that cannot be read' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
-  return `${at ?? 'unknown time'.padEnd(24)}  ${sign}${formatCredits(amount)}  ${word} ${plain(peer)}  for ${what}  cheque ${n} ${plain(cheque)}  receipt ${plain(receipt)}\n`
+  const isOwnName = kind === 'grant' || kind === 'clearing'
+  const what = isOwnName ? `${kind} ${plain(order)}` : module === '' ? 'a receipt that cannot be read' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
+  return `${at ?? 'unknown time'.padEnd(24)}  ${sign}${formatCredits(amount)}  ${word} ${plain(peer)}  for ${what}  cheque ${n} ${plain(cheque)}${isOwnName ? '' : `  receipt ${plain(receipt)}`}\n`
 }
 
 async function explain (peer: string, options: CommonOptions, context: Context): Promise<number> {
@@ -138,6 +144,20 @@ const MEANING: Readonly<Record<keyof Balance, string>> = {
   owed: 'to be paid by this node',
   earned: 'paid to this node',
   spent: 'paid by this node'
+}
+
+/** A control socket sorts names by their length. */
+function inOrder ({ issuer, cleared, free, uncleared, promised }: AccountView): AccountView {
+  return { issuer, cleared, free, uncleared, promised }
+}
+
+function describeAccount ({ issuer, cleared, free, uncleared, promised }: AccountView): string {
+  return `account at the issuer ${plain(issuer)}\n${table([
+    ['cleared', formatCredits(cleared), 'granted and cleared to this node, less what was cleared from it'],
+    ['free', formatCredits(free), 'of it, not yet spent, owed or held'],
+    ['uncleared', formatCredits(uncleared), 'cheques of others that the issuer has yet to clear'],
+    ['promised', formatCredits(promised), 'cheques of this node that the issuer has yet to clear']
+  ])}`
 }
 
 function describeBalance (balance: Balance): string {

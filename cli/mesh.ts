@@ -18,7 +18,7 @@ export function addMesh (program: Command, context: Context): void {
   addJson(addData(mesh))
   examples(mesh, [
     ['inos mesh create --name lab && inos up --listen /ip4/0.0.0.0/tcp/4001', 'the first machine founds it, and stays up'],
-    ['inos mesh invite --grant 10cr --count 3', 'there: one line of text for three others'],
+    ['inos mesh invite --grant 100cr --count 3', 'there: one line of text for three others'],
     ['inos mesh join inos:…', 'on each of them; then `inos up`']
   ])
   mesh.action(async (options: CommonOptions) => { context.finish(await show(options, context)) })
@@ -26,6 +26,7 @@ export function addMesh (program: Command, context: Context): void {
   addInvite(mesh, context)
   addJoin(mesh, context)
   addMembers(mesh, context)
+  addGrant(mesh, context)
   addRevoke(mesh, context)
 }
 
@@ -35,7 +36,7 @@ function addCreate (mesh: Command, context: Context): void {
     .option('--fee <percent>', 'what the issuer keeps of each payment, such as 1 or 0.25 (default: 0)', read(parseFee))
     .option('--offline-limit <amount>', `what a member may owe one payee while the issuer is away (default: ${formatCredits(LIMITS.mesh.offlineMax)})`, read(parseCredits))
   addJson(addData(command))
-  examples(command, [['inos mesh create --name lab --fee 1 --offline-limit 5cr', 'one percent for the issuer']])
+  examples(command, [['inos mesh create --name lab --fee 1 --offline-limit 50cr', 'one percent for the issuer']])
   command.action(async (_options: CreateOptions, self: Command) => { context.finish(await create(self.optsWithGlobals(), context)) })
 }
 
@@ -46,7 +47,7 @@ function addInvite (mesh: Command, context: Context): void {
     .option('--count <n>', 'how many it may bring (default: 1)', read(text => Number(parseCount(text, BigInt(LIMITS.mesh.inviteCountMax)))))
     .option('--route <multiaddr>', 'where others reach this node, if it cannot know; may be given several times', collect, [])
   addJson(addData(command))
-  examples(command, [['inos mesh invite --grant 10cr --expires 7d --count 3', 'three may join within a week']])
+  examples(command, [['inos mesh invite --grant 100cr --expires 7d --count 3', 'three may join within a week']])
   command.action(async (_options: InviteOptions, self: Command) => { context.finish(await invite(self.optsWithGlobals(), context)) })
 }
 
@@ -62,6 +63,14 @@ function addMembers (mesh: Command, context: Context): void {
   addJson(addData(command), 'one JSON object a line')
   examples(command, [['inos mesh members', 'who is in, since when, with which grant']])
   command.action(async (_options: CommonOptions, self: Command) => { context.finish(await members(self.optsWithGlobals(), context)) })
+}
+
+function addGrant (mesh: Command, context: Context): void {
+  const command = mesh.command('grant').description('give a member credit, as the issuer').argument('<peer>', 'PeerId, as `inos mesh members` prints it')
+    .argument('<amount>', 'such as 10cr', read(parseCredits))
+  addJson(addData(command))
+  examples(command, [['inos mesh grant 12D3KooW… 10cr', 'it can spend it with every member']])
+  command.action(async (peer: string, amount: bigint, _options: CommonOptions, self: Command) => { context.finish(await grant(peer, amount, self.optsWithGlobals(), context)) })
 }
 
 function addRevoke (mesh: Command, context: Context): void {
@@ -145,13 +154,23 @@ async function members (options: CommonOptions, context: Context): Promise<numbe
   const all = await operator.members()
   const { output } = context
   if (options.json === true) for (const member of all) await output.json(member)
-  else await output.write(table([['member', 'role', 'since', 'grant'], ...all.map(row)]))
+  else await output.write(table([['member', 'role', 'since', 'grant', 'account'], ...all.map(row)]))
   return 0
 }
 
-function row ({ id, issuer, self, issued, grant, revoked }: MemberView): string[] {
+function row ({ id, issuer, self, issued, grant, revoked, account }: MemberView): string[] {
   const role = revoked ? 'revoked' : issuer ? 'issuer' : 'member'
-  return [id, self ? `${role}, this node` : role, issued === null ? '-' : new Date(issued * 1_000).toISOString().slice(0, 10), formatCredits(grant)]
+  return [id, self ? `${role}, this node` : role, issued === null ? '-' : new Date(issued * 1_000).toISOString().slice(0, 10), formatCredits(grant), account === null ? '-' : formatCredits(account)]
+}
+
+async function grant (peer: string, amount: bigint, options: CommonOptions, context: Context): Promise<number> {
+  keyOfPeerId(peer)
+  await using operator = await open(options, context)
+  await operator.grant(peer, amount)
+  const { output } = context
+  if (options.json === true) await output.json({ peer, granted: amount })
+  else output.say(`${peer} has ${formatCredits(amount)} more; it learns so when it meets this node.`)
+  return 0
 }
 
 async function revoke (peer: string, options: CommonOptions, context: Context): Promise<number> {

@@ -112,7 +112,7 @@ test('an older Node is refused', async () => {
 
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
-  const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
+  const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
     'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
@@ -529,15 +529,15 @@ test('a silent peer is given up after ten seconds', async () => {
 // Method: the whole story from the command line: create and invite on A, join on B and C, a job of B on C while A is stopped, C revoked.
 test('a private mesh by one string', { timeout: 2 * COMMAND_MS_MAX }, async () => {
   const [a, b, c] = [dataDir(), dataDir(), dataDir()]
-  const created = await json(['mesh', 'create', '--name', 'lab', '--fee', '1', '--offline-limit', '3cr', '--data', a]) as { id: string, mesh: Record<string, unknown> }
-  assert.deepEqual({ ...created.mesh, net: '' }, { net: '', name: 'lab', issuer: created.id, version: 1, feePpm: 10_000, offlineMax: '3000000' })
+  const created = await json(['mesh', 'create', '--name', 'lab', '--fee', '1', '--offline-limit', '30cr', '--data', a]) as { id: string, mesh: Record<string, unknown> }
+  assert.deepEqual({ ...created.mesh, net: '' }, { net: '', name: 'lab', issuer: created.id, version: 1, feePpm: 10_000, offlineMax: '30000000' })
   const early = await inos(['mesh', 'invite', '--data', a])
   assert.deepEqual([early.code, /inos up/.test(early.stderr)], [64, true], early.stderr)
   const issuer = await up([], a)
-  const { invite } = await json(['mesh', 'invite', '--grant', '10cr', '--count', '2', '--expires', '1h', '--data', a]) as { invite: string }
+  const { invite } = await json(['mesh', 'invite', '--grant', '100cr', '--count', '2', '--expires', '1h', '--data', a]) as { invite: string }
   assert.match(invite, /^inos:[\w-]+$/)
   const joined = await json(['mesh', 'join', invite, '--data', b])
-  assert.deepEqual([joined['grant'], (joined['mesh'] as { issuer: string }).issuer], ['10000000', created.id])
+  assert.deepEqual([joined['grant'], (joined['mesh'] as { issuer: string }).issuer], ['100000000', created.id])
   await using nodeB = await up([], b)
   await using nodeC = await up(['--mesh', invite], c)
   const members = (await inos(['mesh', 'members', '--json', '--data', a])).stdout.toString().trim().split('\n').map(line => (JSON.parse(line) as { id: string }).id)
@@ -545,6 +545,13 @@ test('a private mesh by one string', { timeout: 2 * COMMAND_MS_MAX }, async () =
   const spent = await inos(['mesh', 'join', invite, '--data', dataDir()])
   assert.equal(spent.code, 107)
   assert.match(spent.stderr, /spent: it was for 2/)
+
+  assert.deepEqual(await json(['mesh', 'grant', nodeB.id, '5cr', '--data', a]), { peer: nodeB.id, granted: '5000000' })
+  const accountOfB = async (): Promise<unknown> => (await json(['credits', '--data', b]))['account']
+  for (const end = Date.now() + 30_000; JSON.stringify(await accountOfB()) !== JSON.stringify({ issuer: created.id, cleared: '105000000', free: '105000000', uncleared: '0', promised: '0' });) {
+    assert.ok(Date.now() < end, 'B has what was granted')
+  }
+  assert.match((await inos(['mesh', 'members', '--data', a])).stdout.toString(), /105 cr/)
 
   issuer.child.kill('SIGTERM')
   await issuer.done

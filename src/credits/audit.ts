@@ -9,10 +9,11 @@ import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { checkCheque, checkOrder, type Cheque } from '../packet/records.ts'
-import { type Books, checkLane, convict } from './books.ts'
+import { checkCheque, checkOrder, type Cheque, isIssuerKind } from '../packet/records.ts'
+import { type Books, checkLane, checkVia, convict } from './books.ts'
 import { openBundle, readBundle } from './bundle.ts'
 import { encodeFraud, type FraudKind, openFraud } from './frauds.ts'
+import { MeshFold } from './mesh-fold.ts'
 import { KEYS } from './store.ts'
 import type { AuditReport, BadRecord, Balance } from './views.ts'
 
@@ -24,20 +25,29 @@ type Charges = Map<string, { peer: string, amount: bigint }>
 export async function audit (books: Books): Promise<AuditReport> {
   const { journal } = books
   const looked = journal.look(() => [
-    journal.rows('receipt'), journal.rows('order'), journal.rows('in'), journal.rows('out'), journal.rows('fraud'), journal.rows('spent'), journal.rows('refund')
+    journal.rows('receipt'), journal.rows('order'), journal.rows('granted'), journal.rows('clearing'), journal.rows('in'), journal.rows('out'),
+    journal.rows('fraud'), journal.rows('spent'), journal.rows('refund')
   ] as const)
   const running = books.ledger.balance()
-  const [receipts, orders, incoming, outgoing, frauds, spentRows, refunds] = await looked
+  const [receipts, orders, granted, clearings, incoming, outgoing, frauds, spentRows, refunds] = await looked
   const fold = new Fold(books)
   for await (const [key] of spentRows) fold.lost.add(key.slice('spent!'.length))
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))
   for await (const [key, bytes] of refunds) fold.refund(key, bytes)
-  const earned = await fold.lanes(incoming, fold.sold, fold.refundable.bought, peer => [keyOfPeerId(peer), books.signer.publicKey])
-  const spent = await fold.lanes(outgoing, fold.bought, fold.refundable.sold, peer => [books.signer.publicKey, keyOfPeerId(peer)])
+  const { mesh } = fold
+  await fold.each(granted, (key, bytes) => mesh.grant(key, bytes))
+  await fold.each(clearings, (key, bytes) => mesh.clearing(key, bytes))
+  const earnedByJobs = await fold.lanes(incoming, fold.sold, fold.refundable.bought, peer => [keyOfPeerId(peer), books.signer.publicKey])
+  const spentOnJobs = await fold.lanes(outgoing, fold.bought, fold.refundable.sold, peer => [books.signer.publicKey, keyOfPeerId(peer)])
   await fold.each(frauds, (key, bytes) => fold.fraud(key, bytes))
   await fold.convictStrays()
-  const totals = { balance: earned - spent, held: fold.held, due: sumOf(fold.sold), owed: sumOf(fold.bought) + sumOf(fold.refunds), earned, spent }
+  const { grants, fees, due, owed } = mesh.sums(fold.bad)
+  const earned = earnedByJobs + (books.hub === null ? 0n : fees)
+  const spent = spentOnJobs + (books.hub === null ? fees : 0n)
+  const totals = {
+    balance: earned - spent + grants, held: fold.held, due: sumOf(fold.sold) + due, owed: sumOf(fold.bought) + sumOf(fold.refunds) + owed, earned, spent
+  }
   const same = (Object.keys(totals) as (keyof Balance)[]).every(name => totals[name] === running[name])
   return { ok: same && fold.bad.length === 0, id: books.signer.id, ...totals, records: fold.records, bad: fold.bad }
 }
@@ -56,6 +66,7 @@ class Fold {
   /** Peers and orders whose receipts were lost after they were paid. */
   readonly lost = new Set<string>()
   readonly #answered = new Set<string>()
+  readonly mesh: MeshFold
   records = 0
   held = 0n
   /** Good records under the key of another, each with the key that is its own. */
@@ -63,6 +74,7 @@ class Fold {
 
   constructor (books: Books) {
     this.#books = books
+    this.mesh = new MeshFold(books)
   }
 
   /** Check each row; one that throws is bad, the next goes on. */
@@ -114,7 +126,7 @@ class Fold {
     this.held += order.payload.costMax
   }
 
-  /** All lanes of one direction. @returns the sum of their cheques */
+  /** All lanes of one direction. @returns what their cheques paid for jobs, and gave back of them */
   async lanes (rows: Rows, charges: Charges, refundable: Charges, parties: (peer: string) => [from: Uint8Array, to: Uint8Array]): Promise<bigint> {
     let sum = 0n
     let lane = { peer: '', n: 0, last: null as Sealed<Cheque> | null }
@@ -128,6 +140,7 @@ class Fold {
       lane = { peer, n, last: null }
       const cheque = openEnvelope(bytes, 'cheque', checkCheque)
       checkLane('cheque', cheque.payload, this.#books.net, ...parties(peer))
+      checkVia(cheque.payload, this.#books.ledger.rules)
       verifySealed(cheque, cheque.payload.from, this.#books.verify)
       if (cheque.payload.n !== n && key.startsWith('in!')) this.#strays.push({ kind: 'cheque', record: cheque, key: KEYS.in(peer, cheque.payload.n) })
       mustHold(cheque.payload.n === n && follows, 'A cheque before it is missing.')
@@ -159,9 +172,14 @@ class Fold {
     }
   }
 
-  /** Each item pays one receipt of this peer, in full, once, or gives back of one, once. @returns their sum */
+  /** Each job on it pays one receipt of this peer, in full, once, or gives back of one, once. @returns the sum of those */
   #payItems (key: string, { items }: Cheque, peer: string, charges: Charges, refundable: Charges): bigint {
-    for (const { order, amount, kind } of items) {
+    for (const item of items.filter(({ kind }) => isIssuerKind(kind))) {
+      const reason = this.mesh.item(item, peer, charges === this.bought)
+      if (reason !== null) this.bad.push({ key, reason })
+    }
+    const charged = items.filter(({ kind }) => !isIssuerKind(kind))
+    for (const { order, amount, kind } of charged) {
       const id = order.toString()
       const open = kind === 'refund' ? refundable : charges
       const charge = open.get(id)
@@ -172,7 +190,7 @@ class Fold {
       // A damaged receipt is named already; the cheque that paid it stands by its own signature.
       else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${amount} µcr for the order ${id}, for which no receipt is unpaid.` })
     }
-    return items.reduce((sum, { amount }) => sum + amount, 0n)
+    return charged.reduce((sum, { amount }) => sum + amount, 0n)
   }
 }
 

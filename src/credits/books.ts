@@ -8,15 +8,17 @@ import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, rememberGood, type Signer, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { requireNet } from '../packet/mesh.ts'
-import { checkCheque, checkHead, checkOrder, type Offer } from '../packet/records.ts'
+import { requireNet, sameNet } from '../packet/mesh.ts'
+import { type Cheque, checkCheque, checkClearing, checkHead, checkOrder, type Offer } from '../packet/records.ts'
 import type { Fraud } from './frauds.ts'
+import { Hub } from './hub.ts'
 import { Keeper } from './keeper.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
 import { readDebt } from './line.ts'
 import { Replies } from './replies.ts'
 import { migrate } from './migrations.ts'
 import { Journal, KEYS, type Prefix, type Store } from './store.ts'
+import { type Rules, viaOf } from './terms.ts'
 
 /** What the room is made of; the platform lends it. */
 export interface CreditsComponents {
@@ -32,6 +34,8 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
   /** The mesh of all their records; null: the open one. */
   readonly net: Uint8Array | null
   readonly ledger: Ledger
+  /** Of the issuer of a mesh; null anywhere else. */
+  readonly hub: Hub | null
   readonly journal: Journal
   readonly replies: Replies
   readonly offers: KnownOffers
@@ -49,12 +53,15 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   await migrate(store)
   const journal = new Journal(store, signer)
   const ledger = new Ledger(signer.id, signer.publicKey, options)
+  const hub = ledger.isIssuer ? new Hub(ledger) : null
   const replies = new Replies()
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
   for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, readDebt(CID.parse(order!), value))
   for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, readDebt(CID.parse(order!), value))
   for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
   for await (const [[peer, id], value] of keyed(journal, 'fraud')) ledger.ban(peer!, id!, value)
+  for await (const [, value] of keyed(journal, 'clearing')) restoreClearing(ledger, hub, value)
+  if (hub !== null) for await (const [[id]] of keyed(journal, 'granted')) hub.restoreGrant(id!)
   const answers: [string, Uint8Array][] = []
   for await (const [[order], value] of keyed(journal, 'kept')) answers.push([order!, value])
   replies.restore(answers)
@@ -62,7 +69,7 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   if (pool !== undefined) ledger.restorePool(pool)
   await restoreFloors(journal, ledger)
   const kept = await restoreReplicas(journal)
-  const books: Omit<Books, 'keeper'> = { ...platform, net: options.net ?? null, ledger, journal, replies, offers: new KnownOffers(verify) }
+  const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify) }
   return { ...books, keeper: new Keeper(books, kept) }
 }
 
@@ -84,6 +91,17 @@ async function restoreReplicas (journal: Journal): Promise<Map<string, Map<strin
 /** Rows with their key cut into parts, without the prefix. */
 async function * keyed (journal: Journal, prefix: Prefix): AsyncIterable<[string[], Uint8Array]> {
   for await (const [key, value] of journal.rows(prefix)) yield [key.split('!').slice(1), value]
+}
+
+/** @throws {InosError} ERR_STORE: what was cleared is money, and must not be forgotten */
+function restoreClearing (ledger: Ledger, hub: Hub | null, bytes: Uint8Array): void {
+  try {
+    const { payload } = openEnvelope(bytes, 'clearing', checkClearing)
+    if (hub !== null) hub.restoreClearing(payload)
+    else ledger.restoreClearing(payload, peerIdOfKey(equals(payload.from, ledger.key) ? payload.to : payload.from))
+  } catch (cause) {
+    throw new InosError('ERR_STORE', 'A stored clearing is damaged.', { cause })
+  }
 }
 
 /** An order that cannot be read any more holds nothing; the audit names it. */
@@ -142,4 +160,9 @@ export function checkLane (
 export async function convict ({ ledger, journal }: Books, { peer, id, bytes }: Fraud): Promise<void> {
   const ops = ledger.ban(peer, id.toString(), bytes)
   if (ops.length > 0) await journal.commit(ops, true)
+}
+
+/** Whether a cheque is cleared where the books' mesh clears it. @throws {InosError} ERR_RECORD_INVALID */
+export function checkVia ({ from, to, via }: Cheque, rules: Rules | null): void {
+  requireField(sameNet(via, viaOf(rules, from, to)), 'cheque', 'via', 'is not the account that clears this lane')
 }

@@ -22,6 +22,7 @@ import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
 import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
 import { Buyer, type OrderRequest } from './buyer.ts'
+import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
 import { encodeFraud } from './frauds.ts'
 import { frauds, history, receipts } from './history.ts'
@@ -29,7 +30,8 @@ import { bundleRows, type LedgerOptions } from './ledger.ts'
 import { Reconciler, type SyncResult } from './reconcile.ts'
 import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { del, KEYS } from './store.ts'
-import type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
+import { bouncedOf, type Room as Terms, type Rules } from './terms.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
 
 export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
 
@@ -44,6 +46,14 @@ export interface Credits {
   line (peer: string): LineView
   /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others. */
   spendable (peer: string): bigint
+  /** The same with its reason, and what would help. */
+  taken (peer: string): Terms
+  /** In a mesh: what this node has at the issuer; null elsewhere, and for the issuer. */
+  account (): AccountView | null
+  /** Whether these are the books of the issuer of a mesh. */
+  readonly isIssuer: boolean
+  /** A later charter of the mesh of these books. */
+  setRules (rules: Rules): void
   /** Peers this node owes a cheque, or that have not acknowledged one. */
   creditors (): string[]
 
@@ -90,6 +100,39 @@ export interface Credits {
    * @throws {InosError} ERR_RECORD_INVALID naming what is wrong, ERR_WRONG_MESH; nothing has changed
    */
   takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer>
+
+  /**
+   * As the issuer of a mesh: what a member has, µcr.
+   * @throws {InosError} ERR_USAGE when this node is no issuer
+   */
+  accountOf (peer: string): bigint
+  /**
+   * As the issuer: give a member credit, durable when this resolves; its next cheque carries it.
+   * @param id CID of the certificate that promises it; the same one again gives nothing
+   * @throws {InosError} ERR_USAGE when this node is no issuer, ERR_BUDGET
+   */
+  grant (peer: string, id: CID, amount: bigint): Promise<void>
+  /**
+   * As the issuer: clear what the payers' accounts cover of cheques that `peer` was given, in one
+   * durable batch; the next cheque to `peer` pays it out.
+   * @returns the issuer's latest word on the lane of each, signed
+   * @throws {InosError} ERR_USAGE when this node is no issuer, ERR_RECORD_INVALID, ERR_WRONG_MESH, ERR_BUSY also while the
+   * line is not synced, or clearings for this peer lack here (`takeClearing`); nothing has changed
+   */
+  clear (peer: string, cheques: readonly Uint8Array[]): Promise<Uint8Array[]>
+  /** As a member: cheques to show to the issuer, by packet. @param again also those that have bounced */
+  claims (again: boolean): Promise<Uint8Array[][]>
+  /**
+   * As a member: the issuer's word on cheques to or from this node; an older one changes nothing.
+   * As the issuer: its own word that it has lost, brought back by who was paid.
+   * @returns the other party of the lane
+   * @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH, ERR_USAGE in the open mesh; nothing has changed
+   */
+  takeClearing (clearing: Uint8Array): Promise<string>
+  /** As a member: the issuer's latest word on each lane to this node, by packet, for an issuer whose books are an old copy. */
+  clearings (): Promise<Uint8Array[][]>
+  /** The issuer's latest word on a peer's cheques to this node, for that peer to know; null when there is none. */
+  clearingOf (peer: string): Promise<Uint8Array | null>
 
   /** A job of one's own on this node: order and receipt signed by it, stored, nothing moves. */
   recordOwn (spec: CID, facts: RunFacts): Promise<Bundle>
@@ -157,6 +200,7 @@ class Room implements Credits {
   readonly #buyer: Buyer
   readonly #seller: Seller
   readonly #reconciler: Reconciler
+  readonly #clearings: Clearings
   /** Orders whose receipt is being looked up, each with the end of its queue. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
@@ -165,16 +209,28 @@ class Room implements Credits {
     this.#buyer = new Buyer(books)
     this.#seller = new Seller(books)
     this.#reconciler = new Reconciler(books, (peer, order) => this.#seller.stateOf(peer, order))
+    this.#clearings = new Clearings(books)
   }
 
   balance (): Balance { return this.#books.ledger.balance() }
 
   line (peer: string): LineView {
-    const { due, owed, in: earned, out: spent } = this.#books.ledger.line(peer)
-    return { spendable: this.spendable(peer), due: due.sum, owed: owed.sum, earned: earned.total, spent: spent.total }
+    const { due, owed, in: earned, out: spent, clearedIn, clearedOut } = this.#books.ledger.line(peer)
+    return { spendable: this.spendable(peer), due: due.sum + bouncedOf(clearedIn), owed: owed.sum + bouncedOf(clearedOut), earned: earned.total, spent: spent.total }
   }
 
-  spendable (peer: string): bigint { return this.#books.ledger.spendable(peer) }
+  spendable (peer: string): bigint { return this.taken(peer).free }
+  taken (peer: string): Terms { return this.#books.ledger.taken(peer) }
+  account (): AccountView | null { return this.#books.ledger.account() }
+  get isIssuer (): boolean { return this.#books.ledger.isIssuer }
+  setRules (rules: Rules): void { this.#books.ledger.setRules(rules) }
+  accountOf (peer: string): bigint { return this.#clearings.account(peer) }
+  async grant (peer: string, id: CID, amount: bigint): Promise<void> { await this.#clearings.grant(peer, id, amount) }
+  async clear (peer: string, cheques: readonly Uint8Array[]): Promise<Uint8Array[]> { return await this.#clearings.clear(peer, cheques) }
+  async claims (again: boolean): Promise<Uint8Array[][]> { return pagesOf(await this.#clearings.claims(again)) }
+  async takeClearing (clearing: Uint8Array): Promise<string> { return await this.#clearings.takeClearing(clearing) }
+  async clearings (): Promise<Uint8Array[][]> { return pagesOf(await this.#clearings.known()) }
+  async clearingOf (peer: string): Promise<Uint8Array | null> { return await this.#clearings.latest(peer) }
 
   creditors (): string[] {
     return this.#books.ledger.lines().filter(line => line.owed.size > 0 || line.unacked.length > 0).map(({ peer }) => peer)

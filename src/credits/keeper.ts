@@ -10,6 +10,7 @@ import { equals } from 'multiformats/bytes'
 import { openEnvelope, verifySealed } from '../packet/envelope.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { sameNet } from '../packet/mesh.ts'
 import { checkCheque } from '../packet/records.ts'
 import type { Books } from './books.ts'
 import { KEYS, type Op, put } from './store.ts'
@@ -56,18 +57,18 @@ export class Keeper {
   }
 
   /**
-   * Keep cheques of an author; those that are older than what is kept, or for which there is no room, are left out.
+   * Keep cheques of an author; those of another mesh, older than what is kept, or for which there is no room, are left out.
    * @throws {InosError} ERR_RECORD_INVALID for one it did not sign; nothing has changed
    */
   keep (author: string, cheques: readonly Uint8Array[]): Op[] {
-    const { ledger, verify } = this.#books
+    const { ledger, net, verify } = this.#books
     const { key } = ledger.line(author)
     const opened = cheques.slice(0, LIMITS.credits.replicasPerPeerMax).map(bytes => {
       const cheque = openEnvelope(bytes, 'cheque', checkCheque)
       verifySealed(cheque, key, verify)
       return cheque
     })
-    return opened.filter(({ payload: { from } }) => equals(from, key)).flatMap(({ payload: { to, n }, bytes }) => {
+    return opened.filter(({ payload }) => equals(payload.from, key) && sameNet(payload.net, net)).flatMap(({ payload: { to, n }, bytes }) => {
       const peer = peerIdOfKey(to)
       return this.#take(author, peer, n) ? [put(KEYS.replica(author, peer), bytes)] : []
     })

@@ -71,7 +71,7 @@ test('a cheque that lies is refused by field and changes nothing', async () => {
   })
   // Paid orders cannot be paid again.
   const [paid] = await Array.fromAsync(b.credits.history())
-  const again = { ...payload, items: [{ order: CID.parse(paid!.order), amount: paid!.amount, kind: 'job' }], total: payload.total - one.amount - two.amount + paid!.amount }
+  const again = { ...payload, items: [{ order: CID.parse(paid!.order), amount: paid!.amount, kind: 'job' as const }], total: payload.total - one.amount - two.amount + paid!.amount }
   await changesNothing(b, async () => await assert.rejects(b.credits.takeCheque(a.id, seal<Cheque>('cheque', again, a.signer).bytes), { message: /"items"/ }))
   assert.equal((await b.credits.takeCheque(a.id, cheque.bytes)).kind, 'ack')
 })
@@ -365,7 +365,8 @@ test('receipts of a batch are paid', async () => {
 // Method: one line within a mesh from order to audit; each of its records at a node of another mesh, and at one of none.
 test('records stay in their mesh', async () => {
   const net = new Uint8Array(32).fill(1)
-  const world = new World({ net })
+  const rules = { net, issuer: signerOf('a').publicKey, feePpm: 0, offlineMax: 10n ** 12n }
+  const world = new World({ charter: rules })
   const [a, b] = [await world.node('a'), await world.node('b')]
   await a.buyFrom(b)
   const order = await a.order(b)
@@ -373,7 +374,7 @@ test('records stay in their mesh', async () => {
   const answer = await b.credits.takeCheque(a.id, cheque.bytes)
   assert.ok(answer.kind === 'ack')
   const bundle = [...b.disk.rows()].find(([key]) => key.startsWith('receipt!'))![1]
-  for (const options of [{ net: new Uint8Array(32).fill(2) }, {}]) {
+  for (const options of [{ charter: { ...rules, net: new Uint8Array(32).fill(2) } }, {}]) {
     const elsewhere = new World(options)
     const [buyer, seller] = [await elsewhere.node('a'), await elsewhere.node('b')]
     const refused = { code: 'ERR_WRONG_MESH' }

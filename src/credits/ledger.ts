@@ -8,23 +8,29 @@
  * A line between two is mutual credit. A cheque is its payer's signed promise, spendable only with
  * that payer, so it turns a charge into a proven debt and does not end it: only work the other way
  * does. What a peer may owe in all is the line; what all strangers may owe together is the pool (`pool.ts`).
+ * In a private mesh there are no strangers, and a cheque is a claim on its payer's account at the
+ * issuer (`hub.ts`); how much work goes before it is cleared is in `terms.ts`.
  */
+import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
-import { keyOfPeerId } from '../packet/identity.ts'
+import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Cheque, ChequeItem, Order } from '../packet/records.ts'
+import { type Cheque, type ChequeItem, type Clearing, isIssuerKind, type Order } from '../packet/records.ts'
 import type { Bundle } from './bundle.ts'
-import { type Debt, encodeDebt, encodeLanes, type Lane, type Line, newLine, readLanes } from './line.ts'
+import { advance, type Debt, encodeDebt, encodeLanes, jobsOf, type Lane, type Line, newLine, readLanes } from './line.ts'
 import { Pool } from './pool.ts'
 import { del, KEYS, type Op, put } from './store.ts'
-import type { Balance } from './views.ts'
+import {
+  accountOf, bouncedOf, givenByIssuer, givenByMember, givenInOpen, netOf, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
+} from './terms.ts'
+import type { AccountView, Balance } from './views.ts'
 
 export interface LedgerOptions {
-  /** The mesh of all records of these books, 32 bytes; null: the open one. @default null */
-  net?: Uint8Array | null
+  /** The mesh of all records of these books; null: the open one. @default null */
+  charter?: Rules | null
   /** µcr that one peer may owe this node, cheques included, less what this node owes it. @default LIMITS.credits.strangerLineMax */
   lineMax?: bigint
   /** µcr that all strangers together may. @default LIMITS.credits.strangerPoolMax */
@@ -44,7 +50,7 @@ export interface OpenOrder {
 export class Ledger {
   readonly #id: string
   readonly #key: Uint8Array
-  readonly #net: Uint8Array | null
+  #rules: Rules | null
   readonly #lineMax: bigint
   readonly #lines = new Map<string, Line>()
   readonly #open = new Map<string, OpenOrder>()
@@ -59,7 +65,8 @@ export class Ledger {
   readonly #faults = new Set<string>()
   /** How often cheques were adopted. */
   #adoptions = 0
-  readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n }
+  /** `earned` and `spent` for jobs; `fees` of clearings, `bouncedIn` and `bouncedOut` by what the issuer last said. */
+  readonly #sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n, grants: 0n, fees: 0n, bouncedIn: 0n, bouncedOut: 0n }
   #unpaid = 0
   /** Orders held and not yet signed. */
   #unsigned = 0
@@ -68,15 +75,46 @@ export class Ledger {
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
     this.#id = id
     this.#key = key
-    this.#net = options.net ?? null
+    this.#rules = options.charter ?? null
     this.#lineMax = options.lineMax ?? LIMITS.credits.strangerLineMax
     this.#pool = new Pool(options.poolMax ?? LIMITS.credits.strangerPoolMax, options.poolPerHour ?? LIMITS.credits.strangerPoolPerHour)
   }
 
+  get key (): Uint8Array { return this.#key }
+
   balance (): Balance {
-    const { held, due, owed, earned, spent } = this.#sums
-    return { balance: earned - spent, held, due, owed, earned, spent }
+    const { held, due, owed, grants, fees, bouncedIn, bouncedOut } = this.#sums
+    // A fee is what the payee spends and the issuer earns.
+    const earned = this.#sums.earned + (this.isIssuer ? fees : 0n)
+    const spent = this.#sums.spent + (this.isIssuer ? 0n : fees)
+    return { balance: earned - spent + grants, held, due: due + bouncedIn, owed: owed + bouncedOut, earned, spent }
   }
+
+  get rules (): Rules | null { return this.#rules }
+
+  /** Of a mesh whose books these are. */
+  get isIssuer (): boolean { return this.#rules !== null && equals(this.#rules.issuer, this.#key) }
+
+  /** A later charter of the same mesh. */
+  setRules (rules: Rules): void { this.#rules = rules }
+
+  /** What this node has at the issuer, as far as it knows; null in the open mesh, and for the issuer, who has none. */
+  account (): AccountView | null {
+    if (this.#rules === null || this.isIssuer) return null
+    const line = this.line(peerIdOfKey(this.#rules.issuer))
+    const free = this.#accountFree(line)
+    const lines = this.lines().filter(other => other.peer !== line.peer)
+    return {
+      issuer: line.peer,
+      cleared: lines.reduce((sum, { clearedOut }) => sum - clearedOut.cleared, line.in.total - line.out.total),
+      free: free > 0n ? free : 0n,
+      uncleared: lines.reduce((sum, other) => sum + unclearedIn(other), 0n),
+      promised: lines.reduce((sum, other) => sum + unclearedOut(other), 0n)
+    }
+  }
+
+  /** What came from the issuer, less all this node has spent, owes or holds, cleared or not. */
+  #accountFree (issuer: Line): bigint { return issuer.in.total - this.#sums.spent - this.#sums.owed - this.#sums.held }
 
   /**
    * The line with a peer; a blank one where there is none yet.
@@ -105,14 +143,36 @@ export class Ledger {
   /** Proofs of fraud against a peer. */
   fraudsOf (peer: string): number { return this.#frauds.get(peer)?.size ?? 0 }
 
-  /** What a peer may owe this node in all. */
-  lineMaxOf (peer: string): bigint { return this.#frauds.has(peer) ? 0n : this.#lineMax }
+  /** What a peer may owe this node in all; in a mesh, before its issuer has cleared it, and at the issuer what its account covers. */
+  lineMaxOf (peer: string): bigint {
+    if (this.#frauds.has(peer)) return 0n
+    if (this.#rules === null) return this.#lineMax
+    return this.isIssuer ? accountOf(this.line(peer)) : this.#rules.offlineMax
+  }
 
   /** What this node would still accept from the peer, before the pool of strangers is asked. */
-  acceptable (peer: string): bigint {
+  given (peer: string): Room {
     const line = this.line(peer)
-    const free = this.lineMaxOf(peer) - netOf(line) - line.running
-    return free > 0n ? free : 0n
+    const rules = this.#rules
+    if (rules === null) return givenInOpen(line, this.lineMaxOf(peer))
+    return this.#barred(peer) ?? (this.isIssuer ? givenByIssuer(line) : givenByMember(line, rules))
+  }
+
+  /** What the peer would still accept from this node, if its terms are those of this node. */
+  taken (peer: string): Room {
+    const line = this.line(peer)
+    const rules = this.#rules
+    const barred = this.#barred(peer)
+    if (barred !== null) return barred
+    if (rules === null) return takenInOpen(line, this.#lineMax)
+    return this.isIssuer ? takenFromIssuer(line, rules) : takenInMesh(line, rules, this.#accountFree(this.line(peerIdOfKey(rules.issuer))))
+  }
+
+  /** Who cheated gets nothing, whatever its line or its account would cover. */
+  #barred (peer: string): Room | null {
+    if (this.#frauds.has(peer)) return { free: 0n, says: `there is proof of fraud against ${peer}`, hint: '`inos credits frauds ls` shows it.' }
+    if (this.#faults.has(peer)) return { free: 0n, says: `${peer} hid cheques of this node`, hint: 'The proof is kept in the books.' }
+    return null
   }
 
   /** What the pool of strangers has left. */
@@ -121,21 +181,13 @@ export class Ledger {
     return { max: this.#pool.size, free: free > 0n ? free : 0n }
   }
 
-  /** What the peer would still accept from this node, if it gives the line that this node gives. */
-  spendable (peer: string): bigint {
-    if (this.#frauds.has(peer)) return 0n
-    const line = this.line(peer)
-    const free = this.#lineMax + netOf(line) - line.held
-    return free > 0n ? free : 0n
-  }
-
   // As a buyer.
 
   openOrder (id: string): OpenOrder | undefined { return this.#open.get(id) }
 
   openOrders (): OpenOrder[] { return [...this.#open.values()] }
 
-  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET, ERR_POLICY */
+  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET, ERR_POLICY, in a mesh ERR_INSUFFICIENT_CREDITS */
   hold (peer: string, costMax: bigint): void {
     this.#checkFault(peer)
     const line = this.line(peer)
@@ -146,6 +198,7 @@ export class Ledger {
     if (open >= LIMITS.credits.openOrdersMax) {
       throw new InosError('ERR_BUSY', `This node has ${open} orders open, the most it keeps.`)
     }
+    if (this.#rules !== null) mustFit(costMax, this.taken(peer))
     this.#unsigned++
     this.#hold(peer, costMax)
   }
@@ -178,10 +231,15 @@ export class Ledger {
   /** A receipt of the peer for an order of mine: the hold ends, its charge is mine to pay. Once per order. */
   owe (bundle: Bundle, peer: string, now: number): Op[] {
     const debt = debtOf(bundle)
-    const line = this.#known(peer)
-    const pool = this.#trackPool(line, now, () => { line.owed.add(debt) })
-    this.#sums.owed += debt.amount
-    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), put(KEYS.owed(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
+    let rows: Op[] = []
+    const pool = this.#trackPool(this.#known(peer), now, () => { rows = this.oweItem(peer, debt) })
+    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), ...rows, ...pool]
+  }
+
+  /** The next cheque to this peer pays it. */
+  oweItem (peer: string, debt: Debt): Op[] {
+    this.restoreOwed(peer, debt)
+    return [put(KEYS.owed(peer, debt.order.toString()), encodeDebt(debt))]
   }
 
   /**
@@ -193,20 +251,25 @@ export class Ledger {
     if (line.owed.size === 0 || line.unacked.length >= LIMITS.credits.unackedChequesMax || !this.maySign(peer)) return null
     const items = line.owed.first(LIMITS.credits.itemsPerChequeMax)
     const { n, total, last } = line.out
-    return { net: this.#net, from: this.#key, to: line.key, via: null, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
+    const via = viaOf(this.#rules, this.#key, line.key)
+    return { net: this.#rules?.net ?? null, from: this.#key, to: line.key, via, epoch: 0, n: n + 1, prev: last, total: total + sumOf(items), items, ack: line.in.n }
   }
 
   /** The signed draft takes its place on the lane. To be written durably before it is sent. */
   pay (cheque: Sealed<Cheque>, peer: string, now: number): Op[] {
     const line = this.#known(peer)
-    const { n, total, items } = cheque.payload
-    const amount = total - line.out.total
-    Object.assign(line.out, { n, total, last: cheque.id })
+    const { n, items } = cheque.payload
+    this.#spend(line, cheque)
     line.unacked.push({ n, id: cheque.id })
     for (const { order } of items) line.owed.remove(order)
-    this.#sums.owed -= amount
-    this.#sums.spent += amount
+    this.#sums.owed -= sumOf(items)
     return [put(KEYS.out(peer, n), cheque.bytes), put(KEYS.paid(now, 'out', peer, n), NOTHING), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#lanesRow(line)]
+  }
+
+  #spend (line: Line, cheque: Sealed<Cheque>): void {
+    const { job, refund, grant } = advance(line.out, cheque)
+    this.#sums.spent += job + refund
+    this.#sums.grants -= grant
   }
 
   // Recovery: what of my lane a peer knows, and these books may not.
@@ -253,7 +316,7 @@ export class Ledger {
       if (!follows || total !== lane.total + sumOf(items) || repeats(items)) {
         throw new InosError('ERR_RECORD_INVALID', `The cheque ${n} that ${peer} holds does not continue the lane these books know.`)
       }
-      lane = { n, total, last: id }
+      lane = { ...lane, n, total, last: id }
     }
   }
 
@@ -268,10 +331,9 @@ export class Ledger {
   }
 
   #adoptOne (line: Line, cheque: Sealed<Cheque>): Op[] {
-    const { n, total, items } = cheque.payload
-    this.#sums.spent += total - line.out.total
-    Object.assign(line.out, { n, total, last: cheque.id })
-    return [put(KEYS.out(line.peer, n), cheque.bytes), ...items.flatMap(item => this.#paid(line, item, n))]
+    const { n, items } = cheque.payload
+    this.#spend(line, cheque)
+    return [put(KEYS.out(line.peer, n), cheque.bytes), put(KEYS.paid(0, 'out', line.peer, n), NOTHING), ...items.flatMap(item => this.#paid(line, item, n))]
   }
 
   /** An item of an adopted cheque. Where nothing was owed for it here, its order must never become owed again. */
@@ -284,16 +346,16 @@ export class Ledger {
       return [del(KEYS.owed(line.peer, id))]
     }
     if (kind === 'refund') return [put(KEYS.refund(id), encodeCanonical(amount))]
+    // What an issuer granted or passed on is no order: its hub remembers it.
+    if (isIssuerKind(kind)) return []
     return [...this.releaseOrder(id), put(KEYS.spent(line.peer, id), encodeCanonical(n))]
   }
 
   /** Give back of what was charged. The caller has made sure that it is the first for this order, and not too much. */
   refund (order: CID, amount: bigint, peer: string, now: number): Op[] {
-    const line = this.#known(peer)
-    const debt: Debt = { order, amount, kind: 'refund' }
-    const pool = this.#trackPool(line, now, () => { line.owed.add(debt) })
-    this.#sums.owed += amount
-    return [put(KEYS.refund(order.toString()), encodeCanonical(amount)), put(KEYS.owed(peer, order.toString()), encodeDebt(debt)), ...pool]
+    let rows: Op[] = []
+    const pool = this.#trackPool(this.#known(peer), now, () => { rows = this.oweItem(peer, { order, amount, kind: 'refund' }) })
+    return [put(KEYS.refund(order.toString()), encodeCanonical(amount)), ...rows, ...pool]
   }
 
   /** The peer holds my cheques up to `n`. */
@@ -313,17 +375,12 @@ export class Ledger {
   reserve (peer: string, costMax: bigint, now: number): void {
     this.#checkFault(peer)
     const line = this.line(peer)
-    const free = this.acceptable(peer)
-    if (costMax > free) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${free} µcr of your line of ${this.lineMaxOf(peer)} are free here.`, {
-        hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.'
-      })
-    }
+    mustFit(costMax, this.given(peer))
     if (line.due.size >= LIMITS.credits.unpaidPerPeerMax || this.#unpaid >= LIMITS.credits.unpaidMax) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `${line.due.size} of your receipts are unpaid here; no more are kept.`, { hint: 'Pay what is due by cheque.' })
     }
     const { free: pool } = this.pool(now)
-    if (costMax > pool) {
+    if (this.#rules === null && costMax > pool) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${pool} µcr are left of what this node gives all strangers on credit.`, {
         hint: 'Come back later, or ask another node.'
       })
@@ -338,7 +395,7 @@ export class Ledger {
     line.running -= costMax
     this.#sums.running -= costMax
     this.#forget(line)
-    if (burnt <= 0n) return []
+    if (burnt <= 0n || this.#rules !== null) return []
     this.#pool.raise(burnt < costMax ? burnt : costMax, now)
     return [put(KEYS.pool, this.#pool.encode())]
   }
@@ -356,7 +413,7 @@ export class Ledger {
     const before = debtTo(line)
     change()
     const after = debtTo(line)
-    if (after === before) return []
+    if (after === before || this.#rules !== null) return []
     if (after > before) this.#pool.raise(after - before, now)
     else this.#pool.lower(before - after, now)
     return [put(KEYS.pool, this.#pool.encode())]
@@ -383,22 +440,26 @@ export class Ledger {
     // Before a sync these books may be older than what the peer has seen of them.
     if (ack > line.out.n && this.isSynced(peer)) wrong(`acknowledges a cheque ${ack} that was never written ("ack")`)
     if (repeats(items)) wrong('pays one order twice ("items")')
+    const isMoney = this.#rules !== null && equals(line.key, this.#rules.issuer)
+    if (!isMoney && items.some(({ kind }) => isIssuerKind(kind))) wrong('gives what only the issuer of a mesh can give ("items")')
+    const charged = items.filter(({ kind }) => !isIssuerKind(kind))
     const cost = ({ order, kind }: ChequeItem): bigint | undefined => kind === 'refund' ? refundable(order) : line.due.get(order)?.amount
-    for (const item of items) {
+    for (const item of charged) {
       const most = cost(item)
       if (most !== undefined && (item.kind === 'refund' ? item.amount > most : item.amount !== most)) wrong(`pays ${item.amount} µcr for an order that cost ${most} ("items")`)
     }
-    return items.filter(item => cost(item) === undefined).map(({ order }) => order)
+    return charged.filter(item => cost(item) === undefined).map(({ order }) => order)
   }
 
   /** A checked cheque pays what it names. To be written durably before it is acknowledged. */
   takeCheque (cheque: Sealed<Cheque>, peer: string, now: number): Op[] {
     const line = this.#known(peer)
-    const { n, total, items, ack } = cheque.payload
+    const { n, items, ack } = cheque.payload
     const jobs = items.filter(({ kind }) => kind === 'job')
     const pool = this.#trackPool(line, now, () => {
-      this.#sums.earned += total - line.in.total
-      Object.assign(line.in, { n, total, last: cheque.id })
+      const { job, refund, grant } = advance(line.in, cheque)
+      this.#sums.earned += job + refund
+      this.#sums.grants += grant
       for (const { order } of jobs) line.due.remove(order)
     })
     this.#unpaid -= jobs.length
@@ -406,20 +467,63 @@ export class Ledger {
     return [
       put(KEYS.in(peer, n), cheque.bytes),
       put(KEYS.paid(now, 'in', peer, n), NOTHING),
-      ...items.map(({ order, amount, kind }) => kind === 'refund' ? put(KEYS.refund(order.toString()), encodeCanonical(amount)) : del(KEYS.due(peer, order.toString()))),
+      ...jobs.map(({ order }) => del(KEYS.due(peer, order.toString()))),
+      ...items.filter(({ kind }) => kind === 'refund').map(({ order, amount }) => put(KEYS.refund(order.toString()), encodeCanonical(amount))),
       ...pool,
       ...this.acknowledge(peer, ack),
       this.#lanesRow(line)
     ]
   }
 
+  // In a mesh.
+
+  /** The issuer's word on one lane of a line; null when it says nothing new. */
+  takeClearing (clearing: Sealed<Clearing>, peer: string): Op[] | null {
+    const { from, to } = clearing.payload
+    if (!this.restoreClearing(clearing.payload, peer)) return null
+    return [put(KEYS.clearing(peerIdOfKey(from), peerIdOfKey(to)), clearing.bytes)]
+  }
+
+  /** Peers whose cheques the issuer has not seen, or, asked `again`, has not cleared in full. */
+  claims (again: boolean): Line[] {
+    if (this.#rules === null || this.isIssuer) return []
+    const { issuer } = this.#rules
+    return this.lines().filter(line => !equals(line.key, issuer) && line.in.total > (again ? line.clearedIn.cleared : line.clearedIn.total))
+  }
+
+  /** At the issuer: the peer's account falls by what was cleared, and the issuer keeps the fee. */
+  draw (peer: string, amount: bigint, fee: bigint): void {
+    this.#known(peer).drawn += amount
+    this.#sums.fees += fee
+  }
+
   // From disk, at start.
+
+  /** @returns whether it was newer than what is known */
+  restoreClearing ({ from, total, cleared, fee }: Clearing, peer: string): boolean {
+    const isMine = equals(from, this.#key)
+    const line = this.#known(peer)
+    const before = isMine ? line.clearedOut : line.clearedIn
+    if (total < before.total || cleared < before.cleared || (total === before.total && cleared === before.cleared)) return false
+    const now = { total, cleared, fee }
+    const bounced = bouncedOf(now) - bouncedOf(before)
+    if (isMine) {
+      line.clearedOut = now
+      this.#sums.bouncedOut += bounced
+    } else {
+      line.clearedIn = now
+      this.#sums.bouncedIn += bounced
+      this.#sums.fees += fee - before.fee
+    }
+    return true
+  }
 
   restoreLine (peer: string, lanes: Uint8Array): void {
     const line = this.#known(peer)
     readLanes(line, lanes)
-    this.#sums.spent += line.out.total
-    this.#sums.earned += line.in.total
+    this.#sums.spent += jobsOf(line.out)
+    this.#sums.earned += jobsOf(line.in)
+    this.#sums.grants += line.in.granted - line.out.granted
   }
 
   restoreOwed (peer: string, debt: Debt): void {
@@ -448,7 +552,8 @@ export class Ledger {
 
   /** A line on which nothing ever happened needs no memory. */
   #forget (line: Line): void {
-    if (line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0) this.#lines.delete(line.peer)
+    const isBlank = line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0
+    if (isBlank && line.drawn === 0n && line.clearedIn.total === 0n && line.clearedOut.total === 0n) this.#lines.delete(line.peer)
   }
 
   #lanesRow (line: Line): Op { return put(KEYS.line(line.peer), encodeLanes(line)) }
@@ -461,9 +566,8 @@ export function bundleRows ({ receipt, order, bytes }: Bundle): Op[] {
   return [put(KEYS.receipt(order.id.toString()), bytes), put(KEYS.of(receipt.id.toString()), order.id.bytes)]
 }
 
-/** What the peer owes this node on this line, less what this node owes it; negative when it is this node that owes. */
-export function netOf (line: Line): bigint {
-  return line.in.total + line.due.sum - line.out.total - line.owed.sum
+function mustFit (costMax: bigint, { free, says, hint }: Room): void {
+  if (costMax > free) throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${says}.`, { hint })
 }
 
 function debtTo (line: Line): bigint {

@@ -155,7 +155,7 @@ export class Reconciler {
 
   /** What the peer has signed to hold, and what it brings back. @returns how many cheques were adopted */
   async #takeHead (peer: string, answer: SyncAnswer, bytes: Uint8Array): Promise<number> {
-    const { ledger, journal, keeper, now } = this.#books
+    const { ledger, hub, journal, keeper, now } = this.#books
     const { asked, head } = this.#openHead(peer, answer, bytes)
     keeper.handed(peer, asked.handed)
     await this.#takeClaims(answer.kept)
@@ -176,7 +176,7 @@ export class Reconciler {
       throw error
     }
     const found = [...cheques, ...this.#following(peer, cheques, claim)]
-    const ops = found.length === 0 ? [] : ledger.adopt(found, peer, now())
+    const ops = found.length === 0 ? [] : [...ledger.adopt(found, peer, now()), ...hub?.adopt(found, peer) ?? []]
     if (n > out.n) {
       ledger.raiseFloor(peer, n)
       ops.push(put(KEYS.head(peer), bytes))

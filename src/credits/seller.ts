@@ -11,7 +11,7 @@ import { requireNet } from '../packet/mesh.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
-import { type Books, checkLane, convict, requireField } from './books.ts'
+import { type Books, checkLane, checkVia, convict, requireField } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
 import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
@@ -178,6 +178,7 @@ export class Seller {
     const cheque = openEnvelope(bytes, 'cheque', checkCheque)
     const line = ledger.line(peer)
     checkLane('cheque', cheque.payload, net, line.key, signer.publicKey)
+    checkVia(cheque.payload, ledger.rules)
     verifySealed(cheque, line.key, verify)
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)

@@ -21,6 +21,8 @@
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
  *     reply!ORDER, kept!ORDER       answer to be given again, and derived: whose and until when
  *     pool                          derived: what strangers have cost
+ *     clearing!FROM!TO              in a mesh: the issuer's latest word on a lane; at the issuer on every one
+ *     granted!ID                    at the issuer: a grant, by the CID of its certificate, for good
  *
  * PEER is a PeerId, ORDER and RECEIPT are CIDs as text, N is 14 hex digits. Signed records rest as
  * the bytes that were signed; what is derived can be folded from them again (`audit.ts` does).
@@ -67,12 +69,14 @@ export const KEYS = {
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
   due: (peer: string, order: string) => `due!${peer}!${order}`,
   reply: (order: string) => `reply!${order}`,
-  kept: (order: string) => `kept!${order}`
+  kept: (order: string) => `kept!${order}`,
+  clearing: (from: string, to: string) => `clearing!${from}!${to}`,
+  granted: (id: string) => `granted!${id}`
 } as const
 
 export type Prefix =
   | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
-  | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent'
+  | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')

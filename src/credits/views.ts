@@ -1,6 +1,6 @@
 /** What the books show: plain shapes without records or keys, for programs and people. All amounts µcr. */
 
-/** `balance` = earned − spent, settled records only; it may be negative. */
+/** `balance` = earned − spent, settled records only, plus what the issuer of a mesh granted (less, at the issuer); it may be negative. */
 export interface Balance {
   balance: bigint
   /** Most that orders still open can cost. */
@@ -11,6 +11,20 @@ export interface Balance {
   owed: bigint
   earned: bigint
   spent: bigint
+}
+
+/** In a private mesh: what this node has at the issuer, as far as it knows. */
+export interface AccountView {
+  /** PeerId. */
+  readonly issuer: string
+  /** Granted, earned and cleared in, less what was cleared out. */
+  readonly cleared: bigint
+  /** Of that and what comes, not yet spent, owed or held. */
+  readonly free: bigint
+  /** Cheques of others that the issuer has yet to clear, bounced ones included. */
+  readonly uncleared: bigint
+  /** This node's own cheques that the issuer has yet to clear, as far as it was told. */
+  readonly promised: bigint
 }
 
 /** One peer's line. */
@@ -40,7 +54,7 @@ export interface HistoryEntry {
   readonly module: string
   readonly outcome: string
   readonly fuel: bigint | null
-  /** Why it was paid: one of the kinds of items of a cheque. */
+  /** Why it was paid: `job` or `refund`; from the issuer of a mesh also `grant` and `clearing`, which name a certificate and a clearing in place of an order. */
   readonly kind: string
   readonly amount: bigint
 }
@@ -62,7 +76,7 @@ export interface FraudView {
 /** One line with its reasons. */
 export interface LineReport extends LineView {
   readonly peer: string
-  /** Most the peer may owe this node: zero once there is proof of fraud. */
+  /** Most the peer may owe this node, in a mesh before its issuer has cleared it: zero once there is proof of fraud. */
   readonly lineMax: bigint
   /** What the peer owes in all, cheques included, less what this node owes it; negative the other way. */
   readonly net: bigint

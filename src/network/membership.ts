@@ -12,7 +12,7 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey, type Signer, toHex, type Verify } from '../packet/identity.ts'
 import { checkFresh, encodeInvitation, type Invitation, isRoutes } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { type Charter, checkCharter, checkInvite, type Invite, type Member, netOf, openCharter, openInvite, openMember, openRevocations, type Revocations } from '../packet/mesh.ts'
+import { type Charter, checkCharter, checkInvite, checkMember, type Invite, type Member, netOf, openCharter, openInvite, openMember, openRevocations, type Revocations } from '../packet/mesh.ts'
 
 /** Rows by key; a batch is written whole or not at all. */
 export interface MemberStore {
@@ -246,6 +246,22 @@ export class Membership {
     await this.#keep(peer, certificate)
     return certificate
   }
+
+  /**
+   * What names a grant to a member beyond that of its certificate; each call makes another one.
+   * @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE
+   */
+  promise (peer: string, grant: bigint): Sealed<Member> {
+    this.#requireIssuer('give credit')
+    if (peer === this.id || !this.isMember(peer)) throw new InosError('ERR_NOT_MEMBER', `${peer} is no member of this mesh.`, { hint: 'See `inos mesh members`.' })
+    const { signer, now, randomBytes } = this.#parts
+    return seal('member', asUsage(() => checkMember({
+      net: this.net, member: keyOfPeerId(peer), invite: null, issued: now(), expires: now(), grant, nonce: randomBytes(NONCE_BYTES)
+    })), signer)
+  }
+
+  /** Certificate of another member; null for one this node has not met, and for the issuer. */
+  certificateOf (peer: string): Sealed<Member> | null { return this.#members.get(peer) ?? null }
 
   /** End a membership; durable when this resolves. Once more changes nothing. @throws {InosError} ERR_USAGE, ERR_NOT_MEMBER, ERR_POLICY */
   async revoke (peer: string): Promise<void> {

@@ -10,7 +10,7 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { MemberView, MeshView } from './mesh.ts'
 import type { Operator, PlainResult } from './operator.ts'
@@ -61,6 +61,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     },
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
+    account: async () => await last(ask('account')) as AccountView | null,
     history: () => ask('history') as AsyncIterable<HistoryEntry>,
     explain: async peer => await last(ask('explain', encodeCanonical(peer))) as LineReport,
     frauds: () => ask('frauds') as AsyncIterable<FraudView>,
@@ -72,6 +73,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     mesh: async () => await last(ask('mesh')) as MeshView | null,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],
+    grant: async (peer, amount) => { await last(ask('grant', encodeCanonical({ peer, amount }))) },
     revoke: async peer => { await last(ask('revoke', encodeCanonical(peer))) },
     [Symbol.asyncDispose]: async () => {}
   }

@@ -22,7 +22,9 @@ export const CONTROL_VERSION = 2
 export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
-export const OPERATIONS = ['status', 'run', 'connect', 'credits', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'revoke'] as const
+export const OPERATIONS = [
+  'status', 'run', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'grant', 'revoke'
+] as const
 export type Operation = typeof OPERATIONS[number]
 
 /** Answer of `status`. */
@@ -84,7 +86,7 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
   'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel',
-  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax'
+  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
 ])
 
 /** Give decoded answers their bigints back. But for paths of files, answers have no free-form keys, so a name says the type. */
@@ -182,6 +184,14 @@ export function decodeInvite (body: Uint8Array): InviteOptions {
   return {
     ...(grant === undefined ? {} : { grant: isText(grant) ? grant : BigInt(grant) }), ...(expires === undefined ? {} : { expires }), ...(count === undefined ? {} : { count }), ...(routes === undefined ? {} : { routes })
   }
+}
+
+/** Body of `grant`. @throws {InosError} ERR_USAGE */
+export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint } {
+  const value = decodeCanonical(body)
+  const { peer, amount, ...rest } = isMap(value) ? value : { unknown: value }
+  if (!isText(peer) || !isAmount(amount) || Object.keys(rest).length > 0) throw new InosError('ERR_USAGE', 'A grant takes peer and amount.')
+  return { peer, amount: BigInt(amount) }
 }
 
 /** Body of `connect`, `receipt`, `explain` and `revoke`: one text. @throws {InosError} ERR_USAGE */

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeInvite, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -159,6 +159,7 @@ async function operate (
     }
     case 'connect': return await operator.connect(decodeText(body), signal)
     case 'credits': return await operator.credits()
+    case 'account': return await operator.account()
     case 'history': return await sendAll(operator.history(), send)
     case 'explain': return await operator.explain(decodeText(body))
     case 'frauds': return await sendAll(operator.frauds(), send)
@@ -170,6 +171,11 @@ async function operate (
     case 'mesh': return await operator.mesh()
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
+    case 'grant': {
+      const { peer, amount } = decodeGrant(body)
+      await operator.grant(peer, amount)
+      return null
+    }
     case 'revoke': {
       await operator.revoke(decodeText(body))
       return null

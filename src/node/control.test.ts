@@ -42,7 +42,8 @@ const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
-const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false }
+const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
+const ACCOUNT = { issuer: 'i', cleared: 1n, free: 2n, uncleared: 3n, promised: 4n }
 
 /** A node that answers from fixed values; a test replaces what it looks at. */
 function fakeOperator (replaced: Partial<Operator> = {}): Operator {
@@ -53,6 +54,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     run: async () => RESULT,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
+    account: async () => ACCOUNT,
     history: async function * () { yield ENTRY; yield ENTRY },
     explain: async peer => ({ ...REPORT, peer }),
     frauds: async function * () { yield FRAUD },
@@ -64,6 +66,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     mesh: async () => MESH,
     invite: async options => JSON.stringify(options, (_name, value: unknown) => typeof value === 'bigint' ? `${value}n` : value),
     members: async () => [MEMBER],
+    grant: async (peer, amount) => { if (peer !== 'p' || amount !== 5n) throw new InosError('ERR_USAGE', `not ${peer}`) },
     revoke: async peer => { if (peer !== 'p') throw new InosError('ERR_USAGE', `not ${peer}`) },
     [Symbol.asyncDispose]: async () => {},
     ...replaced
@@ -101,6 +104,10 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.invite(terms), await fake.invite(terms))
   assert.equal(await client.invite({}), '{}')
   await assert.rejects(client.invite({ more: 1 } as never), { code: 'ERR_USAGE' })
+  assert.deepEqual(await client.account(), ACCOUNT)
+  await client.grant('p', 5n)
+  await assert.rejects(client.grant('q', 5n), { code: 'ERR_USAGE', message: 'not q' })
+  await assert.rejects(client.grant('p', 'much' as never), { code: 'ERR_USAGE', message: /A grant takes/ })
   await client.revoke('p')
   await assert.rejects(client.revoke('q'), { code: 'ERR_USAGE', message: 'not q' })
   assert.deepEqual(await client.audit(), await fake.audit())

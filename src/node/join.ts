@@ -41,6 +41,12 @@ export interface Node extends Processor {
   invite (options?: InviteOptions): Promise<string>
   /** Members this node knows: the issuer all of them, others whom they met. @throws {InosError} ERR_NOT_MEMBER */
   members (): MemberView[]
+  /**
+   * As the issuer: give a member credit beyond what its invite promised.
+   * @param amount µcr, or text such as "10cr"
+   * @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE, ERR_BUDGET
+   */
+  grant (peer: string, amount: bigint | string): Promise<void>
   /** End the membership of a PeerId; members learn it from each other. @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE, ERR_POLICY */
   revoke (peer: string): Promise<void>
 }

@@ -8,13 +8,17 @@ import { toHex } from '../packet/identity.ts'
 import { decodeInvitation } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
-import { foundMesh, type InviteTerms, type Membership, type MembershipParts, type MemberView, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
+import { foundMesh, type InviteTerms, type Membership, type MembershipParts, type MemberView as KnownMember, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
 import type { Platform } from '../processor/rooms.ts'
 import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createPlatform } from './platform.ts'
 
-export type { MemberView }
+/** One line of `members`. */
+export interface MemberView extends KnownMember {
+  /** At the issuer: what the member has there, µcr; null elsewhere, and for the issuer itself. */
+  readonly account: bigint | null
+}
 
 /** What a mesh is, for programs and people. */
 export interface MeshView {
@@ -125,7 +129,7 @@ export function termsOf ({ grant, expires, count }: InviteOptions): InviteTerms 
   }
 }
 
-function amountOf (amount: bigint | string): bigint { return typeof amount === 'string' ? parseCredits(amount) : amount }
+export function amountOf (amount: bigint | string): bigint { return typeof amount === 'string' ? parseCredits(amount) : amount }
 
 function partsOf (dir: DataDirectory, { signer, verify, now, randomBytes }: Platform): MembershipParts {
   return { store: dir.db, signer, verify, now: () => Math.floor(now() / 1000), randomBytes }

@@ -4,7 +4,7 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
 import type { Node } from './join.ts'
 import type { InviteOptions, MemberView, MeshView } from './mesh.ts'
@@ -23,6 +23,8 @@ export interface Operator extends AsyncDisposable {
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
+  /** In a private mesh: what the node has at its issuer; null elsewhere, and for the issuer. */
+  account (): Promise<AccountView | null>
   history (): AsyncIterable<HistoryEntry>
   explain (peer: string): Promise<LineReport>
   frauds (): AsyncIterable<FraudView>
@@ -37,6 +39,7 @@ export interface Operator extends AsyncDisposable {
   mesh (): Promise<MeshView | null>
   invite (options: InviteOptions): Promise<string>
   members (): Promise<MemberView[]>
+  grant (peer: string, amount: bigint): Promise<void>
   revoke (peer: string): Promise<void>
   /** Let go: a node of this process pays what it owes and stops, one behind the socket runs on. */
   [Symbol.asyncDispose] (): Promise<void>
@@ -54,6 +57,7 @@ export function operatorOf (node: Node): Operator {
     },
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
+    account: async () => node.account(),
     history: () => node.history(),
     explain: async peer => node.explain(peer),
     frauds: () => node.frauds(),
@@ -65,6 +69,7 @@ export function operatorOf (node: Node): Operator {
     mesh: async () => node.mesh(),
     invite: options => node.invite(options),
     members: async () => node.members(),
+    grant: (peer, amount) => node.grant(peer, amount),
     revoke: peer => node.revoke(peer),
     [Symbol.asyncDispose]: () => node.stop()
   }

@@ -16,7 +16,7 @@ import { openBlobCache } from './blob-cache.ts'
 import { openDataDirectory } from './data-dir.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
-import { beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
 
@@ -35,7 +35,9 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const platform = createPlatform(dir.seed)
   const membership = await findMembership(dir, platform, options.mesh)
   const net = membership?.net ?? null
-  const credits = await createCredits({ store: between(dir.db), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), net })
+  const charter = membership?.charter.payload ?? null
+  const credits = await createCredits({ store: between(dir.db), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
+  membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
   const blobs = await openBlobCache(dir.blobsPath)
   const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
   opened.defer(() => runtime.stop())
@@ -58,6 +60,7 @@ export async function start ({ parts, membership, opened: parents }: OpenParts, 
   await using opened = parents.move()
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
+  if (membership?.isIssuer === true) giveGrants(membership, parts, processor)
   await Promise.all(peers.map(address => connect(processor, address, signal)))
   const resources = opened.move()
   const stop = once(() => resources.disposeAsync())
@@ -70,7 +73,16 @@ export async function start ({ parts, membership, opened: parents }: OpenParts, 
   }
 }
 
-function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'revoke'> {
+/** A member gets what its certificate promises when it is met; what was given before is not given again. */
+function giveGrants (membership: Membership, { platform }: ProcessorParts, processor: Processor): void {
+  processor.on('peer:connect', ({ peer }) => {
+    const certificate = membership.certificateOf(peer)
+    if (certificate === null) return
+    processor.giveGrant(peer, certificate.payload.grant, certificate.id.toString()).catch((error: unknown) => { platform.log(`giving ${peer} its grant`, error) })
+  })
+}
+
+function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'grant' | 'revoke'> {
   const member = (): Membership => {
     if (membership !== null) return membership
     throw new InosError('ERR_NOT_MEMBER', 'This node belongs to no private mesh.', { hint: 'Found one with `inos mesh create`, or join one with `inos mesh join INVITE`.' })
@@ -78,7 +90,11 @@ function meshOf (membership: Membership | null, processor: Processor): Pick<Node
   return {
     mesh: () => membership === null ? null : viewOf(membership),
     invite: async (options = {}) => member().inviteText(termsOf(options), options.routes?.length ? options.routes : processor.addresses()),
-    members: () => member().members(),
+    members: () => member().members().map(view => ({ ...view, account: member().isIssuer && !view.issuer ? processor.accountOf(view.id) : null })),
+    grant: async (peer, amount) => {
+      const { id, payload: { grant } } = member().promise(peer, amountOf(amount))
+      await processor.giveGrant(peer, grant, id.toString())
+    },
     revoke: async peer => { await member().revoke(peer) }
   }
 }

@@ -60,7 +60,9 @@ export const isNull = (value: unknown): value is null => value === null
 export const isNonce = (value: unknown): value is Uint8Array => isBytes(value, 16)
 export const isNet = (value: unknown): value is Uint8Array | null => value === null || isBytes(value, 32)
 export const isLinkOrNull = (value: unknown): value is CID | null => value === null || isLink(value)
-export const isOneOf = (all: readonly string[]) => (value: unknown): value is string => typeof value === 'string' && all.includes(value)
+export const isMeshId = (value: unknown): value is Uint8Array => isBytes(value, 32)
+export const isPartyOrNull = (value: unknown): value is Uint8Array | null => value === null || (isBytes(value) && isPartyKey(value))
+export const isOneOf = <T extends string>(all: readonly T[]) => (value: unknown): value is T => (all as readonly unknown[]).includes(value)
 export const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 64
 export const isListOf = <T>(check: (value: unknown) => value is T, max: number) =>
   (value: unknown): value is T[] => Array.isArray(value) && value.length <= max && value.every(check)

@@ -251,6 +251,8 @@ export const LIMITS = {
     freeFuelPerHour: 10_000_000_000n,
     /** How long a peer may take to answer a cheque, a sync or a receipt; what it leaves unanswered waits for the next contact. */
     answerMsMax: 30_000,
+    /** Cheques shown to the issuer of a mesh in one packet. */
+    claimBytesMax: 2 * MIB,
     /** How long a buyer that leaves waits for its last acknowledgement. */
     leaveMsMax: 5_000
   },
@@ -294,8 +296,10 @@ export const LIMITS = {
     /** How long an invite and a certificate live unless their issuer says otherwise. */
     inviteSeconds: 7 * 86_400,
     memberSeconds: 10 * 365 * 86_400,
-    /** What a member may owe one payee while the issuer is away, µcr, unless the charter says otherwise. */
-    offlineMax: 5n * CREDIT,
+    /** What a member may owe one payee in cheques the issuer has not cleared, and in work under way, µcr, unless the charter says otherwise. */
+    offlineMax: 200n * CREDIT,
+    /** Grants an issuer may give, over all time: each is remembered, so that none is given twice. */
+    grantsMax: 65_536,
     revokedMax: 1_024,
     /** Members a mesh may have, and of whom a node keeps the certificate. */
     membersMax: 1_024,
@@ -384,6 +388,7 @@ relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a 
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
+relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
 relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
 relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
@@ -394,6 +399,7 @@ relate(credits.openOrdersMax / credits.ordersPerSyncMax < credits.questionsMax, 
 relate(4 * credits.recordsPerSyncBytes < wire.frameBytesMax, 'cheques and replicas of a sync fit a frame beside its orders')
 relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one cheque can be brought back')
 relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')
+relate(credits.itemsPerChequeMax * 128 < credits.claimBytesMax && credits.claimBytesMax < wire.frameBytesMax, 'a full cheque fits a claim, and a claim a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')

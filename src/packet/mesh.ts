@@ -10,7 +10,7 @@ import { encodeCanonical } from './cbor.ts'
 import { sha256 } from './cid.ts'
 import { isBytes, openEnvelope, type Sealed, verifySealed } from './envelope.ts'
 import { InosError } from './errors.ts'
-import { Fields, isListOf, isNonce, TIME_MAX } from './fields.ts'
+import { Fields, isListOf, isMeshId, isNonce, TIME_MAX } from './fields.ts'
 import { isPartyKey, toHex, type Verify } from './identity.ts'
 import { LIMITS } from './limits.ts'
 
@@ -80,7 +80,6 @@ export function requireNet (type: string, found: Uint8Array | null, net: Uint8Ar
   if (!sameNet(found, net)) throw new InosError('ERR_WRONG_MESH', `The field "net" of the ${type} names another mesh.`)
 }
 
-const isMeshId = (value: unknown): value is Uint8Array => isBytes(value, 32)
 const isInviteId = (value: unknown): value is Uint8Array => isBytes(value, 16)
 const isInviteIdOrNull = (value: unknown): value is Uint8Array | null => value === null || isInviteId(value)
 const isKey = (value: unknown): value is Uint8Array => isBytes(value) && isPartyKey(value)

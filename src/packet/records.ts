@@ -1,12 +1,13 @@
 /**
- * The signed records: offer, order, receipt, cheque, ack, head. For each its fields, and a check that
+ * The signed records: offer, order, receipt, cheque, ack, head, clearing. For each its fields, and a check that
  * turns decoded dag-cbor from outside into the typed payload or refuses it by field name.
  *
  * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
  */
+import { equals } from 'multiformats/bytes'
 import type { CID } from './cid.ts'
 import { isLink, isMap } from './envelope.ts'
-import { Fields, isLinkOrNull, isListOf, isName, isNet, isNonce, isNull, isOneOf, isUint, TIME_MAX } from './fields.ts'
+import { Fields, isLinkOrNull, isListOf, isMeshId, isName, isNet, isNonce, isNull, isOneOf, isPartyOrNull, isUint, TIME_MAX } from './fields.ts'
 import { LIMITS } from './limits.ts'
 
 /** Every record says which mesh it belongs to; null is the open mesh. */
@@ -75,14 +76,20 @@ export interface Receipt extends InMesh {
   proof: null
 }
 
-/** One thing a cheque pays for: a job the payee ran, or a refund for one the payer ran for it. */
-export interface ChequeItem { order: CID, amount: bigint, kind: string }
+/**
+ * `job` pays for an order the payee ran, `refund` gives back of one the payer ran for it; only the
+ * issuer of a mesh gives a `grant` or passes on what it has cleared.
+ */
+export type ItemKind = 'job' | 'refund' | 'grant' | 'clearing'
+
+/** One thing a cheque pays for. `order` names it: an order, the certificate of a grant, or a clearing. */
+export interface ChequeItem { order: CID, amount: bigint, kind: ItemKind }
 
 /** The n-th payment on a lane; `total` is cumulative, so the latest one says it all. */
 export interface Cheque extends InMesh {
   from: Uint8Array
   to: Uint8Array
-  /** The hub that clears it; null on a line between two. */
+  /** The issuer that clears it; null in the open mesh, and where the issuer is one of the two. */
   via: Uint8Array | null
   epoch: number
   n: number
@@ -112,7 +119,31 @@ export interface Head extends InMesh {
   nonce: Uint8Array
 }
 
-const ITEM_KINDS = ['job', 'refund']
+/**
+ * The issuer of a mesh about one lane: how much of what the cheques `from` → `to` promise it has
+ * cleared. All three sums are cumulative and only grow, so the latest one says it all. Where
+ * `cleared` is less than `total`, the rest has bounced until the payer's account covers it.
+ */
+export interface Clearing {
+  net: Uint8Array
+  from: Uint8Array
+  to: Uint8Array
+  epoch: number
+  /** The cheque with the highest total that was shown. */
+  n: number
+  cheque: CID
+  total: bigint
+  /** Of `total`: taken from the payer's account. */
+  cleared: bigint
+  /** Of `cleared`: kept by the issuer; the rest went to the payee. */
+  fee: bigint
+}
+
+export const ITEM_KINDS: readonly ItemKind[] = ['job', 'refund', 'grant', 'clearing']
+
+/** Whether it is money that only the issuer of a mesh makes or moves. */
+export function isIssuerKind (kind: ItemKind): boolean { return kind === 'grant' || kind === 'clearing' }
+
 const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack']
 const CLASSES = ['deterministic']
 
@@ -199,7 +230,7 @@ export function checkCheque (payload: unknown): Cheque {
     net: f.get('net', isNet),
     from: f.party('from'),
     to: f.party('to'),
-    via: f.get('via', isNull),
+    via: f.get('via', isPartyOrNull),
     epoch: f.uint('epoch', 2 ** 32 - 1),
     n: f.uint('n', Number.MAX_SAFE_INTEGER),
     prev: f.get('prev', isLinkOrNull),
@@ -209,6 +240,8 @@ export function checkCheque (payload: unknown): Cheque {
   }
   f.end()
   if (cheque.items.length === 0) f.refuse('items')
+  if (cheque.net === null && cheque.via !== null) f.refuse('via')
+  if ((cheque.net === null || cheque.via !== null) && cheque.items.some(({ kind }) => isIssuerKind(kind))) f.refuse('items')
   if (cheque.n === 0 || (cheque.n === 1) !== (cheque.prev === null)) f.refuse('n')
   return cheque
 }
@@ -241,4 +274,25 @@ export function checkHead (payload: unknown): Head {
   f.end()
   if ((head.n === 0) !== (head.cheque === null)) f.refuse('cheque')
   return head
+}
+
+export function checkClearing (payload: unknown): Clearing {
+  const f = new Fields('clearing', payload)
+  const clearing: Clearing = {
+    net: f.get('net', isMeshId),
+    from: f.party('from'),
+    to: f.party('to'),
+    epoch: f.uint('epoch', 2 ** 32 - 1),
+    n: f.uint('n', Number.MAX_SAFE_INTEGER),
+    cheque: f.get('cheque', isLink),
+    total: f.amount('total'),
+    cleared: f.amount('cleared'),
+    fee: f.amount('fee')
+  }
+  f.end()
+  if (clearing.n === 0) f.refuse('n')
+  if (equals(clearing.from, clearing.to)) f.refuse('to')
+  if (clearing.cleared > clearing.total) f.refuse('cleared')
+  if (clearing.fee > clearing.cleared) f.refuse('fee')
+  return clearing
 }

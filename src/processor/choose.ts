@@ -43,7 +43,7 @@ export function choose (node: Rooms, job: Job, wish: Wish, candidates: readonly 
   const load = node.runtime.load()
   if (ownAllowed && (wish.where !== 'any' || load.busy + load.queued < load.slots)) return { kind: 'own' }
 
-  const passed: Attempt[] = []
+  const passed: Passed[] = []
   const waiting: Choice[] = []
   let best: { choice: Choice, fill: number } | null = null
   for (const candidate of candidates) {
@@ -63,7 +63,10 @@ export function choose (node: Rooms, job: Job, wish: Wish, candidates: readonly 
   throw nobody(wish, passed, tried)
 }
 
-function judge (node: Rooms, job: Job, wish: Wish, { peer, offer, inFlight }: Candidate): Choice | Attempt {
+/** Why a peer does not get the job, and what would help. */
+interface Passed extends Attempt { readonly hint?: string }
+
+function judge (node: Rooms, job: Job, wish: Wish, { peer, offer, inFlight }: Candidate): Choice | Passed {
   const pass = (code: ErrorCode, message: string): Attempt => ({ peer, code, message })
   const { payload } = offer
   if (wish.avoid.has(peer)) return pass('ERR_NO_OFFER', 'It was lost or refused before.')
@@ -76,24 +79,23 @@ function judge (node: Rooms, job: Job, wish: Wish, { peer, offer, inFlight }: Ca
     return pass('ERR_BUDGET', `It may charge up to ${worst} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`)
   }
   if (wish.costMax !== undefined && worst > wish.costMax) return pass('ERR_BUDGET', `It may charge up to ${worst} µcr at these limits, more than ${wish.costMax} µcr.`)
-  const spendable = node.credits.spendable(peer)
-  if (spendable < worst) {
+  const { free, says, hint } = node.credits.taken(peer)
+  if (free < worst) {
     if (inFlight > 0) return { kind: 'wait', peer, reason: 'earlier jobs there hold its line' }
-    return pass('ERR_INSUFFICIENT_CREDITS', `Its line to this node has ${spendable} µcr left, the job may cost ${worst} µcr.`)
+    return { ...pass('ERR_INSUFFICIENT_CREDITS', `The job may cost ${worst} µcr; ${says}.`), hint }
   }
   return { kind: 'buy', peer, offer, costMax: worst }
 }
 
 /** One error for all that was tried and passed over; its code is the one most worth acting on. */
-function nobody (wish: Wish, passed: readonly Attempt[], tried: readonly Attempt[]): InosError {
-  const attempts = [...tried, ...passed.filter(({ peer }) => !tried.some(attempt => attempt.peer === peer))]
+function nobody (wish: Wish, passed: readonly Passed[], tried: readonly Attempt[]): InosError {
+  const attempts = [...tried, ...passed.filter(({ peer }) => !tried.some(attempt => attempt.peer === peer)).map(({ peer, code, message }) => ({ peer, code, message }))]
   const codes = new Set(passed.map(({ code }) => code))
   if (codes.has('ERR_BUDGET')) {
     return new InosError('ERR_BUDGET', passed.find(({ code }) => code === 'ERR_BUDGET')!.message, { attempts, hint: 'Lower the limits (fuelMax, memoryPagesMax, outputBytesMax) or raise costMax.' })
   }
-  if (codes.has('ERR_INSUFFICIENT_CREDITS')) {
-    return new InosError('ERR_INSUFFICIENT_CREDITS', passed.find(({ code }) => code === 'ERR_INSUFFICIENT_CREDITS')!.message, { attempts, hint: 'Lower the limits, or earn some of it back by working for that node.' })
-  }
+  const poor = passed.find(({ code }) => code === 'ERR_INSUFFICIENT_CREDITS')
+  if (poor !== undefined) return new InosError('ERR_INSUFFICIENT_CREDITS', poor.message, { attempts, ...(poor.hint === undefined ? {} : { hint: poor.hint }) })
   const last = tried.at(-1)
   if (last !== undefined) {
     const code = last.code === 'ERR_NOT_REACHABLE' ? 'ERR_PEER_LOST' : isErrorCode(last.code) ? last.code : 'ERR_NO_OFFER'

@@ -14,7 +14,7 @@ import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, seek } from './discover.ts'
+import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
 import { createEvents } from './events.ts'
 import { describeJob, describeModule } from './job.ts'
 import { createMarket, type MarketOptions } from './market.ts'
@@ -106,7 +106,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         open.add(peer)
         for (const record of hello.records) learn(peer, record)
         events.emit('peer:connect', { peer })
-        void settlement.reconcile(peer)
+        void settlement.reconcile(peer).then(() => credits.account()?.issuer === peer ? settlement.remind() : undefined)
       },
       close (peer) {
         open.delete(peer)
@@ -162,7 +162,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
-  const upkeep = keepBooks(node, stopping.signal)
+  const upkeep = Promise.all([keepBooks(node, stopping.signal), sessions === null ? null : meetIssuer(node, stopping.signal)])
 
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
@@ -191,6 +191,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
     credits: () => credits.balance(),
+    account: () => credits.account(),
+    accountOf: peer => credits.accountOf(peer),
+    async giveGrant (peer, amount, certificate) {
+      await credits.grant(peer, CID.parse(certificate), amount)
+      node.changed()
+      if (open.has(peer)) await settlement.pay(peer)
+    },
     async settle () { await Promise.all(creditors(node, sessions).map(peer => settlement.pay(peer))) },
     history: () => credits.history(),
     explain: peer => credits.explain(peer),

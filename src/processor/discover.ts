@@ -2,6 +2,7 @@
  * Being found and finding others: provider records for `compute`, an offer that is renewed where
  * peers can see it, and the search a buyer makes when nobody it knows takes its job.
  */
+import { unlessAborted } from '../network/talk.ts'
 import type { Network } from '../network/network.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { own } from './job.ts'
@@ -24,7 +25,7 @@ export async function beFound (node: Rooms, network: Network, signal: AbortSigna
   }
 }
 
-/** Free what expired, once a minute, until `signal` aborts. */
+/** Free what expired, and show the issuer of a mesh what it has not cleared, once a minute, until `signal` aborts. */
 export async function keepBooks (node: Rooms, signal: AbortSignal): Promise<void> {
   while (await pause(node, LIMITS.market.renewMs, signal)) {
     const released = await node.credits.expire().catch(error => {
@@ -32,6 +33,19 @@ export async function keepBooks (node: Rooms, signal: AbortSignal): Promise<void
       return []
     })
     if (released.length > 0) node.changed()
+    void node.settlement.claim(true)
+  }
+}
+
+/** As a member of a private mesh, keep a session with its issuer while it is there: grants come over it, and what was earned is cleared. */
+export async function meetIssuer (node: Rooms, signal: AbortSignal): Promise<void> {
+  const issuer = node.credits.account()?.issuer
+  if (issuer === undefined) return
+  const { askMsMin, askMsMax } = LIMITS.market
+  for (let ms: number = askMsMin; !signal.aborted; ms = Math.min(2 * ms, askMsMax)) {
+    await reach(node, issuer, signal)
+    for (; node.isOpen(issuer); ms = askMsMin) await unlessAborted(node.change(), signal).catch(() => {})
+    await pause(node, ms, signal)
   }
 }
 

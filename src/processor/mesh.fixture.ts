@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MemoryLevel } from 'memory-level'
 import type { AllowanceLimits } from '../credits/allowance.ts'
 import { type Credits, createCredits } from '../credits/credits.ts'
+import type { Rules } from '../credits/terms.ts'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
 import type { Timers } from '../network/network.ts'
 import { createSigner, verify } from '../node/keys.ts'
@@ -27,6 +28,8 @@ export interface NodeOptions {
   /** A mesh of one. */
   alone?: boolean
   prices?: Partial<PriceList>
+  /** The private mesh it belongs to. */
+  charter?: Rules
   lineMax?: bigint
   poolMax?: bigint
   allowance?: AllowanceLimits
@@ -70,14 +73,14 @@ export class Mesh implements AsyncDisposable {
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
   async start (name: string, options: NodeOptions = {}): Promise<MeshNode> {
-    const { serve = true, slots = 4, alone = false, prices, before, lineMax, poolMax, books, allowance } = options
+    const { serve = true, slots = 4, alone = false, prices, before, charter = null, lineMax, poolMax, books, allowance } = options
     const signer = signerOf(name)
     const store = this.#stores.get(name) ?? new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' })
     this.#stores.set(name, store)
     const log: string[] = []
     const platform = this.#platform(signer, log)
     const credits = await createCredits({ store, ...platform, now: () => Math.floor(platform.now() / 1000) }, {
-      ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax })
+      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax })
     })
     const runtime = hooked(slots, before)
     const { store: blobStore, blobs } = createBlobs()
@@ -88,7 +91,7 @@ export class Mesh implements AsyncDisposable {
       blobs: blobStore,
       network: alone ? null : this.hub.network(signer.id),
       timers,
-      market: { serve, slots, ...(prices === undefined ? {} : { prices }) },
+      market: { serve, slots, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }) },
       ...(allowance === undefined ? {} : { allowance })
     })
     const node: MeshNode = { ...processor, name, runs: () => runtime.runs, blobs, log }
@@ -98,6 +101,16 @@ export class Mesh implements AsyncDisposable {
 
   async connect (a: MeshNode, b: { readonly id: string }): Promise<void> {
     await a.connect(`/memory/${b.id}`)
+  }
+
+  /** Take a copy of a node's books. @returns puts it back; the node must be away */
+  async copyBooks (name: string): Promise<() => Promise<void>> {
+    const store = this.#stores.get(name)!
+    const rows = await store.iterator().all()
+    return async () => {
+      await store.clear()
+      await store.batch(rows.map(([key, value]) => ({ type: 'put', key, value })))
+    }
   }
 
   /** A node vanishes as if its machine had lost power; its books stay as they are. */

@@ -2,11 +2,11 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
 import type { Attempt } from '../packet/errors.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
+export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -115,6 +115,16 @@ export interface Processor extends AsyncDisposable {
   /** Like `compute`, but traps and limits come back as results too. */
   run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
   credits (): Balance
+  /** In a private mesh: what this node has at the issuer; null in the open mesh, and for the issuer itself. */
+  account (): AccountView | null
+  /** As the issuer of a mesh: what a member has, µcr. @throws {InosError} ERR_USAGE when this node is no issuer */
+  accountOf (peer: string): bigint
+  /**
+   * As the issuer: give a member credit; durable when this resolves, and paid out at the next contact.
+   * @param certificate CID of what promises it, as text; the same one again gives nothing
+   * @throws {InosError} ERR_USAGE when this node is no issuer, ERR_BUDGET
+   */
+  giveGrant (peer: string, amount: bigint, certificate: string): Promise<void>
   /** Pay what is owed to connected peers now, and resolve when they have acknowledged it; never throws. */
   settle (): Promise<void>
   /** Every payment, job by job, oldest first. */

@@ -9,6 +9,7 @@ import type { Packet } from '../packet/packet.pb.js'
 import { readBundle } from '../credits/bundle.ts'
 import type { Resend, SyncResult } from '../credits/reconcile.ts'
 import { decodeAnswer } from '../credits/sync.ts'
+import { createClearing } from './clear.ts'
 import { own } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -24,7 +25,11 @@ export interface Settlement {
   await (order: string): Disposable
   /** The peer refused this order, or gave for it what is wrong: a receipt it shows for it later is not paid. */
   renounce (order: string): void
-  /** Answer a peer's cheque, sync or due. @throws {InosError} refusals */
+  /** In a mesh: show the issuer cheques that it has not cleared; joins what is under way. Never throws. @param again also those that have bounced */
+  claim (again: boolean): Promise<void>
+  /** In a mesh, after its issuer was met: remind it of what it has cleared, then show it what it has not. Never throws. */
+  remind (): Promise<void>
+  /** Answer a peer's cheque, sync, due, or what clearing needs. @throws {InosError} refusals */
   answer (peer: string, packet: Packet): Promise<Partial<Packet>>
   /** Resolves when nothing is under way. */
   idle (): Promise<void>
@@ -35,6 +40,7 @@ interface Turn { reconcile: boolean, pay: boolean, done: Promise<void> }
 
 export function createSettlement (node: Rooms): Settlement {
   const turns = new Map<string, Turn>()
+  const clearing = createClearing(node, (peer, packet) => ask(node, peer, packet))
   const awaited = new Set<string>()
   const renounced = new Set<string>()
   /** Whether changed lanes wait for the moment to be handed to their keepers. */
@@ -61,7 +67,10 @@ export function createSettlement (node: Rooms): Settlement {
       const first = turn.reconcile || !node.credits.isSynced(peer)
       turn.reconcile = turn.pay = false
       try {
-        if (first && await reconcile(node, peer)) void askAgain(peer)
+        if (first) {
+          if (await reconcile(node, peer)) void askAgain(peer)
+          await clearing.tell(peer)
+        }
         await payAll(node, peer)
         void replicateLater()
       } catch (error) {
@@ -128,9 +137,16 @@ export function createSettlement (node: Rooms): Settlement {
       renounced.add(order)
       if (renounced.size > LIMITS.store.repliesMax) renounced.delete(renounced.values().next().value!)
     },
+    claim: again => clearing.claim(again),
+    remind: () => clearing.remind(),
     async answer (peer, packet) {
       switch (packet.kind) {
-        case 'cheque': return await takeCheque(node, peer, packet)
+        case 'cheque': {
+          const answer = await takeCheque(node, peer, packet)
+          if (answer.kind === 'ack') void clearing.claim()
+          return answer
+        }
+        case 'clear': case 'clearing': return await clearing.answer(peer, packet)
         case 'sync': return { kind: 'answer', body: own(await answerSync(peer, packet.body.slice())) }
         case 'due': {
           await takeDue(peer, packet.body.slice())
@@ -143,6 +159,7 @@ export function createSettlement (node: Rooms): Settlement {
     },
     async idle () {
       while (turns.size > 0) await Promise.all(Array.from(turns.values(), ({ done }) => done))
+      await clearing.idle()
     }
   }
 }

@@ -41,6 +41,8 @@ class Submission {
   /** Passed over for now: too busy a moment ago. */
   readonly #resting = new Set<string>()
   readonly #say: (state: JobState) => void
+  /** How often it waited for the issuer. */
+  #clearings = 0
 
   constructor (node: Rooms, job: Job, { where = 'any', costMax, avoid = [], retries = LIMITS.job.retries, signal, onProgress }: ComputeOptions & { signal: AbortSignal }) {
     this.#node = node
@@ -58,7 +60,7 @@ class Submission {
       const change = this.#node.change()
       const choice = this.#choose()
       if (choice instanceof InosError) {
-        if (!await this.#rest() && !await this.#seek()) throw choice
+        if (!await this.#rest() && !await this.#awaitClearing(choice) && !await this.#seek()) throw choice
       } else if (choice.kind === 'wait') {
         this.#say({ state: 'queued', reason: choice.reason })
         await unlessAborted(change, this.#signal)
@@ -114,6 +116,17 @@ class Submission {
     await this.#node.platform.sleep(PAUSES_MS[Math.min(this.#attempts.length, PAUSES_MS.length) - 1]!, this.#signal)
     for (const peer of this.#resting) this.#wish.avoid.delete(peer)
     this.#resting.clear()
+    return true
+  }
+
+  /** In a mesh: what was paid a moment ago may be cleared in another, where the issuer is there. */
+  async #awaitClearing ({ code }: InosError): Promise<boolean> {
+    const promised = this.#node.credits.account()?.promised ?? 0n
+    const pause = PAUSES_MS[this.#clearings]
+    if (code !== 'ERR_INSUFFICIENT_CREDITS' || promised === 0n || pause === undefined) return false
+    this.#clearings++
+    this.#say({ state: 'queued', reason: 'the issuer has yet to clear what this node has paid' })
+    await this.#node.platform.sleep(pause, this.#signal)
     return true
   }
 

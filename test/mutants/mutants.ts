@@ -17,7 +17,7 @@ export interface Mutant {
 export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   {
     name: 'a cheque is sent before it is durable',
-    edits: [{ file: 'src/credits/buyer.ts', find: /await journal\.commit\(ledger\.pay\(cheque, peer\), true\)/g, replace: 'void journal.commit(ledger.pay(cheque, peer))' }]
+    edits: [{ file: 'src/credits/buyer.ts', find: /await journal\.commit\(ledger\.pay\(cheque, peer, this\.#books\.now\(\)\), true\)/g, replace: 'void journal.commit(ledger.pay(cheque, peer, this.#books.now()))' }]
   },
   {
     name: 'a cheque is signed before the sync',

@@ -76,6 +76,8 @@ export class Disk {
   #loose: Op[][] = []
   #rows = new Map<string, Uint8Array>()
   #boot = 0
+  /** Whether a process lives that uses it. */
+  isAttached = false
   /** A mutant: say "synced" and do not. */
   lies = false
   /** Store operations until the process is killed between two of them; null: it lives. */
@@ -90,6 +92,7 @@ export class Disk {
   /** Attach a process. What an earlier one still asks for is never answered. */
   attach (): Store {
     const boot = ++this.#boot
+    this.isAttached = true
     this.#death = Promise.withResolvers()
     const alive = async <T>(value: () => T): Promise<T> => {
       await null
@@ -142,7 +145,10 @@ export class Disk {
   }
 
   /** The process ends; what it had handed to the disk stays. */
-  detach (): void { this.#boot++ }
+  detach (): void {
+    this.#boot++
+    this.isAttached = false
+  }
 
   /** Whether a power cut leaves this row. */
   isSafe (key: string): boolean { return this.#safe.has(key) }
@@ -178,7 +184,7 @@ export class Node {
   constructor (world: World, name: string) {
     this.world = world
     this.signer = world.keys.signerOf(name)
-    this.offer = offerOf(this.signer, { net: world.options.net ?? null })
+    this.offer = offerOf(this.signer, { net: world.options.charter?.net ?? null })
   }
 
   get id (): string { return this.signer.id }
@@ -232,6 +238,8 @@ export class World {
   now = START
   readonly options: CreditsOptions
   readonly wire: Message[] = []
+  /** By PeerId. */
+  readonly nodes = new Map<string, Node>()
   /** Every cheque that was ever handed to the wire, by lane and number. */
   readonly cheques = new Map<string, string>()
   /** Contents that contradict an earlier cheque of the same number: must stay empty. */
@@ -249,6 +257,7 @@ export class World {
   async node (name: string): Promise<Node> {
     const node = new Node(this, name)
     await node.start()
+    this.nodes.set(node.id, node)
     return node
   }
 
@@ -280,8 +289,25 @@ export class World {
     for (const question of await from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
   }
 
+  /** In a mesh: show the issuer what it said and may have lost, and what it has not cleared. */
+  async claim (payee: Node): Promise<void> {
+    const issuer = this.nodes.get(payee.credits.account()?.issuer ?? '')
+    if (issuer === undefined) return
+    if (!issuer.credits.isSynced(payee.id)) await this.sync(issuer, payee)
+    for (const clearing of (await payee.credits.clearings()).flat()) this.send(payee, issuer, 'clearing', clearing)
+    for (const cheque of (await payee.credits.claims(true)).flat()) this.send(payee, issuer, 'claim', cheque)
+  }
+
+  /** In a mesh: tell a payer what the issuer last said of its cheques. */
+  async tell (payee: Node, payer: Node): Promise<void> {
+    const clearing = await payee.credits.clearingOf(payer.id)
+    if (clearing !== null) this.send(payee, payer, 'clearing', clearing)
+  }
+
   /** Deliver one message. A refusal is an answer like any other. */
   async deliver (message: Message): Promise<void> {
+    // Nobody is there until the node starts again.
+    if (!message.to.disk.isAttached) return
     try {
       // What a killed node had begun is never answered.
       await Promise.race([this.#handle(message), message.to.disk.death])
@@ -298,6 +324,16 @@ export class World {
       case 'refusal': await credits.refuseOrder(order!); break
       case 'due': await credits.acceptReceipt(from.id, bytes); break
       case 'ack': await credits.takeAck(from.id, bytes); break
+      case 'claim': {
+        for (const clearing of await credits.clear(from.id, [bytes])) this.send(to, from, 'clearing', clearing)
+        await this.pay(to, from)
+        break
+      }
+      case 'clearing': {
+        const other = await credits.takeClearing(bytes)
+        if (other !== from.id) await this.tell(to, this.nodes.get(other)!)
+        break
+      }
       case 'question': {
         const answer = await credits.answerSync(from.id, bytes)
         this.send(to, from, 'answer', answer)
@@ -346,6 +382,9 @@ export class World {
       for (const [a, b] of pairs) await this.sync(a, b)
       await this.settle()
       for (const [a, b] of pairs) while (await this.pay(a, b)) await this.settle()
+      for (const node of nodes) await this.claim(node)
+      for (const [a, b] of pairs) await this.tell(a, b)
+      await this.settle()
     }
   }
 

@@ -12,7 +12,7 @@ import { seal, type Sealed, sealBatch } from '../../src/packet/envelope.ts'
 import { toHex } from '../../src/packet/identity.ts'
 import { DEFAULT_PRICES } from '../../src/packet/limits.ts'
 import { type Charter, type Invite, type Member, netOf, type Revocations } from '../../src/packet/mesh.ts'
-import type { Ack, Cheque, Offer, Order, Receipt } from '../../src/packet/records.ts'
+import type { Ack, Cheque, Clearing, Head, Offer, Order, Receipt } from '../../src/packet/records.ts'
 import { encodeSpec } from '../../src/packet/spec.ts'
 
 export interface Vector { readonly name: string, readonly id: string, readonly bytes: string }
@@ -60,6 +60,9 @@ export const cheque: Sealed<Cheque> = seal('cheque', {
 
 export const ack: Sealed<Ack> = seal('ack', { net: null, from: payer.publicKey, to: executor.publicKey, epoch: 0, n: 1, cheque: cheque.id }, executor)
 
+/** The payee says that it holds that cheque. */
+export const head: Sealed<Head> = seal('head', { net: null, from: payer.publicKey, to: executor.publicKey, epoch: 0, n: 1, cheque: cheque.id, nonce: new Uint8Array(16).fill(4) }, executor)
+
 const nonce = new Uint8Array(16).fill(5)
 
 /** Founded by the payer; the executor is a member. */
@@ -76,6 +79,20 @@ export const member: Sealed<Member> = seal('member', {
 }, payer)
 
 export const revocations: Sealed<Revocations> = seal('revocations', { net: NET, version: 2, members: [executor.publicKey] }, payer)
+
+/** Paid by one member to another, for the issuer to clear; neither is the issuer. */
+const third = createSigner(new Uint8Array(32).fill(8))
+export const meshCheque: Sealed<Cheque> = seal('cheque', { ...cheque.payload, net: NET, from: executor.publicKey, to: third.publicKey, via: payer.publicKey }, executor)
+
+/** The issuer's own: a grant, and what it has cleared for a member. */
+export const grantCheque: Sealed<Cheque> = seal('cheque', {
+  ...cheque.payload, net: NET, total: 10_099_000n, items: [{ order: member.id, amount: 10_000_000n, kind: 'grant' }, { order: receipt.id, amount: 99_000n, kind: 'clearing' }]
+}, payer)
+
+/** Half of a cheque cleared; the rest has bounced. */
+export const clearing: Sealed<Clearing> = seal('clearing', {
+  net: NET, from: executor.publicKey, to: third.publicKey, epoch: 0, n: 1, cheque: meshCheque.id, total: meshCheque.payload.total, cleared: 100_000n, fee: 1_000n
+}, payer)
 
 /** A record of the mesh. */
 export const meshOrder: Sealed<Order> = seal('order', { ...order.payload, net: NET }, payer)
@@ -95,7 +112,7 @@ export const frauds = {
 }
 
 export function makeVectors (): Vector[] {
-  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack, charter, invite, member, revocations, 'order in a mesh': meshOrder }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
   const proofs = Object.entries(frauds).map(([name, { id, bytes }]) => ({ name: `fraud ${name}`, id: id.toString(), bytes: toHex(bytes) }))
   return [...records, ...files, ...proofs]
