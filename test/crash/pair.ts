@@ -25,6 +25,8 @@ export const PLANS: readonly Plan[] = (['buyer', 'seller'] as const).flatMap(rol
 
 /** What a first kill leaves open, so that the way back has something to do. */
 const OPENING: Record<Role, Step> = { buyer: 'before nextCheque', seller: 'before takeCheque' }
+/** Steps that come once on a way back that loses nothing more. */
+const ONCE = /(syncQuestions|answerSync|applySync)$/
 const ITEMS = [0, 1, 2]
 /** A trade takes about so long. */
 const RANDOM_MS = 60
@@ -49,6 +51,8 @@ export class Pair implements AsyncDisposable {
   readonly #nodes: Record<Role, Child>
   /** Payments that both sides have agreed on: none may ever go. */
   #agreed = new Set<string>()
+  /** The buyer has all its answers, or is dead: it may go on with a seller that has come back. */
+  #finished: Promise<unknown> = Promise.resolve()
   readonly #bought: Bought[] = []
   #steps: string[] = []
   #atRandom = 0
@@ -74,7 +78,7 @@ export class Pair implements AsyncDisposable {
     this.#findings = []
     this.#atRandom = this.#missed = 0
     await this.#killInTrade(index, role, when === 'trade' ? step : when === 'back' ? OPENING[role] : null)
-    if (when === 'back' && step !== null) await this.#killOnTheWayBack(role, step, 1 + draw(this.#seed, index, 'back', 2))
+    if (when === 'back' && step !== null) await this.#killOnTheWayBack(role, step, ONCE.test(step) ? 1 : 1 + draw(this.#seed, index, 'back', 2))
     const restartMs = await this.#comeBack(role)
     await this.#compare()
     return { steps: this.#steps, atRandom: this.#atRandom, missed: this.#missed, restartMs, findings: this.#findings }
@@ -101,7 +105,7 @@ export class Pair implements AsyncDisposable {
     if (timer !== undefined) await victim.exited
     else await Promise.race([victim.exited, finished.then(() => rest([buyer, seller]))])
     if (victim.alive) victim.arm(null)
-    else if (role === 'seller') await finished
+    this.#finished = finished
     return !victim.alive
   }
 
@@ -155,6 +159,7 @@ export class Pair implements AsyncDisposable {
 
   async #compare (): Promise<void> {
     const { buyer, seller } = this.#nodes
+    await this.#finished
     const [bought, sold] = await settle([buyer, seller]) as [Awaited<ReturnType<Child['books']>>, Awaited<ReturnType<Child['books']>>]
     this.#bought.push(...buyer.bought.splice(0))
     const spent = new Set(payments(bought, 'spent', seller.id))
