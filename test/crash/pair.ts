@@ -152,9 +152,22 @@ export class Pair implements AsyncDisposable {
   /** Until both know what the other has of their lanes, or one of them is dead. */
   async #meet (role: Role, isArmed: boolean): Promise<void> {
     const { buyer, seller } = this.#nodes
-    // One that is armed may die while it is called; that is seen by who armed it.
-    if (role === 'seller') await buyer.connect(seller.address).catch((error: unknown) => { if (!isArmed) throw error })
+    if (role === 'seller') await this.#call(isArmed)
     await Promise.all([buyer.synced(seller.id), seller.synced(buyer.id)].map((synced, at) => Promise.race([synced, [seller, buyer][at]!.exited])))
+  }
+
+  /** A call may be joined to one that was under way to where the dead one was, and fail with it: then again. */
+  async #call (isArmed: boolean): Promise<void> {
+    const { buyer, seller } = this.#nodes
+    for (let tries = 1; seller.alive; tries++) {
+      try {
+        return await buyer.connect(seller.address)
+      } catch (error) {
+        // One that is armed may die while it is called; that is seen by who armed it.
+        if (isArmed && tries === TRIES) return
+        if (tries === TRIES) throw error
+      }
+    }
   }
 
   async #compare (): Promise<void> {
