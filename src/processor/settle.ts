@@ -185,8 +185,7 @@ async function payAll (node: Rooms, peer: string): Promise<void> {
   for (let cheque = await node.credits.nextCheque(peer); cheque !== null; cheque = await node.credits.nextCheque(peer)) {
     node.changed()
     const answer = await ask(node, peer, { kind: 'cheque', records: [own(cheque.bytes)] })
-    // It came too early, or pays for what the peer has lost: the answer says what to send before.
-    if (answer.kind === 'answer' && answer.body.length > 0) await sendLacking(node, peer, answer.body.slice())
+    if (isBehind(answer)) await sendLacking(node, peer, answer.body.slice())
     else await takeAck(node, peer, answer)
   }
 }
@@ -221,16 +220,36 @@ async function reconcile (node: Rooms, peer: string): Promise<boolean> {
   return running
 }
 
-/** Send what the peer's answer says it lacks, stored bytes as they are. */
+/**
+ * Send what the peer's answer says it lacks, stored bytes as they are. A cheque may pay for receipts
+ * that the peer has lost as well: then it says so, and gets them and what follows again.
+ */
 async function sendLacking (node: Rooms, peer: string, answer: Uint8Array): Promise<SyncResult> {
   const result = await node.credits.applySync(peer, answer)
   node.changed()
-  for await (const record of result.resend) await send(node, peer, record)
+  let behind = await sendAll(node, peer, result.resend)
+  // Each round brings at least one cheque home, or the peer is no longer listened to.
+  for (let rounds: number = LIMITS.credits.unackedChequesMax; behind !== null; rounds--) {
+    if (rounds === 0) throw new InosError('ERR_PEER_LOST', 'The peer lacks what it was sent again and again.')
+    behind = await sendAll(node, peer, (await node.credits.applySync(peer, behind)).resend)
+  }
   return result
 }
 
-async function send (node: Rooms, peer: string, { kind, bytes }: Resend): Promise<void> {
-  if (kind === 'cheque') return await takeAck(node, peer, await ask(node, peer, { kind, records: [own(bytes)] }))
-  const reply = await ask(node, peer, { kind, body: own(bytes) })
-  if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
+/** @returns what the peer says it lacks for a cheque among them; those after it were not sent */
+async function sendAll (node: Rooms, peer: string, records: AsyncIterable<Resend>): Promise<Uint8Array | null> {
+  for await (const { kind, bytes } of records) {
+    if (kind === 'cheque') {
+      const answer = await ask(node, peer, { kind, records: [own(bytes)] })
+      if (isBehind(answer)) return answer.body.slice()
+      await takeAck(node, peer, answer)
+    } else {
+      const reply = await ask(node, peer, { kind, body: own(bytes) })
+      if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
+    }
+  }
+  return null
 }
+
+/** A cheque came too early, or pays for what the peer has lost: the answer says what to send before. */
+function isBehind ({ kind, body }: Packet): boolean { return kind === 'answer' && body.length > 0 }

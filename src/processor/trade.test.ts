@@ -165,6 +165,27 @@ test('a session lost during the run: the due receipt is paid at the next contact
   assert.ok(seller.credits().earned > 0n)
 })
 
+// Goal: cheques that were never taken, for jobs whose receipts the seller has lost as well, come home with these.
+// Method: a seller that takes no cheque sells two jobs, comes back with a copy of its books from before, and takes all.
+test('a seller that lost receipts and cheques gets both again', async () => {
+  await using mesh = new Mesh()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const deaf = await mesh.start('seller', { books: () => ({ takeCheque: async () => { throw new InosError('ERR_BUSY', 'not now') } }) })
+  const restore = await mesh.copyBooks('seller')
+  await mesh.connect(buyer, deaf)
+  for (const input of ['one', 'two']) {
+    const { spent } = buyer.credits()
+    await buyer.compute(ECHO, input, { where: 'remote', ...SMALL })
+    await until(() => buyer.credits().spent > spent, 'a cheque of its own for each job')
+  }
+  await mesh.lose(deaf)
+  await restore()
+  const seller = await mesh.start('seller')
+  await mesh.connect(buyer, seller)
+  await until(() => seller.credits().earned === buyer.credits().spent, 'both cheques taken')
+  await opposite(buyer, seller)
+})
+
 // Goal: cancelling frees both sides. Method: abort while it runs, on a session that stays open.
 test('a cancelled job is released by both and costs nothing', async () => {
   await using mesh = new Mesh()

@@ -1,4 +1,5 @@
 /** What the campaign and its child nodes say to each other over IPC. */
+import type { Lanes } from './lanes.ts'
 import type { AuditReport, HistoryEntry, PeerView, ReceiptView } from '../../src/index.ts'
 
 /** Where a node kills itself, named after what has just become true. */
@@ -9,12 +10,17 @@ export const POINTS = {
 export type Role = keyof typeof POINTS
 export type Point = typeof POINTS[Role][number]
 
-/** The steps of the money protocol; a node of the campaign of credits dies before or after one. */
+/** The steps of the money protocol while jobs are traded; a node of the campaign of credits dies before or after one. */
 export const STEPS = {
-  buyer: ['placeOrder', 'acceptReceipt', 'nextCheque', 'takeAck', 'syncQuestions', 'applySync', 'answerSync', 'batch', 'synced batch'],
-  seller: ['acceptOrder', 'settle', 'takeCheque', 'syncQuestions', 'answerSync', 'applySync', 'batch', 'synced batch']
+  buyer: ['placeOrder', 'acceptReceipt', 'nextCheque', 'takeAck', 'batch', 'synced batch'],
+  seller: ['acceptOrder', 'settle', 'takeCheque', 'batch', 'synced batch']
 } as const
-export type Step = `${'before' | 'after'} ${typeof STEPS[Role][number]}`
+/** And those on the way back, after a first kill has left something open. */
+export const STEPS_BACK = {
+  buyer: ['syncQuestions', 'answerSync', 'applySync', 'acceptReceipt', 'nextCheque', 'takeAck', 'batch', 'synced batch'],
+  seller: ['syncQuestions', 'answerSync', 'applySync', 'takeCheque', 'batch', 'synced batch']
+} as const
+export type Step = `${'before' | 'after'} ${typeof STEPS[Role][number] | typeof STEPS_BACK[Role][number]}`
 
 export interface Crash { readonly point: Point | Step, readonly nth: number }
 
@@ -24,8 +30,6 @@ export interface NodeOptions {
   readonly peers: readonly string[]
   /** Die with SIGKILL at this point, the n-th time it is reached; null: live. */
   readonly crash: Crash | null
-  /** The disk forgets whatever was not synced. */
-  readonly lossy?: boolean
 }
 
 /** One item bought: what the caller of `compute` got. */
@@ -35,10 +39,19 @@ export type Bought =
 
 export interface Books { readonly audit: AuditReport, readonly history: HistoryEntry[], readonly receipts: ReceiptView[], readonly peers: PeerView[] }
 
-export type ToNode = { readonly do: 'buy', readonly items: readonly number[] } | { readonly do: 'connect', readonly address: string } | { readonly do: 'books' } | { readonly do: 'stop' } | { readonly do: 'arm', readonly crash: Crash | null }
+export type ToNode =
+  | { readonly do: 'buy', readonly items: readonly number[] }
+  | { readonly do: 'connect', readonly address: string }
+  /** Say so when no cheque to this peer waits for what it knows of its lane. */
+  | { readonly do: 'sync', readonly peer: string }
+  | { readonly do: 'books' | 'lanes' | 'rest' | 'stop' }
+  | { readonly do: 'arm', readonly crash: Crash | null }
 export type FromNode =
-  | { readonly said: 'ready', readonly id: string, readonly addresses: string[] }
+  | { readonly said: 'ready', readonly id: string, readonly addresses: string[], readonly disk: Lanes }
   | { readonly said: 'bought', readonly result: Bought }
-  | { readonly said: 'all bought' }
-  | { readonly said: 'connected' }
+  | { readonly said: 'all bought' | 'synced' }
+  | { readonly said: 'connected', readonly error: string | null }
   | { readonly said: 'books', readonly books: Books }
+  | { readonly said: 'lanes', readonly lanes: Lanes }
+  /** Whether anything is held, due, owed or not acknowledged. */
+  | { readonly said: 'rest', readonly open: boolean }

@@ -1,10 +1,11 @@
 /** One point of the campaign: play it, heal it, and look for what is wrong. */
-import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Child } from './child.ts'
-import { type Books, POINTS, type Point, type Role } from './messages.ts'
+import { compareBooks, compareBought, settle } from './compare.ts'
+import { draw } from './draw.ts'
+import { POINTS, type Point, type Role } from './messages.ts'
 
 export interface Verdict {
   readonly role: Role
@@ -21,12 +22,6 @@ export interface Verdict {
 }
 
 const ITEMS = 5
-const HEAL_MS = 20_000
-
-/** A number below `below` that depends only on seed, point and name. */
-export function draw (seed: number, index: number, name: string, below: number): number {
-  return createHash('sha256').update(`${seed}/${index}/${name}`).digest().readUInt32BE() % below
-}
 
 export async function runPoint (seed: number, index: number): Promise<Verdict> {
   // Every point comes up equally often; only when it strikes is drawn.
@@ -37,7 +32,7 @@ export async function runPoint (seed: number, index: number): Promise<Verdict> {
   const scratch = await mkdtemp(join(tmpdir(), 'inos-crash-'))
   const children: Child[] = []
   const open = async (name: string, sells: boolean, peers: string[], crash: { point: Point, nth: number } | null): Promise<Child> => {
-    const child = await Child.start({ dataDir: join(scratch, name), sells, peers, crash })
+    const child = await Child.launch({ dataDir: join(scratch, name), sells, peers, crash })
     children.push(child)
     return child
   }
@@ -63,12 +58,10 @@ export async function runPoint (seed: number, index: number): Promise<Verdict> {
     const problems = [
       ...(killed ? [] : ['nobody was killed']),
       ...(role === 'buyer' || finished !== null ? [] : ['the buyer ended']),
-      ...compareBooks(nodes.map(({ id }, at) => ({ id, books: books[at]! }))),
+      ...compareBooks(nodes.map(({ id }, at) => ({ id, books: books[at]! }))).map(({ text }) => text),
+      ...compareBought(bought, books[0]!).map(({ text }) => text),
       ...bought.flatMap(result => {
-        if (result.ok) {
-          const proven = books[0]!.receipts.filter(({ id, role }) => id === result.receiptId && role === 'bought').length
-          return [...(result.text === `item ${result.item}` ? [] : [`item ${result.item} came back wrong`]), ...(proven === 1 ? [] : [`item ${result.item} has ${proven} receipts`])]
-        }
+        if (result.ok) return []
         // Whose only seller is gone is told so: with the attempt that lost it, afterwards before any attempt.
         const told = sellers === 1 && role === 'seller' && (result.code === 'ERR_PEER_LOST' ? result.attempts > 0 : result.code === 'ERR_NO_OFFER')
         return told ? [] : [`item ${result.item} failed with ${result.code} after ${result.attempts} attempts`]
@@ -85,45 +78,4 @@ export async function runPoint (seed: number, index: number): Promise<Verdict> {
     await Promise.all(children.map(({ exited }) => exited))
     await rm(scratch, { recursive: true, force: true })
   }
-}
-
-/** Wait until nothing is held, due or owed anywhere, or until it is plain that it will not be. */
-export async function settle (nodes: readonly Child[]): Promise<Books[]> {
-  const deadline = Date.now() + HEAL_MS
-  for (;;) {
-    const books = await Promise.all(nodes.map(node => node.books()))
-    const open = books.some(({ audit: { held, due, owed } }) => BigInt(held) + BigInt(due) + BigInt(owed) > 0n)
-    if (!open || Date.now() > deadline) return books
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
-}
-
-/** What must hold of the books of one buyer (first) and its sellers. */
-export function compareBooks (nodes: readonly { id: string, books: Books }[]): string[] {
-  const problems: string[] = []
-  const names = ['buyer', 'seller', 'other seller']
-  nodes.forEach(({ books: { audit } }, at) => {
-    if (!audit.ok) problems.push(`the audit of the ${names[at]} fails: ${audit.bad.map(({ key, reason }) => `${key} ${reason}`).join(', ')}`)
-    for (const name of ['held', 'due', 'owed'] as const) {
-      if (audit[name] !== 0n) problems.push(`the ${names[at]} still has ${audit[name]} ${name}`)
-    }
-  })
-  const total = nodes.reduce((sum, { books }) => sum + books.audit.balance, 0n)
-  if (total !== 0n) problems.push(`the balances sum to ${total}`)
-  const buyer = nodes[0]!
-  for (const [at, seller] of nodes.slice(1).entries()) {
-    const name = names[at + 1]
-    const spent = payments(buyer.books, 'spent', seller.id)
-    const earned = payments(seller.books, 'earned', buyer.id)
-    if (spent.join() !== earned.join()) problems.push(`what the buyer paid the ${name} is not what it was paid`)
-    const orders = earned.map(entry => entry.split(' ')[0])
-    if (new Set(orders).size !== orders.length) problems.push(`the ${name} was paid twice for one order`)
-    const sold = seller.books.receipts.filter(({ role }) => role === 'sold').map(({ order }) => order).sort()
-    if (sold.join() !== [...orders].sort().join()) problems.push(`the ${name} sold ${sold.length} jobs and was paid for ${orders.length}`)
-  }
-  return problems
-}
-
-function payments ({ history }: Books, direction: 'earned' | 'spent', peer: string): string[] {
-  return history.filter(entry => entry.direction === direction && entry.peer === peer).map(({ order, amount }) => `${order} ${amount}`).sort()
 }

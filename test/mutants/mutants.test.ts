@@ -1,11 +1,11 @@
-/** Goal: the engine's fuzzer and the campaign of credits find errors. Method: plant one at a time in a copy of the sources and let it run there. */
+/** Goal: the engine's fuzzer and the campaigns of credits find errors. Method: plant one at a time in a copy of the sources and let it run there. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { CREDITS_MUTANTS, MUTANTS } from './mutants.ts'
+import { CRASH_MUTANTS, CREDITS_MUTANTS, MUTANTS } from './mutants.ts'
 import type { Mutant } from './mutants.ts'
 import { copyTree, edit } from './tree.ts'
 
@@ -18,7 +18,7 @@ function plant ({ edits }: Pick<Mutant, 'edits'>): string {
   return folder
 }
 
-interface Report { ok: boolean, ran: number, differences: number, runs: number, violations: number }
+interface Report { ok: boolean, lost: number, ran: number, differences: number, runs: number, violations: number }
 
 async function report (file: string, args: readonly string[]): Promise<Report> {
   const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -78,3 +78,16 @@ test('the campaign of credits finds nothing when nothing is planted', async () =
   assert.ok(ok)
   assert.equal(runs, 150)
 })
+
+for (const { name, edits } of CRASH_MUTANTS) {
+  test(`the kill campaign of credits finds it when ${name}`, async () => {
+    const folder = plant({ edits })
+    try {
+      const { ok, lost } = await report(join(folder, 'test', 'crash', 'credits.ts'), ['--points', '12', '--seed', SEED, '--pairs', '1'])
+      assert.equal(ok, false)
+      assert.ok(lost > 0)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+}

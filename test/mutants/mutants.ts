@@ -13,12 +13,23 @@ export interface Mutant {
   readonly casesMax: number
 }
 
+const SENT_EARLY: Pick<Mutant, 'name' | 'edits'> = {
+  name: 'a cheque is sent before it is durable',
+  edits: [{ file: 'src/credits/buyer.ts', find: /await journal\.commit\(ledger\.pay\(cheque, peer, this\.#books\.now\(\)\), true\)/g, replace: 'void journal.commit(ledger.pay(cheque, peer, this.#books.now()))' }]
+}
+
+/** What the kill campaign of credits must find within a few points. */
+export const CRASH_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
+  SENT_EARLY,
+  {
+    name: 'a cheque is acknowledged before it is durable',
+    edits: [{ file: 'src/credits/seller.ts', find: /await journal\.commit\((\[\.\.\.ledger\.takeCheque\(.*\]), true\)/g, replace: 'void journal.commit($1)' }]
+  }
+]
+
 /** What the campaign of credits must find within 1,000 sequences. */
 export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
-  {
-    name: 'a cheque is sent before it is durable',
-    edits: [{ file: 'src/credits/buyer.ts', find: /await journal\.commit\(ledger\.pay\(cheque, peer, this\.#books\.now\(\)\), true\)/g, replace: 'void journal.commit(ledger.pay(cheque, peer, this.#books.now()))' }]
-  },
+  SENT_EARLY,
   {
     name: 'a cheque is signed before the sync',
     edits: [{ file: 'src/credits/ledger.ts', find: /return this\.isSynced\(peer\) && !this/g, replace: 'return !this' }]

@@ -12,7 +12,7 @@ import { encodeCanonical } from '../../src/packet/cbor.ts'
 import { type CID, rawCid } from '../../src/packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
 import { InosError } from '../../src/packet/errors.ts'
-import { peerIdOfKey, type Signer, type Verify } from '../../src/packet/identity.ts'
+import { peerIdOfKey, type Signer, type Verify, toHex } from '../../src/packet/identity.ts'
 import { checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
 import type { SpecLimits } from '../../src/packet/spec.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
@@ -344,7 +344,9 @@ export class World {
       case 'answer': {
         const { resend, more } = await credits.applySync(from.id, bytes)
         if (more) await this.sync(to, from)
-        for await (const { kind, bytes } of resend) this.send(to, from, kind, bytes)
+        // What is on its way need not be sent again: a node sends one record of these after the other.
+        const underway = new Set(this.wire.filter(message => message.from === to && message.to === from).map(message => toHex(message.bytes)))
+        for await (const { kind, bytes } of resend) if (!underway.has(toHex(bytes))) this.send(to, from, kind, bytes)
         break
       }
       case 'cheque': {
