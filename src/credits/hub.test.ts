@@ -5,10 +5,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { assertCleared, charterOf, cidOf, grant, readClearing } from '../../test/suites/credits-mesh.ts'
 import { factsOf, hashOf, LIMITS_OF_JOB, type Node, signerOf, World } from '../../test/suites/credits-world.ts'
-import { rawCid } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
-import { netOf } from '../packet/mesh.ts'
 import { checkCheque, checkClearing, type Cheque, type Clearing } from '../packet/records.ts'
 import { Hub } from './hub.ts'
 import { Ledger } from './ledger.ts'
@@ -16,11 +15,8 @@ import type { Rules } from './terms.ts'
 
 const ISSUER = signerOf('issuer')
 const MEMBERS = ['a', 'b', 'c'].map(signerOf)
-const cidOf = (text: string) => rawCid(hashOf(text))
 
-function rulesOf (changes: Partial<Rules> = {}): Rules {
-  return { net: netOf(ISSUER.publicKey, new Uint8Array(16)), issuer: ISSUER.publicKey, feePpm: 12_345, offlineMax: 30_000_000n, ...changes }
-}
+function rulesOf (changes: Partial<Rules> = {}): Rules { return charterOf(ISSUER.publicKey, changes) }
 
 /** The issuer's pure core, and everything it was ever shown. */
 class Bank {
@@ -168,37 +164,6 @@ async function meshOf (changes: Partial<Rules> = {}): Promise<{ world: World, hu
   const mesh = { world, hub: await world.node('issuer'), a: await world.node('a'), b: await world.node('b'), c: await world.node('c') }
   for (const node of [mesh.a, mesh.b, mesh.c]) await mesh.hub.meet(node)
   return mesh
-}
-
-async function grant (world: World, hub: Node, node: Node, amount: bigint, name = node.id): Promise<void> {
-  await hub.credits.grant(node.id, cidOf(name), amount)
-  assert.equal(hub.disk.looseBatches, 0, 'what was granted is on disk')
-  if (!hub.credits.isSynced(node.id)) await hub.meet(node)
-  await world.pay(hub, node)
-  await world.settle()
-}
-
-const cleared = (bytes: Uint8Array): Clearing => openEnvelope(bytes, 'clearing', checkClearing).payload
-
-/** What holds in a mesh when everything has arrived and nobody has overspent. */
-async function assertCleared (hub: Node, members: readonly Node[], issued: bigint): Promise<void> {
-  const all = [hub, ...members]
-  for (const { credits } of all) {
-    const { held, due, owed, ...sums } = credits.balance()
-    assert.deepEqual({ held, due, owed }, { held: 0n, due: 0n, owed: 0n })
-    const { ok, bad, balance, earned, spent } = await credits.audit()
-    assert.deepEqual(bad, [])
-    assert.deepEqual({ ok, balance, earned, spent }, { ok: true, ...sums })
-  }
-  for (const { id, credits } of members) {
-    const account = hub.credits.accountOf(id)
-    assert.ok(account >= 0n)
-    assert.deepEqual(credits.account(), { issuer: hub.id, cleared: account, free: account, uncleared: 0n, promised: 0n })
-    assert.equal(credits.balance().balance, account)
-  }
-  const sum = members.reduce((sum, { id }) => sum + hub.credits.accountOf(id), 0n)
-  assert.equal(sum, -hub.credits.balance().balance)
-  assert.equal(sum, issued - hub.credits.balance().earned + hub.credits.balance().spent)
 }
 
 type Step =
@@ -418,7 +383,7 @@ test('what is not owed is not cleared, and a repeat gets the same bytes', async 
   await assert.rejects(b.credits.clear(a.id, [bytes]), { code: 'ERR_USAGE' })
   const [first] = await hub.credits.clear(b.id, [bytes])
   const after = accounts()
-  assert.equal(cleared(first!).cleared, payload.total)
+  assert.equal(readClearing(first!).cleared, payload.total)
   for (const cheque of [bytes, older, bytes]) assert.deepEqual(await hub.credits.clear(b.id, [cheque]), [first])
   // Power fails as soon as the answer is out.
   hub.disk.cut(0)
@@ -433,9 +398,9 @@ test('what is not owed is not cleared, and a repeat gets the same bytes', async 
   assert.equal(await a.credits.takeClearing(first!), b.id)
   await assert.rejects(c.credits.takeClearing(first!), { code: 'ERR_RECORD_INVALID' })
   for (const changes of [{ net: hashOf('elsewhere') }, { epoch: 1 }, { total: payload.total + 1n }]) {
-    await assert.rejects(a.credits.takeClearing(seal<Clearing>('clearing', { ...cleared(first!), ...changes }, hub.signer).bytes))
+    await assert.rejects(a.credits.takeClearing(seal<Clearing>('clearing', { ...readClearing(first!), ...changes }, hub.signer).bytes))
   }
-  await assert.rejects(b.credits.takeClearing(seal<Clearing>('clearing', cleared(first!), a.signer).bytes), { code: 'ERR_RECORD_INVALID' })
+  await assert.rejects(b.credits.takeClearing(seal<Clearing>('clearing', readClearing(first!), a.signer).bytes), { code: 'ERR_RECORD_INVALID' })
   await world.drain([hub, a, b, c])
   await assertCleared(hub, [a, b, c], 20_000_000n)
 })

@@ -18,7 +18,7 @@ function plant ({ edits }: Pick<Mutant, 'edits'>): string {
   return folder
 }
 
-interface Report { ok: boolean, lost: number, ran: number, differences: number, runs: number, violations: number }
+interface Report { ok: boolean, lost: number, ran: number, differences: number, runs: number, violations: number, meshes: number }
 
 async function report (file: string, args: readonly string[]): Promise<Report> {
   const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -74,9 +74,10 @@ for (const { name, edits } of CREDITS_MUTANTS) {
 
 // Goal: the invariants of credits hold under loss, repetition, reordering, kills and old copies. Method: a slice of the campaign.
 test('the campaign of credits finds nothing when nothing is planted', async () => {
-  const { ok, runs } = await report(join(import.meta.dirname, '..', 'prop', 'credits.ts'), ['--runs', '150', '--seed', SEED, '--processes', '1'])
+  const { ok, runs, meshes } = await report(join(import.meta.dirname, '..', 'prop', 'credits.ts'), ['--runs', '150', '--seed', SEED, '--processes', '1'])
   assert.ok(ok)
   assert.equal(runs, 150)
+  assert.equal(meshes, 37, 'one in four')
 })
 
 for (const { name, edits } of CRASH_MUTANTS) {

@@ -33,6 +33,10 @@ export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   {
     name: 'a cheque is signed before the sync',
     edits: [{ file: 'src/credits/ledger.ts', find: /return this\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
+  },
+  {
+    name: 'a grant that is asked for again is given again',
+    edits: [{ file: 'src/credits/hub.ts', find: /if \(amount === 0n \|\| this\.#granted\.has\(id\.toString\(\)\)\)/g, replace: 'if (amount === 0n)' }]
   }
 ]
 

@@ -1,7 +1,8 @@
 /**
  * The property campaign of credits: `npm run prop:credits -- --runs N --seed S`.
  *
- * N random sequences over two to four nodes (`sequence.ts` says of what), shared among processes.
+ * N random sequences over two to four nodes (`sequence.ts` says of what), one in four of them a private
+ * mesh with its issuer, shared among processes.
  * The first that violates an invariant is shrunk and printed with its seed; `--replay JSON` runs it
  * again. `--patch FILE` applies a patch to a temporary copy of the tree and runs there: it ends with
  * 0 when a violation was found, so that a reviewer's own mutant can be tried. Last line: JSON.
@@ -13,7 +14,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { applyPatch, copyTree } from '../mutants/tree.ts'
-import { type Command, drawSequence, runSequence, type Sequence, type Tally } from './sequence.ts'
+import { type Command, drawMesh, drawSequence, runSequence, type Sequence, type Tally } from './sequence.ts'
 
 const { values } = parseArgs({ options: {
   runs: { type: 'string', default: '2000' }, seed: { type: 'string', default: '1' }, first: { type: 'string', default: '0' },
@@ -28,7 +29,7 @@ if (![runs, seed, first, processes].every(Number.isSafeInteger) || runs < 1 || p
 interface Report extends Tally { ok: boolean, seed: number, runs: number, violations: number, ms: number }
 
 /** What a sequence violates, as a sentence; null when nothing. */
-async function violationOf (sequence: Sequence, tally: Tally = { steps: 0, crashes: 0, backups: 0 }): Promise<string | null> {
+async function violationOf (sequence: Sequence, tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0 }): Promise<string | null> {
   try {
     await runSequence(sequence, tally)
     return null
@@ -50,16 +51,19 @@ async function shrink (sequence: Sequence): Promise<Sequence> {
   return { ...sequence, commands }
 }
 
+/** One in so many sequences is a private mesh. */
+const MESH_EVERY = 4
+
 /** Seeds of sequences are far apart, so that two campaigns share none by chance alone. */
 const seedOf = (run: number): number => (Math.imul(seed, 0x9e3779b1) + Math.imul(run, 0x85ebca6b)) >>> 0
 
 async function campaign (): Promise<Report> {
   const began = Date.now()
-  const tally: Tally = { steps: 0, crashes: 0, backups: 0 }
+  const tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0 }
   let violations = 0
   let done = 0
   for (let run = first; run < first + runs && violations === 0; run++, done++) {
-    const sequence = drawSequence(seedOf(run))
+    const sequence = run % MESH_EVERY === MESH_EVERY - 1 ? drawMesh(seedOf(run)) : drawSequence(seedOf(run))
     const violation = await violationOf(sequence, tally)
     if (violation === null) continue
     violations++
@@ -77,8 +81,8 @@ async function share (): Promise<Report> {
     const from = first + at * each
     return run(import.meta.filename, ['--runs', String(Math.min(each, first + runs - from)), '--first', String(from), '--seed', String(seed), '--processes', '1'])
   }))
-  const sum = (name: 'runs' | 'steps' | 'crashes' | 'backups' | 'violations'): number => reports.reduce((total, report) => total + report[name], 0)
-  return { ok: reports.every(({ ok }) => ok), seed, runs: sum('runs'), steps: sum('steps'), crashes: sum('crashes'), backups: sum('backups'), violations: sum('violations'), ms: Date.now() - began }
+  const sum = (name: 'runs' | 'steps' | 'crashes' | 'backups' | 'meshes' | 'violations'): number => reports.reduce((total, report) => total + report[name], 0)
+  return { ok: reports.every(({ ok }) => ok), seed, runs: sum('runs'), steps: sum('steps'), crashes: sum('crashes'), backups: sum('backups'), meshes: sum('meshes'), violations: sum('violations'), ms: Date.now() - began }
 }
 
 async function run (file: string, args: readonly string[]): Promise<Report> {
