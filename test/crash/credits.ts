@@ -72,7 +72,10 @@ const verdicts: Verdict[] = []
 await using program = await bundle('light.ts')
 const firsts = Array.from({ length: Math.ceil(points / POINTS_PER_PAIR) }, (_, at) => at * POINTS_PER_PAIR)
 await Promise.all(Array.from({ length: pairs }, async () => {
-  for (let first = firsts.shift(); first !== undefined; first = firsts.shift()) await runPair(program, first, Math.min(POINTS_PER_PAIR, points - first), verdicts)
+  for (let first = firsts.shift(); first !== undefined; first = firsts.shift()) {
+    await runPair(program, first, Math.min(POINTS_PER_PAIR, points - first), verdicts)
+    console.error(`${verdicts.length}/${points}`)
+  }
 }))
 const result = report(verdicts, Math.round((Date.now() - began) / 1000))
 console.log(JSON.stringify(result))

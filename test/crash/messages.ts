@@ -20,7 +20,7 @@ export const STEPS_BACK = {
   buyer: ['syncQuestions', 'answerSync', 'applySync', 'acceptReceipt', 'nextCheque', 'takeAck', 'batch', 'synced batch'],
   seller: ['syncQuestions', 'answerSync', 'applySync', 'takeCheque', 'batch', 'synced batch']
 } as const
-export type Step = `${'before' | 'after'} ${typeof STEPS[Role][number] | typeof STEPS_BACK[Role][number]}`
+export type Step = `${'before' | 'after'} ${typeof STEPS[Role][number] | typeof STEPS_BACK[Role][number]}` | 'amid synced batch'
 
 export interface Crash { readonly point: Point | Step, readonly nth: number }
 

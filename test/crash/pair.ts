@@ -15,12 +15,12 @@ import { type Bought, type Crash, type Role, type Step, STEPS, STEPS_BACK } from
 /** Where a point kills: while they trade, at random, or, after a kill while they trade, on the way back. */
 export interface Plan { readonly role: Role, readonly when: 'trade' | 'random' | 'back', readonly step: Step | null }
 
-const sidesOf = (steps: readonly string[]): Step[] => steps.flatMap(step => [`before ${step}`, `after ${step}`] as Step[])
+const sidesOf = (steps: readonly string[]): Step[] => [...steps.flatMap(step => [`before ${step}`, `after ${step}`] as Step[]), 'amid synced batch']
 /** Every kind of point, in turn. */
 export const PLANS: readonly Plan[] = (['buyer', 'seller'] as const).flatMap(role => [
   ...sidesOf(STEPS[role]).map(step => ({ role, when: 'trade', step }) as const),
   ...sidesOf(STEPS_BACK[role]).map(step => ({ role, when: 'back', step }) as const),
-  ...Array.from({ length: 4 }, () => ({ role, when: 'random', step: null }) as const)
+  ...Array.from({ length: 3 }, () => ({ role, when: 'random', step: null }) as const)
 ])
 
 /** What a first kill leaves open, so that the way back has something to do. */
