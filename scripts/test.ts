@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const SUITES: Record<string, { files: string[], concurrency: number }> = {
-  unit: { files: ['src/**/*.test.ts', 'cli/**/*.test.ts', 'examples/**/*.test.ts', 'test/tidy.test.ts'], concurrency: availableParallelism() },
+  unit: { files: ['src/**/*.test.ts', 'cli/**/*.test.ts', 'examples/**/*.test.ts', 'test/tidy.test.ts'], concurrency: availableParallelism() + 1 },
   // One file at a time: they start nodes, and time limits of theirs are meant for an idle machine.
   integration: { files: ['test/**/*.test.ts'], concurrency: 1 }
 }
