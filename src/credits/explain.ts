@@ -26,11 +26,11 @@ export function explain ({ ledger, now }: Books, peer: string): LineReport {
     poolMax: max,
     unacked: line.unacked.length,
     frauds: ledger.fraudsOf(peer),
-    synced: line.synced
+    synced: ledger.syncedAt(peer)
   }
   const terms = ledger.rules === null ? openTerms(numbers) : meshTerms(taken, given)
-  const { frauds } = numbers
-  const proven = frauds === 0 ? [] : [`There is proof of fraud against this peer (${frauds}): its line is zero, and it gets no orders from this node.`]
+  const barred = ledger.barred(peer)
+  const proven = barred === null ? [] : [`It was caught: ${barred.says}. Its line is zero, and it gets no orders from this node.`]
   return { ...numbers, reasons: [...proven, ...terms, ...restOf(numbers)] }
 }
 

@@ -57,8 +57,8 @@ export class Ledger {
   readonly #pool: Pool
   /** Peers against whom there is proof of fraud, and the ids of the proofs. */
   readonly #frauds = new Map<string, Set<string>>()
-  /** Peers that said since this start what they hold of mine; the longest known is forgotten first. */
-  readonly #synced = new Set<string>()
+  /** Peers that said since this start what they hold of mine, and when; the longest known is forgotten first. */
+  readonly #synced = new Map<string, number>()
   /** Numbers of cheques of mine that exist for certain, where these books have fewer. */
   readonly #floors = new Map<string, number>()
   /** Peers that were caught lying about my lane. */
@@ -145,7 +145,7 @@ export class Ledger {
 
   /** What a peer may owe this node in all; in a mesh, before its issuer has cleared it, and at the issuer what its account covers. */
   lineMaxOf (peer: string): bigint {
-    if (this.#frauds.has(peer)) return 0n
+    if (this.barred(peer) !== null) return 0n
     if (this.#rules === null) return this.#lineMax
     return this.isIssuer ? accountOf(this.line(peer)) : this.#rules.offlineMax
   }
@@ -154,22 +154,24 @@ export class Ledger {
   given (peer: string): Room {
     const line = this.line(peer)
     const rules = this.#rules
-    if (rules === null) return givenInOpen(line, this.lineMaxOf(peer))
-    return this.#barred(peer) ?? (this.isIssuer ? givenByIssuer(line) : givenByMember(line, rules))
+    const barred = this.barred(peer)
+    if (barred !== null) return barred
+    if (rules === null) return givenInOpen(line, this.#lineMax)
+    return this.isIssuer ? givenByIssuer(line) : givenByMember(line, rules)
   }
 
   /** What the peer would still accept from this node, if its terms are those of this node. */
   taken (peer: string): Room {
     const line = this.line(peer)
     const rules = this.#rules
-    const barred = this.#barred(peer)
+    const barred = this.barred(peer)
     if (barred !== null) return barred
     if (rules === null) return takenInOpen(line, this.#lineMax)
     return this.isIssuer ? takenFromIssuer(line, rules) : takenInMesh(line, rules, this.#accountFree(this.line(peerIdOfKey(rules.issuer))))
   }
 
   /** Who cheated gets nothing, whatever its line or its account would cover. */
-  #barred (peer: string): Room | null {
+  barred (peer: string): Room | null {
     if (this.#frauds.has(peer)) return { free: 0n, says: `there is proof of fraud against ${peer}`, hint: '`inos credits frauds ls` shows it.' }
     if (this.#faults.has(peer)) return { free: 0n, says: `${peer} hid cheques of this node`, hint: 'The proof is kept in the books.' }
     return null
@@ -281,11 +283,13 @@ export class Ledger {
 
   /** The peer has said what it holds, and these books hold that too. */
   sync (peer: string, now: number): void {
-    this.line(peer).synced = now
     this.#synced.delete(peer)
-    this.#synced.add(peer)
-    if (this.#synced.size > LIMITS.credits.syncedPeersMax) this.#synced.delete(this.#synced.values().next().value!)
+    this.#synced.set(peer, now)
+    if (this.#synced.size > LIMITS.credits.syncedPeersMax) this.#synced.delete(this.#synced.keys().next().value!)
   }
+
+  /** Unix seconds of the last sync since this start; null before the first. */
+  syncedAt (peer: string): number | null { return this.#synced.get(peer) ?? null }
 
   /** The number up to which cheques of mine to the peer must be found before the next one is signed; 0 when none lacks. */
   floor (peer: string): number { return this.#floors.get(peer) ?? 0 }

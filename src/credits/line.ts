@@ -82,8 +82,6 @@ export interface Line {
   unacked: Mark[]
   /** Its cheques to me. */
   readonly in: Lane
-  /** When both last compared their books, unix seconds; null for not since this node started. */
-  synced: number | null
   /** Most that my open orders at it can cost. */
   held: bigint
   /** Most that its orders running here can cost. */
@@ -106,7 +104,6 @@ export function newLine (peer: string, key: Uint8Array): Line {
     out: newLane(),
     unacked: [],
     in: newLane(),
-    synced: null,
     held: 0n,
     running: 0n,
     owed: new Debts(),
