@@ -5,8 +5,9 @@
  * point one of them is killed, before or after a step of the money protocol or at a random time,
  * some once more while it comes back; the other lives on. What the other was given must be on the
  * disk of the dead. It starts again on its books, the line drains, and then the books of both must
- * agree and audit: nothing lost, made or paid twice. Last line: JSON, where `killed` counts only
- * processes that died at the step named, or at random; a step that did not come is in `missed`.
+ * agree and audit: nothing lost, made or paid twice. Last line: JSON. `killed` counts processes that
+ * died at the step named (`steps`) or without one (`atRandom`: at a random time, or at rest where the
+ * step on the way back did not come); a step that did not come is in `missed` and kills nobody.
  */
 import { parseArgs } from 'node:util'
 import { bundle } from './bundle.ts'
@@ -40,7 +41,7 @@ async function runPair (program: NodeProgram, first: number, count: number, verd
   }
 }
 
-function report (verdicts: readonly Verdict[], seconds: number): { ok: boolean } {
+function report (verdicts: readonly Verdict[], seconds: number): Record<string, unknown> & { ok: boolean } {
   const findings = verdicts.flatMap(verdict => verdict.findings)
   const count = (kind: Finding['kind']): number => findings.filter(finding => finding.kind === kind).length
   const steps: Record<string, number> = {}
@@ -64,7 +65,7 @@ function report (verdicts: readonly Verdict[], seconds: number): { ok: boolean }
     restartMsMedian: restarts[restarts.length >> 1],
     restartMsMax: restarts.at(-1),
     seconds
-  } as { ok: boolean }
+  }
 }
 
 const began = Date.now()
