@@ -12,7 +12,7 @@ import { formatCredits } from './units.ts'
 const BAD_RECORDS = 106
 
 export function addCredits (program: Command, context: Context): void {
-  const credits = program.command('credits').description('balance, history and audit of this node')
+  const credits = program.command('credits').description('balance, history and audit of this node; proofs against peers, copies of the books')
     .option('--explain <peer>', 'what this peer would accept from this node, and this node from it, and why')
   addJson(addData(credits))
   examples(credits, [
