@@ -37,6 +37,10 @@ export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   {
     name: 'a grant that is asked for again is given again',
     edits: [{ file: 'src/credits/hub.ts', find: /if \(amount === 0n \|\| this\.#granted\.has\(id\.toString\(\)\)\)/g, replace: 'if (amount === 0n)' }]
+  },
+  {
+    name: 'the hub clears without a look at the account',
+    edits: [{ file: 'src/credits/hub.ts', find: /least\(total - cleared, least\(this\.#covered\(peerIdOfKey\(from\)\), /g, replace: 'least(total - cleared, least(total, ' }]
   }
 ]
 
