@@ -32,7 +32,7 @@ export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   SENT_EARLY,
   {
     name: 'a cheque is signed before the sync',
-    edits: [{ file: 'src/credits/ledger.ts', find: /return this\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
+    edits: [{ file: 'src/credits/ledger.ts', find: /return this\.recovery\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
   },
   {
     name: 'a grant that is asked for again is given again',
