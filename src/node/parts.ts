@@ -3,7 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
-import { map } from '../emergent/map.ts'
+import { map, type MapMethod } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
@@ -18,6 +18,7 @@ import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { calibrate, lookAtMachine } from './machine.ts'
 import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
 import { openTrade, type TradeSettings, tradeOf } from './trade.ts'
@@ -50,13 +51,14 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const settings = await openTrade(dir.path, options)
   const pool = createExecutorPool({ slots, share: settings.current.cpuPercent / 100, log: line => platform.log('executors', line) })
   opened.defer(() => pool.stop())
+  const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { prices, buyers } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
-  return { parts: { platform, runtime: pool, credits, blobs, network, timers, market }, membership, pool, settings, opened: opened.move() }
+  return { parts: { platform, runtime: pool, credits, blobs, network, known, timers, market }, membership, pool, settings, opened: opened.move() }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
@@ -81,7 +83,7 @@ export async function start ({ parts, membership, pool, settings, opened: parent
     ...tradeOf(settings, pool, processor),
     stop,
     [Symbol.asyncDispose]: stop,
-    map: (wasm, inputs, options) => map(processor, wasm, inputs, options)
+    map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
   }
 }
 
