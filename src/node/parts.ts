@@ -123,8 +123,8 @@ async function connect (processor: Processor, address: string, signal: AbortSign
   }
 }
 
-function creditsOptions ({ lineMax, poolMax }: JoinOptions): { lineMax?: bigint, poolMax?: bigint } {
-  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }) }
+function creditsOptions ({ lineMax, poolMax, sellerPoolMax }: JoinOptions): Pick<JoinOptions, 'lineMax' | 'poolMax' | 'sellerPoolMax'> {
+  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax }) }
 }
 
 function once<T> (make: () => Promise<T>): () => Promise<T> {

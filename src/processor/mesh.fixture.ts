@@ -38,6 +38,7 @@ export interface NodeOptions {
   charter?: Rules
   lineMax?: bigint
   poolMax?: bigint
+  sellerPoolMax?: bigint
   allowance?: AllowanceLimits
   /** Runs before each guest; what it throws the job ends with. */
   before?: (run: Run, options: ExecuteOptions) => Promise<void>
@@ -79,14 +80,14 @@ export class Mesh implements AsyncDisposable {
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
   async start (name: string, options: NodeOptions = {}): Promise<MeshNode> {
-    const { serve = true, slots = 4, alone = false, prices, buyers, machine, fuelPerSec, before, charter = null, lineMax, poolMax, books, allowance } = options
+    const { serve = true, slots = 4, alone = false, prices, buyers, machine, fuelPerSec, before, charter = null, lineMax, poolMax, sellerPoolMax, books, allowance } = options
     const signer = signerOf(name)
     const store = this.#stores.get(name) ?? new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' })
     this.#stores.set(name, store)
     const log: string[] = []
     const platform = this.#platform(signer, log)
     const credits = await createCredits({ store, ...platform, now: () => Math.floor(platform.now() / 1000) }, {
-      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax })
+      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
     })
     const runtime = hooked(slots, before, fuelPerSec)
     const { store: blobStore, blobs } = createBlobs()
