@@ -124,6 +124,7 @@ function counted (network: Network, traffic: Traffic): Network {
     open: async (peer, signal) => count(await network.open(peer, signal)),
     handle: handler => { network.handle(wire => { handler(count(wire)) }) },
     peers: () => network.peers(),
+    routesTo: peer => network.routesTo(peer),
     on: events => { network.on(events) },
     provide: (capability, signal) => network.provide(capability, signal),
     find: (capability, signal) => network.find(capability, signal),

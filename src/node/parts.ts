@@ -3,7 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
-import { map } from '../emergent/map.ts'
+import { map, type MapMethod } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
@@ -17,6 +17,7 @@ import { openDataDirectory } from './data-dir.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
 
@@ -41,13 +42,14 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const blobs = await openBlobCache(dir.blobsPath)
   const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
   opened.defer(() => runtime.stop())
+  const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   // The pool may have fewer slots than asked for; only what it has is offered.
   const market = { serve: options.serve ?? listen.length > 0, slots: runtime.load().slots, net, ...(prices === undefined ? {} : { prices }) }
-  return { parts: { platform, runtime, credits, blobs, network, timers, market }, membership, opened: opened.move() }
+  return { parts: { platform, runtime, credits, blobs, network, known, timers, market }, membership, opened: opened.move() }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
@@ -69,7 +71,7 @@ export async function start ({ parts, membership, opened: parents }: OpenParts, 
     ...meshOf(membership, processor),
     stop,
     [Symbol.asyncDispose]: stop,
-    map: (wasm, inputs, options) => map(processor, wasm, inputs, options)
+    map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
   }
 }
 

@@ -60,7 +60,7 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
-    /** How often bootstrap nodes are tried while nobody is connected. */
+    /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
     connectionsPerSecondMax: 64,
@@ -282,6 +282,25 @@ export const LIMITS = {
     /** How often a node looks whether its offer needs renewal and what has expired. */
     renewMs: 60_000
   },
+  /** A map: when an item counts as a straggler, and how long a node that was lost or slow rests. */
+  map: {
+    /** Asked at another node as well after this many times the median of those that are done, and never sooner than so many ms. */
+    hedgeFactor: 4,
+    hedgeMsMin: 500,
+    /** Items done before there is a median, and how many of the latest it is of. */
+    samplesMin: 3,
+    samplesMax: 64,
+    /** How often running items are looked at. */
+    lookMs: 100,
+    /** Of the items in flight, the share that may be asked for twice at once. */
+    hedgedShareMax: 0.25,
+    /** Doubled each time the same node is lost or slow again. */
+    restMsMin: 1_000,
+    restMsMax: 60_000,
+    /** An item that failed for a passing reason is begun again so often, after pauses that double. */
+    roundsMax: 4,
+    pauseMs: 250
+  },
   /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
   mesh: {
     nameCharsMax: 64,
@@ -293,9 +312,8 @@ export const LIMITS = {
     inviteCharsMax: 8_192,
     routesMax: 8,
     routeCharsMax: 256,
-    /** Addresses of members a node remembers, and members it stays connected to. */
+    /** Addresses of members a node remembers. */
     routesKeptMax: 64,
-    connectedMin: 8,
     /** How long an invite and a certificate live unless their issuer says otherwise. */
     inviteSeconds: 7 * 86_400,
     memberSeconds: 10 * 365 * 86_400,
@@ -318,6 +336,38 @@ export const LIMITS = {
     strangerStreamsMax: 8,
     /** Exchanges one peer may begin in a minute. */
     exchangesPerMinuteMax: 60
+  },
+  /** Other nodes: whom a node knows, learns of from peers, and dials by itself. */
+  peers: {
+    /** Connections it dials for itself, and sessions it opens over them. */
+    connectedMin: 8,
+    /** Peers it knows, of which some it only heard of; addresses of each, and the length of one. */
+    knownMax: 256,
+    heardMax: 64,
+    addressesMax: 4,
+    addressCharsMax: 256,
+    /** A peer that was not met for so long is forgotten; one only heard of, after so many vain dials. */
+    forgetSeconds: 30 * 86_400,
+    heardFailuresMax: 3,
+    /** After a vain dial the next one waits so long, twice as long each time, half as much more or less by chance. */
+    retryMsMin: 5_000,
+    retryMsMax: 3_600_000,
+    /** Dials at once, and of peers only heard of in a minute. */
+    dialsMax: 4,
+    heardDialsPerMinuteMax: 16,
+    /** After a change a node looks this much later whom to dial, to greet and to ask. */
+    lookMs: 1_000,
+    /** One peer is asked for others this often while company is wanted, answers only so often, names so many, and may take so long. */
+    askMs: 60_000,
+    answerMsMin: 5_000,
+    toldMax: 8,
+    answerMsMax: 10_000,
+    /** The list on disk: its size, how soon after a change it is written, and how exact the time of the last meeting is. */
+    fileBytesMax: 1 * MIB,
+    saveMs: 5_000,
+    metSeconds: 600,
+    /** How often nodes of the local network are asked for, where mDNS is on. */
+    mdnsMs: 10_000
   },
   store: {
     /** Modules and results cached on disk. */
@@ -412,7 +462,13 @@ relate(credits.itemsPerChequeMax * 128 < credits.claimBytesMax && credits.claimB
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
+relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
+relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
+relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')
+relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer that is told fits a packet')
+relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
+relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
