@@ -128,7 +128,6 @@ test('usage errors exit with 64', async () => {
     [[], /command is missing/],
     [['rum'], /Did you mean run/],
     [['run'], /missing required argument/],
-    [['run', wasm.echo, '--quote'], /unknown option/],
     [['run', wasm.echo, '--agree', '2/3'], /unknown option/],
     [['price', 'set', 'gold=1cr'], /no price; there are base/],
     [['price', 'set', 'base=1'], /not an amount/],
@@ -649,6 +648,12 @@ test('price', async () => {
     assert.equal((after['prices'] as Record<string, string>)['base'], '7')
     const bought = await json(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
     assert.deepEqual([bought['cost'], bought['executor']], ['7', seller.id])
+    const quote = ['run', wasm.echo, '--quote', '--where', 'remote', '--peer', seller.address, '--data', dataDir()]
+    const { chosen, bids } = await json(quote, { input: 'x' }) as { chosen: string, bids: { peer: string, costMax: string }[] }
+    assert.deepEqual([chosen, bids.map(({ peer, costMax }) => [peer, costMax])], [seller.id, [[seller.id, '7']]])
+    const dear = await inos([...quote, '--max-cost', '6ucr'], { input: 'x' })
+    assert.equal(dear.code, 105)
+    assert.match(dear.stdout.toString(), /nobody: No node takes this job for 6 µcr at these limits; the cheapest of 1 may charge up to 7 µcr\.\n$/)
     await json(['price', 'set', `buyers=${seller.id}`, '--data', data])
     const refused = await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
     assert.equal(refused.code, 104)

@@ -24,7 +24,7 @@ export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
-  'status', 'run', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'trade', 'setTrade', 'mesh', 'invite', 'members', 'grant', 'revoke'
+  'status', 'run', 'quote', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'trade', 'setTrade', 'mesh', 'invite', 'members', 'grant', 'revoke'
 ] as const
 export type Operation = typeof OPERATIONS[number]
 
@@ -86,7 +86,7 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', ...Object.keys(DEFAULT_PRICES),
+  'balance', 'costMax', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', ...Object.keys(DEFAULT_PRICES),
   'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
 ])
 

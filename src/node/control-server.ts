@@ -157,6 +157,10 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'quote': {
+      const { wasm, input, options } = decodeRun(body)
+      return await operator.quote(wasm, input, { ...options, signal })
+    }
     case 'connect': return await operator.connect(decodeText(body), signal)
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()

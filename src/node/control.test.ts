@@ -33,6 +33,11 @@ const RESULT: PlainResult = {
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
 const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
+const QUOTE = {
+  chosen: 'p', reason: 'why', code: null, bids: [{
+    peer: 'p', costMax: 5n, cost: 4n, seconds: 0.5, burden: 1, score: 2.5, waits: false, code: null, reason: null, hint: null, memoryPagesMax: null
+  }]
+}
 const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
 const REPORT = {
   ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
@@ -56,6 +61,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     pid: process.pid,
     addresses: async () => ['/ip4/127.0.0.1/tcp/1'],
     run: async () => RESULT,
+    quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
     account: async () => ACCOUNT,
@@ -98,6 +104,7 @@ test('every operation gives what the node gives', async () => {
   assert.equal(client.pid, process.pid)
   assert.deepEqual(await client.addresses(), await fake.addresses())
   assert.deepEqual(await client.run(EMPTY, EMPTY, {}), RESULT)
+  assert.deepEqual(await client.quote(EMPTY, EMPTY, { where: 'remote' }), QUOTE)
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])

@@ -15,6 +15,7 @@ import type { Network } from '../network/network.ts'
 import { openBlobCache } from './blob-cache.ts'
 import { openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
+import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { calibrate, lookAtMachine } from './machine.ts'
 import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
@@ -56,9 +57,10 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
+  const { history } = opened.use(await openHistoryFile(dir.path, timers))
   const { prices, buyers } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
-  return { parts: { platform, runtime: pool, credits, blobs, network, known, timers, market }, membership, pool, settings, opened: opened.move() }
+  return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, pool, settings, opened: opened.move() }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
