@@ -47,7 +47,7 @@ import { better, measure, measureSettled, type Rate } from './rate.ts'
 const DEPTHS = { sequential: { inFlight: 1, count: 500 }, parallel: { inFlight: 64, count: 5_000 } }
 type Depth = keyof typeof DEPTHS
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }
-const WIDE = { lineMax: 10n ** 12n, poolMax: 10n ** 12n }
+const WIDE = { lineMax: 10n ** 12n, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n }
 const ANY_PORT = ['/ip4/127.0.0.1/tcp/0']
 const NO_SIGNATURE = new Uint8Array(64)
 

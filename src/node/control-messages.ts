@@ -87,7 +87,7 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
   'balance', 'costMax', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', ...Object.keys(DEFAULT_PRICES),
-  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
+  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'sold', 'sellerPoolFree', 'sellerPoolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
 ])
 
 /** Give decoded answers their bigints back. But for paths of files, answers have no free-form keys, so a name says the type. */

@@ -40,7 +40,7 @@ const QUOTE = {
 }
 const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
 const REPORT = {
-  ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
+  ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, sold: 31n, sellerPoolFree: 32n, sellerPoolMax: 33n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
 }
 const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const

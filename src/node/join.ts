@@ -30,6 +30,8 @@ export interface JoinOptions {
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** What this node promises all sellers together that are new to it, on the open mesh, µcr; see `src/credits/strangers.ts`. @default LIMITS.credits.sellerPoolMax */
+  sellerPoolMax?: bigint
   signal?: AbortSignal
 }
 

@@ -3,7 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
-import { map, type MapMethod } from '../emergent/map.ts'
+import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
@@ -85,7 +85,7 @@ export async function start ({ parts, membership, pool, settings, opened: parent
     ...tradeOf(settings, pool, processor),
     stop,
     [Symbol.asyncDispose]: stop,
-    map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
+    map: mapOf(processor)
   }
 }
 
@@ -125,8 +125,8 @@ async function connect (processor: Processor, address: string, signal: AbortSign
   }
 }
 
-function creditsOptions ({ lineMax, poolMax }: JoinOptions): { lineMax?: bigint, poolMax?: bigint } {
-  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }) }
+function creditsOptions ({ lineMax, poolMax, sellerPoolMax }: JoinOptions): Pick<JoinOptions, 'lineMax' | 'poolMax' | 'sellerPoolMax'> {
+  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax }) }
 }
 
 function once<T> (make: () => Promise<T>): () => Promise<T> {

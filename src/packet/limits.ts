@@ -215,6 +215,10 @@ export const LIMITS = {
     strangerLineMax: 200n * CREDIT,
     strangerPoolMax: 1_000n * CREDIT,
     strangerPoolPerHour: 100n * CREDIT,
+    /** What this node promises all new sellers together, µcr, the refill per hour, and what makes one known: as much sold here as one line. */
+    sellerPoolMax: 1_000n * CREDIT,
+    sellerPoolPerHour: 100n * CREDIT,
+    sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
@@ -433,6 +437,12 @@ export const LIMITS = {
     statusMs: 10_000,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** A mesh of the test kit, in one process. */
+  testing: {
+    nodesMax: 1_024,
+    /** How long one call may take, on the clock of that mesh. */
+    callMsMax: 3_600_000
   }
 } as const
 
@@ -478,6 +488,7 @@ relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the lim
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
+relate(credits.strangerLineMax <= credits.sellerEvidence && credits.sellerEvidence <= credits.sellerPoolMax, 'a seller has sold a whole line before it is given one, and can')
 relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
 relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
 relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')
