@@ -44,7 +44,7 @@ export interface Credits {
   /** Constant time. */
   balance (): Balance
   line (peer: string): LineView
-  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others. */
+  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others, and that this node would still promise it. */
   spendable (peer: string): bigint
   /** The same with its reason, and what would help. */
   taken (peer: string): Terms
@@ -60,7 +60,8 @@ export interface Credits {
   /**
    * Sign an order and hold its most. Neither waits for the disk: an order that these books have lost is paid all the same.
    * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
-   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET
+   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET, ERR_POLICY with proof of fraud, ERR_INSUFFICIENT_CREDITS
+   * when this node would promise more than its account covers, or than it promises all new sellers together
    */
   placeOrder (request: OrderRequest): Promise<Sealed<Order>>
   /** The executor refused: nothing ran, the hold is released. */
@@ -71,7 +72,7 @@ export interface Credits {
    * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
-   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH; nothing has changed
+   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
   acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords): Promise<Bundle>
   /**
@@ -161,8 +162,6 @@ export interface Credits {
    * @throws {InosError} ERR_USAGE; nothing has changed
    */
   refund (order: string, amount?: bigint): Promise<string>
-  /** Proof that a peer lied about this node's lane: its heads and the cheques it hid, as canonical dag-cbor [bytes …]; null when there is none. */
-  fault (peer: string): Promise<Uint8Array | null>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -173,7 +172,7 @@ export interface Credits {
   bundle (receipt: string): Promise<Uint8Array | null>
   /** Proofs of fraud, by peer. */
   frauds (): AsyncIterable<FraudView>
-  /** Whether there is proof of fraud against a peer. Constant time. */
+  /** Whether there is proof of fraud against a peer: it gets no orders, no work and no cheques. Constant time. */
   isFraud (peer: string): boolean
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
   explain (peer: string): LineReport
@@ -220,7 +219,7 @@ class Room implements Credits {
   }
 
   spendable (peer: string): bigint { return this.taken(peer).free }
-  taken (peer: string): Terms { return this.#books.ledger.taken(peer) }
+  taken (peer: string): Terms { return this.#books.ledger.taken(peer, this.#books.now()) }
   account (): AccountView | null { return this.#books.ledger.account() }
   get isIssuer (): boolean { return this.#books.ledger.isIssuer }
   setRules (rules: Rules): void { this.#books.ledger.setRules(rules) }
@@ -243,12 +242,11 @@ class Room implements Credits {
   async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
   async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
   async storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null> { return await this.#seller.storedReply(peer, order) }
-  isSynced (peer: string): boolean { return this.#books.ledger.isSynced(peer) }
+  isSynced (peer: string): boolean { return this.#books.ledger.recovery.isSynced(peer) }
   hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
   async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
   async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
   async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
-  async fault (peer: string): Promise<Uint8Array | null> { return await this.#books.journal.read(KEYS.fault(peer)) ?? null }
 
   async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
     const taken = await this.#seller.takeCheque(peer, cheque)
@@ -300,8 +298,8 @@ class Room implements Credits {
     let stored: Uint8Array | undefined
     let spent: Uint8Array | undefined
     // Cheques adopted while the disk was asked may have paid for it.
-    for (let adoptions = -1; adoptions !== ledger.adoptions;) {
-      adoptions = ledger.adoptions
+    for (let adoptions = -1; adoptions !== ledger.recovery.adoptions;) {
+      adoptions = ledger.recovery.adoptions
       stored = await journal.read(KEYS.receipt(id))
       spent = await journal.read(KEYS.spent(peer, id))
     }

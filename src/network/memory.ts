@@ -157,8 +157,10 @@ class Node implements Network {
 
   peers (): PeerInfo[] {
     const inside = [...this.#links].filter(([id]) => this.#admission?.isInside(id) ?? true)
-    return inside.map(([id, { direction }]) => ({ id, addresses: [`/memory/${id}`], direction }))
+    return inside.map(([id, { direction }]) => ({ id, addresses: [`/memory/${id}`], direction, latencyMs: null }))
   }
+
+  async routesTo (peer: string): Promise<string[]> { return this.#links.has(peer) ? [`/memory/${peer}`] : [] }
 
   on (events: NetworkEvents): void { this.#listeners.push(events) }
 

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -168,6 +168,8 @@ async function operate (
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
     case 'peers': return await operator.peers()
+    case 'trade': return await operator.trade()
+    case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()

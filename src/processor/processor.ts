@@ -4,6 +4,8 @@
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
 import type { Attempt } from '../packet/errors.ts'
+import type { PriceList } from '../packet/limits.ts'
+import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
@@ -26,6 +28,8 @@ export interface ComputeOptions {
   seed?: Uint8Array
   /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
   costMax?: bigint
+  /** A budget this job shares with others: no order is placed that it does not cover. @default none */
+  purse?: Purse
   /** @default 'any' */
   where?: Where
   /** Peers not to ask, as PeerIds. */
@@ -34,6 +38,27 @@ export interface ComputeOptions {
   retries?: number
   signal?: AbortSignal
   onProgress?: (state: JobState) => void
+}
+
+/** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
+export interface Purse {
+  /** µcr that nobody has spent or holds. */
+  readonly free: bigint
+  /** µcr that jobs under way may still cost. */
+  readonly held: bigint
+  hold (amount: bigint): void
+  /** A job that held `amount` is over and was charged so much of it. */
+  end (amount: bigint, charged: bigint): void
+  /** The next change; to be asked before one looks. */
+  change (): Promise<void>
+}
+
+/** The time a node lives by: real, or a simulation's. */
+export interface Clock {
+  /** Unix milliseconds. */
+  now (): number
+  /** @throws when the signal aborts */
+  sleep (ms: number, signal: AbortSignal): Promise<void>
 }
 
 /** States of a job, each with what a person would ask next. */
@@ -76,10 +101,34 @@ export interface PeerView {
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
   /** Null for a peer without a session (four fields only). */
-  readonly offer: { readonly slots: number, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
+  readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
   /** What it would still accept from this node, and what both owe each other, µcr. */
   readonly line: LineView
+}
+
+/** What this node takes for work, and from whom. */
+export interface TradeView extends Capacity {
+  /** Whether it takes work at all. */
+  readonly serving: boolean
+  /** What its offer says now, µcr. */
+  readonly prices: PriceList
+  /** Prices its owner has set; the others move with the load. */
+  readonly fixed: readonly (keyof PriceList)[]
+  /** Quarters of the default list that the load asks for, and the load of late in percent of the slots. */
+  readonly quarters: number
+  readonly loadPercent: number
+  readonly slots: number
+  /** PeerIds that may buy; null: anyone. */
+  readonly buyers: readonly string[] | null
+}
+
+/** What the owner of a node decides about its trade; the rest it decides itself. */
+export interface Tariff {
+  /** µcr. Prices that are not set move with the load, between half and five quarters of the default list. */
+  readonly prices: Partial<PriceList>
+  /** PeerIds that may buy; null: anyone who gets here. */
+  readonly buyers: readonly string[] | null
 }
 
 export interface ProcessorEvents {
@@ -102,6 +151,7 @@ export interface Processor extends AsyncDisposable {
   readonly id: string
   /** Jobs that run here at once. */
   readonly slots: number
+  readonly clock: Clock
   addresses (): string[]
   /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
   load (wasm: Uint8Array): Promise<Module>
@@ -140,6 +190,10 @@ export interface Processor extends AsyncDisposable {
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): PeerView[]
+  /** What this node takes for work now. */
+  trade (): TradeView
+  /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
+  setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */
   connect (address: string, signal?: AbortSignal): Promise<string>
   on<E extends keyof ProcessorEvents> (event: E, listener: (detail: ProcessorEvents[E]) => void): () => void
