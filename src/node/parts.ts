@@ -13,7 +13,7 @@ import type { Processor } from '../processor/processor.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
 import { openBlobCache } from './blob-cache.ts'
-import { openDataDirectory } from './data-dir.ts'
+import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
@@ -46,7 +46,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const membership = await findMembership(dir, platform, options.mesh)
   const net = membership?.net ?? null
   const charter = membership?.charter.payload ?? null
-  const credits = await createCredits({ store: between(dir.db), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
+  const credits = await createCredits({ store: between(storeOf(dir.db)), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
   membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
   const blobs = await openBlobCache(dir.blobsPath)
   const settings = await openTrade(dir.path, options)
@@ -61,6 +61,11 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const { prices, buyers } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
   return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, pool, settings, opened: opened.move() }
+}
+
+/** Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back. */
+function storeOf (db: DataDirectory['db']): Store {
+  return { get: async key => db.getSync(key), batch: (ops, options) => db.batch(ops, options), iterator: range => db.iterator(range) }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {

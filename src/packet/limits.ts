@@ -221,6 +221,8 @@ export const LIMITS = {
     sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
+    /** Jobs in a row are paid together this often: two syncs to disk for each cheque take longer than a small job. */
+    chequeMsMin: 20,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
     unackedChequesMax: 64,
     /** Receipts not yet paid, of one peer and of all: what an unpaid book takes in memory. */
@@ -251,6 +253,8 @@ export const LIMITS = {
     unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows that may wait for the disk before commands wait, too. */
+    rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
     rowsPerBatchMax: 1_000,
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
