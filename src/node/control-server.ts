@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -167,8 +167,13 @@ async function operate (
     case 'audit': return await operator.audit()
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
+    case 'refund': {
+      const { order, amount } = decodeRefund(body)
+      return await operator.refund(order, amount)
+    }
     case 'peers': return await operator.peers()
     case 'mesh': return await operator.mesh()
+    case 'amend': return await operator.amend(decodeCharter(body))
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
     case 'grant': {
