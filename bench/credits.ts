@@ -66,7 +66,7 @@ async function startNode (dir: string | null, listen: readonly string[]): Promis
   const traffic = { bytes: 0 }
   const network = counted(await createNetwork({ seed, listen, bootstrap: [] }), traffic)
   const blobs = { get: async () => null, put: async () => {} }
-  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs, network, timers, market: { serve: listen.length > 0, slots: 64 } })
+  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs, network, timers, market: { serve: listen.length > 0 } })
   opened.use(node)
   const all = opened.move()
   return { node, traffic, [Symbol.asyncDispose]: () => all.disposeAsync() }
@@ -124,6 +124,7 @@ function counted (network: Network, traffic: Traffic): Network {
     open: async (peer, signal) => count(await network.open(peer, signal)),
     handle: handler => { network.handle(wire => { handler(count(wire)) }) },
     peers: () => network.peers(),
+    routesTo: peer => network.routesTo(peer),
     on: events => { network.on(events) },
     provide: (capability, signal) => network.provide(capability, signal),
     find: (capability, signal) => network.find(capability, signal),

@@ -6,7 +6,8 @@
 import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
-import type { Node } from './join.ts'
+import type { Node, NodeTrade } from './join.ts'
+import type { SettingsChange } from './settings.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -37,6 +38,8 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  trade (): Promise<NodeTrade>
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
   amend (changes: CharterOptions): Promise<MeshView>
@@ -70,6 +73,8 @@ export function operatorOf (node: Node): Operator {
     receipt: id => node.receipt(id),
     refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    trade: async () => node.trade(),
+    setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
     amend: changes => node.amend(changes),
     invite: options => node.invite(options),
