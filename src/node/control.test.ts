@@ -72,10 +72,12 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     audit: async () => ({ ok: false, id: 'x', records: 2, bad: [{ key: 'k', reason: 'why' }], ...BALANCE }),
     receipts: async function * () { yield RECEIPT },
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
+    refund: async (order, amount) => ({ order, peer: 'p', amount: amount ?? 7n }),
     peers: async () => [PEER],
     trade: async () => TRADE,
     setTrade: async change => ({ ...TRADE, buyers: change.buyers ?? null, fixed: Object.entries(change.prices ?? {}).map(([name, price]) => `${name} ${typeof price} ${price}` as 'base') }),
     mesh: async () => MESH,
+    amend: async ({ name = 'n', feePpm = 2, offlineMax = 3n }) => ({ ...MESH, version: 2, name, feePpm, offlineMax: BigInt(offlineMax) }),
     invite: async options => JSON.stringify(options, (_name, value: unknown) => typeof value === 'bigint' ? `${value}n` : value),
     members: async () => [MEMBER],
     grant: async (peer, amount) => { if (peer !== 'p' || amount !== 5n) throw new InosError('ERR_USAGE', `not ${peer}`) },
@@ -122,6 +124,12 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.invite({}), '{}')
   await assert.rejects(client.invite({ more: 1 } as never), { code: 'ERR_USAGE' })
   assert.deepEqual(await client.account(), ACCOUNT)
+  assert.deepEqual(await client.amend({ feePpm: 9, offlineMax: 8n }), { ...MESH, version: 2, feePpm: 9, offlineMax: 8n })
+  assert.deepEqual(await client.amend({ name: 'm' }), { ...MESH, version: 2, name: 'm' })
+  await assert.rejects(client.amend({ feePpm: -1 }), { code: 'ERR_USAGE', message: /A charter has/ })
+  assert.deepEqual(await client.refund('o', null), { order: 'o', peer: 'p', amount: 7n })
+  assert.deepEqual(await client.refund('o', 6n), { order: 'o', peer: 'p', amount: 6n })
+  await assert.rejects(client.refund('o', 'much' as never), { code: 'ERR_USAGE', message: /A refund takes/ })
   await client.grant('p', 5n)
   await assert.rejects(client.grant('q', 5n), { code: 'ERR_USAGE', message: 'not q' })
   await assert.rejects(client.grant('p', 'much' as never), { code: 'ERR_USAGE', message: /A grant takes/ })

@@ -2,7 +2,7 @@
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
-import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
+import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 import type { SettingsChange } from './settings.ts'
 
@@ -50,6 +50,11 @@ export interface Node extends Processor {
   setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
+  /**
+   * As the issuer: change what the charter says; members take the later one over as they meet.
+   * @throws {InosError} ERR_NOT_MEMBER unless this node is the issuer, ERR_USAGE
+   */
+  amend (changes: CharterOptions): Promise<MeshView>
   /**
    * Make an invite to this node's private mesh: one line of text, for `join({ mesh })` elsewhere.
    * @throws {InosError} ERR_NOT_MEMBER unless this node is its issuer, ERR_USAGE

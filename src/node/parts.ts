@@ -18,7 +18,7 @@ import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { calibrate, lookAtMachine } from './machine.ts'
-import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { amountOf, beLetIn, findMembership, rulesOf, termsOf, viewOf } from './mesh.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
@@ -103,13 +103,17 @@ function giveGrants (membership: Membership, { platform }: ProcessorParts, proce
   })
 }
 
-function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'grant' | 'revoke'> {
+function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'amend' | 'invite' | 'members' | 'grant' | 'revoke'> {
   const member = (): Membership => {
     if (membership !== null) return membership
     throw new InosError('ERR_NOT_MEMBER', 'This node belongs to no private mesh.', { hint: 'Found one with `inos mesh create`, or join one with `inos mesh join INVITE`.' })
   }
   return {
     mesh: () => membership === null ? null : viewOf(membership),
+    amend: async changes => {
+      await member().amend(rulesOf(changes))
+      return viewOf(member())
+    },
     invite: async (options = {}) => member().inviteText(termsOf(options), options.routes?.length ? options.routes : processor.addresses()),
     members: () => member().members().map(view => ({ ...view, account: member().isIssuer && !view.issuer ? processor.accountOf(view.id) : null })),
     grant: async (peer, amount) => {

@@ -219,6 +219,12 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
+    async refund (order, amount) {
+      const refund = await credits.refund(order, amount)
+      node.changed()
+      if (open.has(refund.peer)) await settlement.pay(refund.peer)
+      return refund
+    },
     async giveGrant (peer, amount, certificate) {
       await credits.grant(peer, CID.parse(certificate), amount)
       node.changed()

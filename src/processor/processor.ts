@@ -2,13 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
+export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -208,6 +208,12 @@ export interface Processor extends AsyncDisposable {
   account (): AccountView | null
   /** As the issuer of a mesh: what a member has, µcr. @throws {InosError} ERR_USAGE when this node is no issuer */
   accountOf (peer: string): bigint
+  /**
+   * As a seller: give back a part or all of what an order cost, once; durable when this resolves, and paid out at the next contact.
+   * @param order CID as text, as `history` and `receipts` have it @param amount µcr @default all of it
+   * @throws {InosError} ERR_USAGE when this node did not sell it, gave something back before, or charged less
+   */
+  refund (order: string, amount?: bigint): Promise<RefundView>
   /**
    * As the issuer: give a member credit; durable when this resolves, and paid out at the next contact.
    * @param certificate CID of what promises it, as text; the same one again gives nothing
