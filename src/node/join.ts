@@ -25,6 +25,8 @@ export interface JoinOptions {
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** Tell Prometheus of this node at http://127.0.0.1:PORT/metrics; 0: any free port. One node in a process. @default not at all */
+  metrics?: number
   signal?: AbortSignal
 }
 
@@ -32,6 +34,8 @@ export interface JoinOptions {
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
+  /** Where its metrics are; null without the option `metrics`. */
+  readonly metricsUrl: string | null
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
   /**

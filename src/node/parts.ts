@@ -17,12 +17,13 @@ import { openDataDirectory } from './data-dir.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import type { Metrics } from './metrics.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
 
 /** The parts of a node on this platform, and how to close what they opened. */
-export interface OpenParts { readonly parts: ProcessorParts, readonly membership: Membership | null, readonly opened: AsyncDisposableStack }
+export interface OpenParts { readonly parts: ProcessorParts, readonly membership: Membership | null, readonly metrics: Metrics | null, readonly opened: AsyncDisposableStack }
 
 /**
  * Open this platform's parts: data directory, books, blobs, executors, network.
@@ -43,13 +44,14 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
   opened.defer(() => runtime.stop())
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
+  const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined, metrics: metrics?.libp2p })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   // The pool may have fewer slots than asked for; only what it has is offered.
   const market = { serve: options.serve ?? listen.length > 0, slots: runtime.load().slots, net, ...(prices === undefined ? {} : { prices }) }
-  return { parts: { platform, runtime, credits, blobs, network, known, timers, market }, membership, opened: opened.move() }
+  return { parts: { platform, runtime, credits, blobs, network, known, timers, market }, membership, metrics, opened: opened.move() }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
@@ -58,10 +60,11 @@ async function redeem (membership: Membership, network: Network | null, signal: 
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start ({ parts, membership, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, metrics, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
+  metrics?.watch(processor, parts.runtime)
   if (membership?.isIssuer === true) giveGrants(membership, parts, processor)
   await Promise.all(peers.map(address => connect(processor, address, signal)))
   const resources = opened.move()
@@ -71,6 +74,7 @@ export async function start ({ parts, membership, opened: parents }: OpenParts, 
     ...meshOf(membership, processor),
     stop,
     [Symbol.asyncDispose]: stop,
+    metricsUrl: metrics?.url ?? null,
     map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
   }
 }

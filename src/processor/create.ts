@@ -16,6 +16,7 @@ import { LIMITS } from '../packet/limits.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
 import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
+import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { describeJob, describeModule } from './job.ts'
 import { createMingling } from './mingle.ts'
@@ -167,7 +168,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
-    const job = begin(wasm, input, options).finally(() => { jobs.delete(job) })
+    const job = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { jobs.delete(job) })
     jobs.add(job)
     return job
   }

@@ -3,7 +3,7 @@
  * dashboard know of a node. Nothing here names a platform.
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
-import type { Attempt } from '../packet/errors.ts'
+import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
@@ -109,6 +109,8 @@ export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
+  'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
   receipt: ReceiptView
 }

@@ -12,6 +12,7 @@
 import { hash } from 'node:crypto'
 import { MemoryLevel } from 'memory-level'
 import type { Op, Store } from '../credits/store.ts'
+import type { MapMethod } from '../emergent/map.ts'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
 import { createSigner } from '../node/keys.ts'
 import { InosError } from '../packet/errors.ts'
@@ -170,16 +171,17 @@ function driven (node: TestNode, clock: VirtualClock): TestNode {
     connect: (address, signal) => clock.drive(node.connect(address, signal)),
     settle: () => clock.drive(node.settle()),
     giveGrant: (peer, amount, certificate) => clock.drive(node.giveGrant(peer, amount, certificate)),
-    async * map (wasm, inputs, options) {
-      const items = node.map(wasm, inputs, options)
-      try {
-        for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
-      } finally {
-        await clock.drive(items.return(undefined))
-      }
-    },
+    map: ((wasm, inputs, options) => itemsOf(node.map(wasm, inputs, options), clock)) as MapMethod,
     stop,
     [Symbol.asyncDispose]: stop
+  }
+}
+
+async function * itemsOf<T> (items: AsyncGenerator<T, void>, clock: VirtualClock): AsyncGenerator<T, void> {
+  try {
+    for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
+  } finally {
+    await clock.drive(items.return(undefined))
   }
 }
 

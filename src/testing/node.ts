@@ -7,7 +7,7 @@ import type { AllowanceLimits } from '../credits/allowance.ts'
 import { type Credits, createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import type { Rules } from '../credits/terms.ts'
-import { map } from '../emergent/map.ts'
+import { map, type MapMethod } from '../emergent/map.ts'
 import type { Network, Timers } from '../network/network.ts'
 import { verify } from '../node/keys.ts'
 import type { Signer } from '../packet/identity.ts'
@@ -59,7 +59,7 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     market: { serve, slots, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }) },
     ...(allowance === undefined ? {} : { allowance })
   })
-  return { ...processor, map: (wasm, inputs, mapOptions) => map(processor, wasm, inputs, mapOptions), runs: () => runtime.runs, blobs, log }
+  return { ...processor, map: ((wasm, inputs, mapOptions) => map(processor, wasm, inputs, mapOptions)) as MapMethod, runs: () => runtime.runs, blobs, log }
 }
 
 function createBlobs (): { store: BlobStore, blobs: Map<string, Uint8Array> } {

@@ -1,7 +1,7 @@
 /** What a test says of its mesh and its nodes, and what it gets: shapes only. */
-import type { Inputs, MapItem, MapOptions } from '../emergent/map.ts'
+import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { Module, Processor } from '../processor/processor.ts'
+import type { Processor } from '../processor/processor.ts'
 import type { ExecuteOptions, Run, Runtime } from '../wasm/runtime.ts'
 
 export interface NodeOptions {
@@ -19,7 +19,7 @@ export interface NodeOptions {
 
 export interface TestNode extends Processor {
   /** Run a module once per input, across the mesh. */
-  map (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem>
+  readonly map: MapMethod
   /** Guests that were started here. */
   readonly runs: () => number
   /** Modules and results it keeps, by CID. */
