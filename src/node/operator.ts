@@ -4,9 +4,10 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, Result
 } from '../processor/processor.ts'
-import type { Node } from './join.ts'
+import type { Node, NodeTrade } from './join.ts'
+import type { SettingsChange } from './settings.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -20,6 +21,8 @@ export interface Operator extends AsyncDisposable {
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
+  quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
@@ -35,6 +38,8 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  trade (): Promise<NodeTrade>
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
   invite (options: InviteOptions): Promise<string>
@@ -55,6 +60,7 @@ export function operatorOf (node: Node): Operator {
       const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
       return plain
     },
+    quote: (wasm, input, options) => node.quote(wasm, input, options),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),
@@ -66,6 +72,8 @@ export function operatorOf (node: Node): Operator {
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
     peers: async () => node.peers(),
+    trade: async () => node.trade(),
+    setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
     invite: options => node.invite(options),
     members: async () => node.members(),

@@ -13,12 +13,14 @@ import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
+import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
 import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
-import { describeJob, describeModule } from './job.ts'
+import { createHistory, type History } from './history.ts'
+import { describeJob, describeModule, type Job } from './job.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
@@ -26,6 +28,7 @@ import { outcomeError } from './outcome.ts'
 import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { serveJob } from './serve.ts'
+import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { type Finished, submitJob } from './submit.ts'
@@ -41,6 +44,8 @@ export interface ProcessorParts {
   readonly known?: KnownPeers
   readonly timers: Timers
   readonly market: MarketOptions
+  /** What was seen of others before. @default nothing */
+  readonly history?: History
   /** What peers of four fields get for free. @default LIMITS.credits */
   readonly allowance?: AllowanceLimits
 }
@@ -54,7 +59,8 @@ export function createProcessor (parts: ProcessorParts): Processor {
   // The open mesh has no name.
   const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
-  const market = createMarket(platform, parts.market)
+  const market = createMarket(platform, runtime, parts.market)
+  const history = parts.history ?? createHistory(platform.now)
   const shelf = createShelf(cid => blobs.get(cid))
   const stopping = new AbortController()
   const open = new Set<string>()
@@ -84,6 +90,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
     market,
+    history,
     shelf,
     desk: createDesk(),
     stopping: stopping.signal,
@@ -148,14 +155,20 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return { id: cid.toString(), bytes }
   }
 
-  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+  const prepare = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Job> => {
     stopping.signal.throwIfAborted()
     const { where = 'any' } = options
     if (!PLACES.includes(where)) keyOfPeerId(where)
     if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
-    const signal = options.signal === undefined ? stopping.signal : AbortSignal.any([options.signal, stopping.signal])
     const { id, bytes } = await describe(wasm)
-    const job = await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+    return await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+  }
+
+  const either = (signal: AbortSignal | undefined): AbortSignal => signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal])
+
+  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+    const job = await prepare(wasm, input, options)
+    const signal = either(options.signal)
     const observed = {
       ...options,
       signal,
@@ -192,7 +205,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const processor: Processor = {
     id: platform.signer.id,
-    slots: runtime.load().slots,
+    get slots () { return runtime.load().slots },
     clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],
     load: describe,
@@ -203,6 +216,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       return withHelpers(result)
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
+    async quote (wasm, input, options = {}) { return await quote(node, await prepare(wasm, input, options), options, either(options.signal)) },
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
@@ -219,6 +233,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
     receipt: id => credits.bundle(id),
+    trade: () => market.view(),
+    setTariff (tariff) {
+      market.setTariff(tariff)
+      if (sessions !== null) tellOffer(node)
+    },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
@@ -260,9 +279,13 @@ function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionI
     addresses,
     direction,
     inFlight,
-    offer: offer === null ? null : { slots: offer.payload.slots, perMFuel: offer.payload.perMFuel, profile: offer.payload.profile, expires: offer.payload.expires },
+    offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)
   }
+}
+
+function offerView ({ slots, idle, fuelPerSec, perMFuel, profile, expires }: Offer): NonNullable<PeerView['offer']> {
+  return { slots, idle, fuelPerSec, perMFuel, profile, expires }
 }
 
 function viewOf (role: ReceiptView['role'], { receipt, order }: Bundle): ReceiptView {

@@ -7,11 +7,12 @@ import type { AllowanceLimits } from '../credits/allowance.ts'
 import { type Credits, createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import type { Rules } from '../credits/terms.ts'
-import { map, type MapMethod } from '../emergent/map.ts'
+import { mapOf } from '../emergent/map.ts'
 import type { Network, Timers } from '../network/network.ts'
 import { verify } from '../node/keys.ts'
 import type { Signer } from '../packet/identity.ts'
 import { createProcessor } from '../processor/create.ts'
+import type { Machine } from '../processor/gauge.ts'
 import type { BlobStore, Platform } from '../processor/rooms.ts'
 import type { NodeOptions, TestNode } from './options.ts'
 import { createTestRuntime, type TestRuntimeOptions } from './runtime.ts'
@@ -22,6 +23,8 @@ export interface NodeParts extends NodeOptions {
   allowance?: AllowanceLimits
   /** The private mesh it belongs to. @default none, the open mesh */
   charter?: Rules
+  /** What its machine says of itself. */
+  machine?: Machine
   /** Put others in place of some methods of the books. */
   books?: (credits: Credits) => Partial<Credits>
 }
@@ -36,7 +39,7 @@ export interface Lent extends Pick<Platform, 'now' | 'sleep' | 'randomBytes'>, P
 }
 
 export async function openNode (lent: Lent, options: NodeParts = {}): Promise<TestNode> {
-  const { serve = true, slots = 4, prices, charter = null, lineMax, poolMax, allowance, before, books } = options
+  const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, before, books } = options
   const { signer, store, now, sleep, randomBytes, engine, pass, network, timers } = lent
   const log: string[] = []
   const platform: Platform = {
@@ -45,9 +48,9 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     log (what, error) { log.push(`${what}: ${error instanceof Error ? error.message : String(error)}`) }
   }
   const credits = await createCredits({ store, ...platform, now: () => Math.floor(now() / 1000) }, {
-    charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax })
+    charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
   })
-  const runtime = createTestRuntime({ engine, slots, before, pass })
+  const runtime = createTestRuntime({ engine, slots, fuelPerSec, before, pass })
   const { store: blobStore, blobs } = createBlobs()
   const processor = createProcessor({
     platform,
@@ -56,10 +59,10 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     blobs: blobStore,
     network,
     timers,
-    market: { serve, slots, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }) },
+    market: { serve, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(machine === undefined ? {} : { machine }) },
     ...(allowance === undefined ? {} : { allowance })
   })
-  return { ...processor, map: ((wasm, inputs, mapOptions) => map(processor, wasm, inputs, mapOptions)) as MapMethod, runs: () => runtime.runs, blobs, log }
+  return { ...processor, map: mapOf(processor), runs: () => runtime.runs, blobs, log }
 }
 
 function createBlobs (): { store: BlobStore, blobs: Map<string, Uint8Array> } {

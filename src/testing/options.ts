@@ -10,9 +10,15 @@ export interface NodeOptions {
   /** Guests that run at once. @default 4 */
   slots?: number
   prices?: Partial<PriceList>
+  /** PeerIds that may buy. @default anyone */
+  buyers?: readonly string[]
+  /** Speed of a slot, as its offer says it. @default unknown */
+  fuelPerSec?: number
   /** What one peer may owe it, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** What it promises all new sellers together, µcr. */
+  sellerPoolMax?: bigint
   /** Runs before each guest; what it throws the job ends with. */
   before?: (run: Run, options: ExecuteOptions) => Promise<void>
 }

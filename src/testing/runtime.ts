@@ -10,6 +10,8 @@ export interface TestRuntimeOptions {
   readonly engine: Runtime
   /** Guests that run at once; others wait. */
   readonly slots: number
+  /** Speed of a slot. @default unknown */
+  readonly fuelPerSec?: number | undefined
   /** Runs before each guest, which ends with what it throws: it stands for what an executor would take or break. */
   readonly before?: NodeOptions['before'] | undefined
   /** Runs after each guest: the time that its fuel takes. */
@@ -21,7 +23,7 @@ export interface TestRuntime extends Runtime {
   readonly runs: number
 }
 
-export function createTestRuntime ({ engine, slots, before, pass }: TestRuntimeOptions): TestRuntime {
+export function createTestRuntime ({ engine, slots, fuelPerSec, before, pass }: TestRuntimeOptions): TestRuntime {
   const waiting = new Set<() => void>()
   const stopping = new AbortController()
   let busy = 0
@@ -69,7 +71,7 @@ export function createTestRuntime ({ engine, slots, before, pass }: TestRuntimeO
       }
     },
     inspect: wasm => engine.inspect(wasm),
-    load: () => ({ slots, busy, queued: waiting.size }),
+    load: () => ({ slots, busy, queued: waiting.size, ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }),
     stop: async () => { stopping.abort() }
   }
 }
