@@ -30,6 +30,8 @@ export interface JoinOptions {
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** Tell Prometheus of this node at http://127.0.0.1:PORT/metrics; 0: any free port. One node in a process. @default not at all */
+  metrics?: number
   /** What this node promises all sellers together that are new to it, on the open mesh, µcr; see `src/credits/strangers.ts`. @default LIMITS.credits.sellerPoolMax */
   sellerPoolMax?: bigint
   signal?: AbortSignal
@@ -41,6 +43,8 @@ export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
+  /** Where its metrics are; null without the option `metrics`. */
+  readonly metricsUrl: string | null
   /** What this node takes for work now, from whom, and how much of the CPU it gives. */
   trade (): NodeTrade
   /**

@@ -19,6 +19,7 @@ import type { Network, Timers } from '../network/network.ts'
 import type { WireLimits } from '../network/framing.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import type { Libp2pMetrics } from './metrics.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
@@ -32,6 +33,8 @@ export interface NetworkOptions {
   known?: KnownPeers | undefined
   /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
   membership?: Membership | undefined
+  /** Counts what libp2p does. @default none */
+  metrics?: Libp2pMetrics | undefined
   timers?: Timers
   limits?: WireLimits
 }
@@ -60,10 +63,10 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 type Services = { identify: Identify, ping: Ping, dht: KadDHT }
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
-export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: NetworkOptions, admission?: Admission): Promise<Libp2p<Services>> {
+export async function startNode ({ seed, listen = [], limits = LIMITS.wire, metrics }: NetworkOptions, admission?: Admission): Promise<Libp2p<Services>> {
   for (const address of listen) parseAddress(address)
   if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
-  const node = await createLibp2p({ ...await configure(seed, listen, limits, admission), start: false })
+  const node = await createLibp2p({ ...await configure(seed, listen, limits, admission), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
   } catch (cause) {

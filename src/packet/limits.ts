@@ -442,6 +442,12 @@ export const LIMITS = {
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
   },
+  /** What a node tells Prometheus on its own machine; the port is the one OpenTelemetry's exporters use. */
+  metrics: {
+    port: 9_464,
+    requestMsMax: 10_000,
+    connectionsMax: 16
+  },
   /** A mesh of the test kit, in one process. */
   testing: {
     nodesMax: 1_024,

@@ -17,6 +17,7 @@ import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
 import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
+import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { createHistory, type History } from './history.ts'
 import { describeJob, describeModule, type Job } from './job.ts'
@@ -180,7 +181,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
-    const job = begin(wasm, input, options).finally(() => { jobs.delete(job) })
+    const job = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { jobs.delete(job) })
     jobs.add(job)
     return job
   }

@@ -169,6 +169,8 @@ export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
+  'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
   receipt: ReceiptView
 }
