@@ -100,7 +100,8 @@ async function configure (seed: Uint8Array, listen: readonly string[], limits: W
         if (admission !== undefined) guard(components.registrar, admission)
         return identify()(components)
       },
-      ping: ping(),
+      // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
+      ping: ping({ maxInboundStreams: limits.pingsMax, maxOutboundStreams: limits.pingsMax }),
       dht: kadDHT({
         protocol: dhtProtocol(admission?.membership.net ?? null),
         peerInfoMapper: passthroughMapper,

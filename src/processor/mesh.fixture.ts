@@ -9,6 +9,7 @@ import { MemoryLevel } from 'memory-level'
 import type { AllowanceLimits } from '../credits/allowance.ts'
 import { type Credits, createCredits } from '../credits/credits.ts'
 import type { Rules } from '../credits/terms.ts'
+import type { KnownPeers } from '../network/known-peers.ts'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
 import type { Timers } from '../network/network.ts'
 import { createSigner, verify } from '../node/keys.ts'
@@ -33,6 +34,8 @@ export interface NodeOptions {
   lineMax?: bigint
   poolMax?: bigint
   allowance?: AllowanceLimits
+  /** Where it keeps the peers it meets and learns of. */
+  known?: KnownPeers
   /** Runs before each guest; what it throws the job ends with. */
   before?: (run: Run, options: ExecuteOptions) => Promise<void>
   /** Put others in place of some methods of the books. */
@@ -73,7 +76,7 @@ export class Mesh implements AsyncDisposable {
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
   async start (name: string, options: NodeOptions = {}): Promise<MeshNode> {
-    const { serve = true, slots = 4, alone = false, prices, before, charter = null, lineMax, poolMax, books, allowance } = options
+    const { serve = true, slots = 4, alone = false, prices, before, charter = null, lineMax, poolMax, books, allowance, known } = options
     const signer = signerOf(name)
     const store = this.#stores.get(name) ?? new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' })
     this.#stores.set(name, store)
@@ -92,7 +95,8 @@ export class Mesh implements AsyncDisposable {
       network: alone ? null : this.hub.network(signer.id),
       timers,
       market: { serve, slots, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }) },
-      ...(allowance === undefined ? {} : { allowance })
+      ...(allowance === undefined ? {} : { allowance }),
+      ...(known === undefined ? {} : { known })
     })
     const node: MeshNode = { ...processor, name, runs: () => runtime.runs, blobs, log }
     this.#nodes.add(node)
