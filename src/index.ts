@@ -11,7 +11,7 @@ export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {
   AuditReport, Balance, ComputeOptions, HistoryEntry, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where
 } from './processor/processor.ts'
-export type { Inputs, MapItem, MapOptions, MapProgress } from './emergent/map.ts'
+export type { Inputs, MapFailure, MapItem, MapMethod, MapOptions, MapProgress } from './emergent/map.ts'
 
 /** What a valid receipt proves: who claims what, and what it costs. */
 export interface VerifiedReceipt {

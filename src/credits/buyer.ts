@@ -5,7 +5,6 @@
 import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
-import { InosError } from '../packet/errors.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { type Ack, checkAck, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
@@ -36,7 +35,6 @@ export class Buyer {
   async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
     const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
-    if (ledger.fraudsOf(executor) > 0) throw new InosError('ERR_POLICY', `There is proof of fraud against ${executor}; it gets no orders.`, { hint: '`inos credits frauds ls` shows it.' })
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireNet('offer', offer.payload.net, net)

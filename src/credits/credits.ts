@@ -161,8 +161,6 @@ export interface Credits {
    * @throws {InosError} ERR_USAGE; nothing has changed
    */
   refund (order: string, amount?: bigint): Promise<string>
-  /** Proof that a peer lied about this node's lane: its heads and the cheques it hid, as canonical dag-cbor [bytes …]; null when there is none. */
-  fault (peer: string): Promise<Uint8Array | null>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -173,7 +171,7 @@ export interface Credits {
   bundle (receipt: string): Promise<Uint8Array | null>
   /** Proofs of fraud, by peer. */
   frauds (): AsyncIterable<FraudView>
-  /** Whether there is proof of fraud against a peer. Constant time. */
+  /** Whether there is proof of fraud against a peer: it gets no orders, no work and no cheques. Constant time. */
   isFraud (peer: string): boolean
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
   explain (peer: string): LineReport
@@ -243,12 +241,11 @@ class Room implements Credits {
   async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
   async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
   async storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null> { return await this.#seller.storedReply(peer, order) }
-  isSynced (peer: string): boolean { return this.#books.ledger.isSynced(peer) }
+  isSynced (peer: string): boolean { return this.#books.ledger.recovery.isSynced(peer) }
   hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
   async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
   async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
   async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
-  async fault (peer: string): Promise<Uint8Array | null> { return await this.#books.journal.read(KEYS.fault(peer)) ?? null }
 
   async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
     const taken = await this.#seller.takeCheque(peer, cheque)
@@ -299,8 +296,8 @@ class Room implements Credits {
     let stored: Uint8Array | undefined
     let spent: Uint8Array | undefined
     // Cheques adopted while the disk was asked may have paid for it.
-    for (let adoptions = -1; adoptions !== ledger.adoptions;) {
-      adoptions = ledger.adoptions
+    for (let adoptions = -1; adoptions !== ledger.recovery.adoptions;) {
+      adoptions = ledger.recovery.adoptions
       stored = await journal.read(KEYS.receipt(id))
       spent = await journal.read(KEYS.spent(peer, id))
     }

@@ -26,11 +26,11 @@ export function explain ({ ledger, now }: Books, peer: string): LineReport {
     poolMax: max,
     unacked: line.unacked.length,
     frauds: ledger.fraudsOf(peer),
-    synced: ledger.syncedAt(peer)
+    synced: ledger.recovery.syncedAt(peer)
   }
   const terms = ledger.rules === null ? openTerms(numbers) : meshTerms(taken, given)
   const barred = ledger.barred(peer)
-  const proven = barred === null ? [] : [`It was caught: ${barred.says}. Its line is zero, and it gets no orders from this node.`]
+  const proven = barred === null ? [] : [`It was caught: ${barred.says}. Its line is zero, and it gets no orders and no cheques from this node.`]
   return { ...numbers, reasons: [...proven, ...terms, ...restOf(numbers)] }
 }
 

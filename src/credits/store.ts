@@ -11,7 +11,6 @@
  *     fraud!PEER!ID                 proof against that peer        for good
  *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
  *     head!PEER                     latest head by that peer       evidence of what it held of mine
- *     fault!PEER                    heads and cheques that convict that peer of a lie about my lane
  *     claim!PEER                    cheque of mine to that peer, brought by a third, that these books lack
  *     replica!AUTHOR!PEER           latest cheque of another node, kept for it
  *     refund!ORDER                  what was given back for an order, by me or to me
@@ -61,7 +60,6 @@ export const KEYS = {
   paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
   acked: (peer: string) => `acked!${peer}`,
   head: (peer: string) => `head!${peer}`,
-  fault: (peer: string) => `fault!${peer}`,
   claim: (peer: string) => `claim!${peer}`,
   replica: (author: string, peer: string) => `replica!${author}!${peer}`,
   refund: (order: string) => `refund!${order}`,
@@ -76,11 +74,14 @@ export const KEYS = {
 
 export type Prefix =
   | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
-  | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted'
+  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')
 }
+
+/** The value of a row that says it all by its key. */
+export const NOTHING = new Uint8Array(0)
 
 export function put (key: string, value: Uint8Array): Op { return { type: 'put', key, value } }
 export function del (key: string): Op { return { type: 'del', key } }

@@ -6,29 +6,63 @@ import { InosError } from '../packet/errors.ts'
 import type { ComputeOptions, Processor, Result } from '../processor/processor.ts'
 import { map, type MapProgress } from './map.ts'
 
-interface Fake extends Processor { running: number, most: number, started: string[], cancelled: number }
+interface Fake extends Processor { running: number, most: number, started: string[], cancelled: number, asked: string[] }
 
-/** Echoes its input after as many milliseconds as it says, or fails with "fail …". */
-function fakeNode (): Fake {
+/** What a job holds, and what it is charged. */
+const HOLD = 5n
+const CHARGE = 2n
+
+/**
+ * Two nodes, of which the first takes all it may. Each echoes its input after as many milliseconds as
+ * it says. Other inputs: "fail …" traps, "stuck …" never ends at the first, "lost …" loses the first,
+ * "lie …" gets a wrong answer from the first, "gone N …" finds nobody so many times.
+ * @param speed of its clock
+ */
+function fakeNode (speed = 1): Fake {
+  const met = new Map<string, number>()
+  const run = async (input: string, peer: string, signal: AbortSignal): Promise<void> => {
+    const [what, count] = input.split(' ')
+    const times = met.get(input) ?? 0
+    met.set(input, times + 1)
+    const attempt = (code: 'ERR_PEER_LOST' | 'ERR_VERIFICATION'): InosError => new InosError(code, input, { attempts: [{ peer, code, message: input }] })
+    if (what === 'fail') throw new InosError('ERR_TRAP', input)
+    if (what === 'lost' && peer === 'first') throw attempt('ERR_PEER_LOST')
+    if (what === 'lie' && peer === 'first') throw attempt('ERR_VERIFICATION')
+    if (what === 'gone' && times < Number(count)) throw new InosError('ERR_PEER_LOST', input)
+    await sleep(what === 'stuck' && peer === 'first' ? 1_000_000 : Number(input) || 1, undefined, { signal })
+  }
   const node = {
     slots: 2,
+    clock: { now: () => performance.now() * speed, sleep: async (ms: number, signal: AbortSignal) => { await sleep(ms / speed, undefined, { signal }) } },
     running: 0,
     most: 0,
     started: [] as string[],
     cancelled: 0,
+    asked: [] as string[],
     peers: () => [],
     load: async (bytes: Uint8Array) => ({ id: 'module', bytes }),
-    async compute (_module: unknown, input: string, { signal }: ComputeOptions): Promise<Result> {
+    async compute (_module: unknown, input: string, { signal, purse, onProgress, avoid = [] }: ComputeOptions): Promise<Result> {
+      const executor = ['first', 'second'].find(peer => !avoid.includes(peer))
+      if (executor === undefined) throw new InosError('ERR_NO_OFFER', 'Nobody is left.')
+      for (let change = purse!.change(); purse!.free < HOLD; change = purse!.change()) {
+        if (purse!.held === 0n) throw new InosError('ERR_BUDGET', 'No more.')
+        await change
+      }
+      purse!.hold(HOLD)
       node.started.push(input)
+      node.asked.push(executor)
       node.most = Math.max(node.most, ++node.running)
+      onProgress?.({ state: 'running', peer: executor })
+      let charged = 0n
       try {
-        if (input.startsWith('fail')) throw new InosError('ERR_TRAP', input)
-        await sleep(Number(input), undefined, { signal })
-        return { text: () => input, cost: 2n, fuel: 3n } as Result
+        await run(input, executor, signal!)
+        charged = CHARGE
+        return { text: () => input, cost: CHARGE, fuel: 3n, executor, attempts: [] as unknown } as Result
       } catch (error) {
         if (signal?.aborted === true) node.cancelled++
         throw error
       } finally {
+        purse!.end(HOLD, charged)
         node.running--
       }
     }
@@ -61,7 +95,72 @@ test('order and concurrency', async () => {
 test('progress', async () => {
   const reports: MapProgress[] = []
   await collect(map(fakeNode(), wasm, ['1', '2', '3'], { onProgress: report => { reports.push(report); throw new Error('mine') } }))
-  assert.deepEqual(reports.at(-1), { done: 3, failed: 0, running: 0, cost: 6n, fuel: 9n })
+  assert.deepEqual(reports.at(-1), { done: 3, failed: 0, repeats: 0, running: 0, cost: 6n, held: 0n, fuel: 9n })
+})
+
+// Goal: a stream of the web is a source like any other, also where streams cannot be iterated. Method: one that
+// has no iterator; it is read no further than items are taken, and cancelled with the map.
+test('streams', async () => {
+  let read = 0
+  let cancelled = false
+  const stream = new ReadableStream<string>({ pull (controller) { read++; controller.enqueue('1') }, cancel () { cancelled = true } }, { highWaterMark: 0 })
+  const bare = { getReader: () => stream.getReader() } as ReadableStream<string>
+  for await (const { index } of map(fakeNode(), wasm, bare, { concurrency: 2 })) if (index === 5) break
+  assert.ok(read <= 8, `${read} read`)
+  assert.ok(cancelled)
+  assert.deepEqual(await collect(map(fakeNode(), wasm, new ReadableStream<string>({ start (controller) { for (const input of ['1', '2']) controller.enqueue(input); controller.close() } }))), ['0:1', '1:2'])
+})
+
+// Goal: what one node loses another does, and who answered wrongly is not asked again. Method: items that the first
+// node loses, lies about, or that find nobody for a while; who was asked, and what was paid.
+test('an item that fails for a passing reason is begun again', async () => {
+  const node = fakeNode()
+  const reports: MapProgress[] = []
+  assert.deepEqual(await collect(map(node, wasm, ['1', 'lost', '1', '1'], { concurrency: 1, onProgress: report => reports.push(report) })), ['0:1', '1:lost', '2:1', '3:1'])
+  assert.deepEqual(node.asked, ['first', 'first', 'second', 'second', 'second'])
+  assert.deepEqual([reports.at(-1)!.repeats, reports.at(-1)!.cost], [1, 4n * CHARGE])
+  const liar = fakeNode()
+  await collect(map(liar, wasm, ['lie 1', 'lie 2', 'lie 3'], { concurrency: 1 }))
+  assert.deepEqual(liar.asked, ['first', 'second', 'second', 'second'])
+  assert.deepEqual(await collect(map(fakeNode(20), wasm, ['gone 3'])), ['0:gone 3'])
+  await assert.rejects(collect(map(fakeNode(20), wasm, ['gone 9'])), isCode('ERR_PEER_LOST'))
+})
+
+// Goal: a straggler is given to a second node, its first answer counts, the other try is cancelled and not paid; the node
+// that was slow rests. Method: an item that never ends at the first node; the same where hedging is off, ended by the caller.
+test('stragglers are hedged', async () => {
+  const node = fakeNode()
+  const reports: MapProgress[] = []
+  const inputs = ['1', '1', '1', '1', 'stuck']
+  assert.deepEqual(await collect(map(node, wasm, inputs, { ordered: false, onProgress: report => reports.push(report) })), ['0:1', '1:1', '2:1', '3:1', '4:stuck'])
+  assert.deepEqual(node.asked.slice(-2), ['first', 'second'])
+  assert.equal(node.running, 0)
+  assert.equal(node.cancelled, 1)
+  assert.deepEqual([reports.at(-1)!.cost, reports.at(-1)!.held, reports.at(-1)!.repeats], [5n * CHARGE, 0n, 1])
+  const patient = fakeNode()
+  await assert.rejects(collect(map(patient, wasm, inputs, { hedge: false, signal: AbortSignal.timeout(1_500) })), isCode('ERR_CANCELLED'))
+  assert.ok(!patient.asked.includes('second'))
+})
+
+// Goal: a budget is hard: what was charged and what is held never pass it, and what it does not cover is told. Method: a
+// budget for two of five items, its sums looked at with every report; with `yield` the items it does not cover come with the error.
+test('a budget over all items', async () => {
+  const reports: MapProgress[] = []
+  const inputs = Array(5).fill('1') as string[]
+  const budget = 2n * CHARGE + HOLD - 1n
+  await assert.rejects(collect(map(fakeNode(), wasm, inputs, { budget, onProgress: report => reports.push(report) })), isCode('ERR_BUDGET'))
+  assert.ok(reports.every(({ cost, held }) => cost + held <= budget))
+  const codes: (string | undefined)[] = []
+  for await (const { error } of map(fakeNode(), wasm, inputs, { budget, onError: 'yield', concurrency: 2 })) codes.push(error?.code)
+  assert.deepEqual(codes, [undefined, undefined, 'ERR_BUDGET', 'ERR_BUDGET', 'ERR_BUDGET'])
+  await assert.rejects(collect(map(fakeNode(), wasm, inputs, { budget: -1n })), isCode('ERR_USAGE'))
+})
+
+// Goal: with `yield` a failure is an item like others, in its place. Method: one of three traps.
+test('failures that are yielded', async () => {
+  const seen: string[] = []
+  for await (const item of map(fakeNode(), wasm, ['1', 'fail', '2'], { onError: 'yield' })) seen.push(item.error === undefined ? item.text() : item.error.code)
+  assert.deepEqual(seen, ['1', 'ERR_TRAP', '2'])
 })
 
 // Goal: a source is read as fast as items are taken, and told when the loop ends. Method: an endless

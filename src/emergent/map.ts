@@ -1,35 +1,73 @@
 /**
  * Threads, as INOS has them: one module over many inputs, as many at once as the mesh has room
- * for. A thin layer over `compute`, which retries lost items at other nodes by itself.
+ * for. A thin layer over `compute`, which chooses, pays and verifies; here is what many items need:
+ * order and back-pressure, a budget over all, other nodes for what fails or lags behind.
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions, Module, Processor, Result } from '../processor/processor.ts'
+import { Crew } from './crew.ts'
+import type { Errand } from './item.ts'
+import { Pace } from './pace.ts'
+import { createBudget } from './purse.ts'
 
-export interface MapProgress { readonly done: number, readonly failed: number, readonly running: number, readonly cost: bigint, readonly fuel: bigint }
+export interface MapProgress {
+  readonly done: number
+  readonly failed: number
+  readonly running: number
+  /** How often an item was begun again elsewhere, because it failed or took too long. */
+  readonly repeats: number
+  /** µcr charged, and most that running items may still cost. */
+  readonly cost: bigint
+  readonly held: bigint
+  readonly fuel: bigint
+}
 
-export interface MapOptions extends Omit<ComputeOptions, 'onProgress'> {
-  /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers, at least 4 */
+export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse'> {
+  /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers as they are then, at least 4 */
   concurrency?: number
   /** Yield in the order of the inputs; else as they are done. @default true */
   ordered?: boolean
+  /** `yield`: an item that failed comes like the others, with its error. @default 'throw' */
+  onError?: 'throw' | 'yield'
+  /** µcr that all items together may cost: what was charged and what is held never pass it. @default none */
+  budget?: bigint
+  /** Whether an item that takes far longer than the others is given to a second node; the first right answer counts, the other try is cancelled. @default true */
+  hedge?: boolean
   onProgress?: (progress: MapProgress) => void
 }
 
-export interface MapItem extends Result { readonly index: number }
+export interface MapItem extends Result { readonly index: number, readonly error?: undefined }
 
-/** Any source of inputs; read only as fast as items are taken. */
-export type Inputs = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>
+/** An item that failed, with `onError: 'yield'`. */
+export interface MapFailure { readonly index: number, readonly error: InosError }
+
+/** Any source of inputs, of any length; read only as fast as items are taken. Streams of the web and of Node are among them. */
+export type Inputs = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string> | ReadableStream<Uint8Array | string>
+
+/** How a node offers it: see `map`. */
+export interface MapMethod {
+  (wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
+  (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
+  (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
+}
 
 /**
  * Run `wasm` once per input. Breaking out of the loop cancels what is still running.
- * @throws {InosError} the first item's failure; the others are cancelled then. ERR_USAGE, ERR_CANCELLED
+ * @throws {InosError} the first item's failure, unless they are yielded; the others are cancelled then. ERR_BUDGET
+ * where the next item could pass the budget, ERR_USAGE, ERR_CANCELLED
  */
-export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem> {
-  const { concurrency = roomIn(node), ordered = true, onProgress, signal, ...compute } = options
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
+export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
+export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
+export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
+export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
+  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, onProgress, signal, ...compute } = options
+  if (concurrency !== undefined && (!Number.isSafeInteger(concurrency) || concurrency < 1)) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
+  const budget = createBudget(most)
   const module = wasm instanceof Uint8Array ? await node.load(wasm) : wasm
-  const crew = new Crew(ordered, onProgress)
+  const crew = new Crew({ ordered, yields: onError === 'yield', hedge, budget, onProgress })
+  const pace = new Pace(() => node.clock.now())
+  const errand: Errand = { node, module, options: { ...compute, purse: budget }, pace, signal: crew.signal }
   const source = iteratorOf(inputs)
   const cancelled = (): void => { crew.fail(new InosError('ERR_CANCELLED', 'The map was cancelled.', { cause: signal?.reason })) }
   if (signal?.aborted === true) cancelled()
@@ -40,10 +78,10 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   const fill = async (): Promise<void> => {
     reading = true
     try {
-      while (!ended && crew.size < concurrency && !crew.signal.aborted) {
+      while (!ended && crew.size < (concurrency ?? roomIn(node)) && !crew.signal.aborted) {
         const { done, value } = await source.next()
         if (done === true) ended = true
-        else if (!crew.signal.aborted) crew.start(index => node.compute(module, value, { ...compute, signal: crew.signal }).then(result => ({ ...result, index })))
+        else if (!crew.signal.aborted) crew.start(errand, value)
       }
     } catch (error) {
       ended = true
@@ -53,6 +91,7 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
     crew.wake()
   }
 
+  void crew.watch(errand)
   try {
     for (;;) {
       const item = crew.take()
@@ -71,87 +110,21 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   }
 }
 
-/** Items at work, and those that are done but not taken. */
-class Crew {
-  readonly #ordered: boolean
-  readonly #onProgress: ((progress: MapProgress) => void) | undefined
-  readonly #cancel = new AbortController()
-  readonly #running = new Set<Promise<void>>()
-  readonly #done = new Map<number, MapItem>()
-  readonly #total = { done: 0, failed: 0, cost: 0n, fuel: 0n }
-  #fault: InosError | null = null
-  #started = 0
-  #taken = 0
-  #wake = (): void => {}
-
-  constructor (ordered: boolean, onProgress: ((progress: MapProgress) => void) | undefined) {
-    this.#ordered = ordered
-    this.#onProgress = onProgress
-  }
-
-  get signal (): AbortSignal { return this.#cancel.signal }
-  get size (): number { return this.#running.size + this.#done.size }
-
-  start (run: (index: number) => Promise<MapItem>): void {
-    const index = this.#started++
-    const work: Promise<void> = run(index).then(item => {
-      this.#total.done++
-      this.#total.cost += item.cost
-      this.#total.fuel += item.fuel
-      this.#done.set(index, item)
-    }, error => {
-      this.#total.failed++
-      this.fail(toInosError(error))
-    }).finally(() => {
-      this.#running.delete(work)
-      this.#report()
-      this.wake()
-    })
-    this.#running.add(work)
-    this.#report()
-  }
-
-  /** The next item, or null when there is none yet. @throws {InosError} what failed first */
-  take (): MapItem | null {
-    if (this.#fault !== null) throw this.#fault
-    const index = this.#ordered ? this.#taken : this.#done.keys().next().value
-    const item = index === undefined ? undefined : this.#done.get(index)
-    if (item === undefined) return null
-    this.#done.delete(item.index)
-    this.#taken++
-    return item
-  }
-
-  fail (error: InosError): void {
-    this.#fault ??= error
-    this.wake()
-  }
-
-  wake (): void { this.#wake() }
-
-  /** Resolves when there is something new to look at. */
-  change (): Promise<void> {
-    return new Promise(resolve => { this.#wake = resolve })
-  }
-
-  /** Cancel what runs, and wait for its end. */
-  async dismiss (): Promise<void> {
-    this.#cancel.abort()
-    await Promise.all(this.#running)
-  }
-
-  #report (): void {
-    if (this.#cancel.signal.aborted) return
-    try {
-      this.#onProgress?.({ ...this.#total, running: this.#running.size })
-    } catch {
-      // A listener's fault must not fail the map.
-    }
-  }
+function iteratorOf (inputs: Inputs): AsyncIterator<Uint8Array | string> | Iterator<Uint8Array | string> {
+  if (Symbol.asyncIterator in inputs) return inputs[Symbol.asyncIterator]()
+  return Symbol.iterator in inputs ? inputs[Symbol.iterator]() : readerOf(inputs)
 }
 
-function iteratorOf (inputs: Inputs): AsyncIterator<Uint8Array | string> | Iterator<Uint8Array | string> {
-  return Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
+/** Not every browser's streams can be iterated. */
+function readerOf (stream: ReadableStream<Uint8Array | string>): AsyncIterator<Uint8Array | string> {
+  const reader = stream.getReader()
+  return {
+    next: async () => await reader.read() as IteratorResult<Uint8Array | string>,
+    return: async () => {
+      await reader.cancel()
+      return { done: true, value: undefined }
+    }
+  }
 }
 
 function roomIn (node: Processor): number {

@@ -37,7 +37,7 @@ const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheq
 const REPORT = {
   ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
 }
-const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
+const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 

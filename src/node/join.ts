@@ -1,7 +1,7 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
-import type { Inputs, MapItem, MapOptions } from '../emergent/map.ts'
+import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { Module, Processor } from '../processor/processor.ts'
+import type { Processor } from '../processor/processor.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 
@@ -31,7 +31,7 @@ export interface JoinOptions {
 /** A processor with the layers that grow on it. */
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
-  map (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem>
+  readonly map: MapMethod
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
   /**

@@ -284,6 +284,25 @@ export const LIMITS = {
     /** How often a node looks whether its offer needs renewal and what has expired. */
     renewMs: 60_000
   },
+  /** A map: when an item counts as a straggler, and how long a node that was lost or slow rests. */
+  map: {
+    /** Asked at another node as well after this many times the median of those that are done, and never sooner than so many ms. */
+    hedgeFactor: 4,
+    hedgeMsMin: 500,
+    /** Items done before there is a median, and how many of the latest it is of. */
+    samplesMin: 3,
+    samplesMax: 64,
+    /** How often running items are looked at. */
+    lookMs: 100,
+    /** Of the items in flight, the share that may be asked for twice at once. */
+    hedgedShareMax: 0.25,
+    /** Doubled each time the same node is lost or slow again. */
+    restMsMin: 1_000,
+    restMsMax: 60_000,
+    /** An item that failed for a passing reason is begun again so often, after pauses that double. */
+    roundsMax: 4,
+    pauseMs: 250
+  },
   /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
   mesh: {
     nameCharsMax: 64,
@@ -439,6 +458,7 @@ relate(credits.itemsPerChequeMax * 128 < credits.claimBytesMax && credits.claimB
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
+relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
 relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
 relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')

@@ -192,6 +192,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const processor: Processor = {
     id: platform.signer.id,
     slots: runtime.load().slots,
+    clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],
     load: describe,
     async compute (wasm, input, options = {}) {

@@ -26,6 +26,8 @@ export interface ComputeOptions {
   seed?: Uint8Array
   /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
   costMax?: bigint
+  /** A budget this job shares with others: no order is placed that it does not cover. @default none */
+  purse?: Purse
   /** @default 'any' */
   where?: Where
   /** Peers not to ask, as PeerIds. */
@@ -34,6 +36,27 @@ export interface ComputeOptions {
   retries?: number
   signal?: AbortSignal
   onProgress?: (state: JobState) => void
+}
+
+/** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
+export interface Purse {
+  /** µcr that nobody has spent or holds. */
+  readonly free: bigint
+  /** µcr that jobs under way may still cost. */
+  readonly held: bigint
+  hold (amount: bigint): void
+  /** A job that held `amount` is over and was charged so much of it. */
+  end (amount: bigint, charged: bigint): void
+  /** The next change; to be asked before one looks. */
+  change (): Promise<void>
+}
+
+/** The time a node lives by: real, or a simulation's. */
+export interface Clock {
+  /** Unix milliseconds. */
+  now (): number
+  /** @throws when the signal aborts */
+  sleep (ms: number, signal: AbortSignal): Promise<void>
 }
 
 /** States of a job, each with what a person would ask next. */
@@ -102,6 +125,7 @@ export interface Processor extends AsyncDisposable {
   readonly id: string
   /** Jobs that run here at once. */
   readonly slots: number
+  readonly clock: Clock
   addresses (): string[]
   /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
   load (wasm: Uint8Array): Promise<Module>

@@ -10,7 +10,7 @@ import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS } from './buy.ts'
 import { type Choice, choose, type Wish } from './choose.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
-import type { ComputeOptions, JobState, Result } from './processor.ts'
+import type { ComputeOptions, JobState, Purse, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
@@ -36,6 +36,7 @@ class Submission {
   readonly #job: Job
   readonly #signal: AbortSignal
   readonly #wish: Wish & { readonly avoid: Set<string> }
+  readonly #purse: Purse | undefined
   readonly #retries: number
   readonly #attempts: Attempt[] = []
   /** Passed over for now: too busy a moment ago. */
@@ -44,11 +45,12 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, avoid = [], retries = LIMITS.job.retries, signal, onProgress }: ComputeOptions & { signal: AbortSignal }) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, avoid = [], retries = LIMITS.job.retries, signal, onProgress }: ComputeOptions & { signal: AbortSignal }) {
     this.#node = node
     this.#job = job
     this.#signal = signal
     this.#wish = { where, costMax, avoid: new Set(avoid) }
+    this.#purse = purse
     this.#retries = retries
     this.#say = guarded(onProgress)
   }
@@ -58,9 +60,15 @@ class Submission {
       this.#signal.throwIfAborted()
       // From here to the hold in `buy` there is no wait: what was chosen is still so when it is held.
       const change = this.#node.change()
+      const freed = this.#purse?.change()
       const choice = this.#choose()
       if (choice instanceof InosError) {
-        if (!await this.#rest() && !await this.#awaitClearing(choice) && !await this.#seek()) throw choice
+        if (choice.code === 'ERR_BUDGET' && freed !== undefined) {
+          // What others hold may come back; what is spent does not, wherever one looks.
+          if (this.#purse!.held === 0n) throw choice
+          this.#say({ state: 'queued', reason: 'the budget is held by other jobs' })
+          await unlessAborted(freed, this.#signal)
+        } else if (!await this.#rest() && !await this.#awaitClearing(choice) && !await this.#seek()) throw choice
       } else if (choice.kind === 'wait') {
         this.#say({ state: 'queued', reason: choice.reason })
         await unlessAborted(change, this.#signal)
@@ -73,7 +81,12 @@ class Submission {
 
   /** A choice, or why there is none. */
   #choose (alsoAvoid?: string): Choice | InosError {
-    const wish = alsoAvoid === undefined ? this.#wish : { ...this.#wish, avoid: new Set([...this.#wish.avoid, alsoAvoid]) }
+    const { avoid, costMax } = this.#wish
+    const wish = {
+      ...this.#wish,
+      avoid: alsoAvoid === undefined ? avoid : new Set([...avoid, alsoAvoid]),
+      costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free)
+    }
     try {
       return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
     } catch (error) {
@@ -85,9 +98,7 @@ class Submission {
   async #attempt (choice: Choice & { kind: 'own' | 'buy' }): Promise<Finished | null> {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
-      const done = choice.kind === 'own' ? await this.#runHere() : await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: this.#say, lastHope: () => this.#choose(choice.peer) instanceof InosError
-      })
+      const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
       this.#say({ state: 'done', peer })
       return finish(done, peer, this.#attempts)
     } catch (cause) {
@@ -97,6 +108,20 @@ class Submission {
       this.#passOver(choice, peer, error)
       this.#say({ state: 'retrying', peer, reason: error.message })
       return null
+    }
+  }
+
+  async #buy (choice: Choice & { kind: 'buy' }): Promise<Done> {
+    this.#purse?.hold(choice.costMax)
+    let charged = 0n
+    try {
+      const done = await buy(this.#node, this.#job, choice, {
+        signal: this.#signal, say: this.#say, lastHope: () => this.#choose(choice.peer) instanceof InosError
+      })
+      charged = done.bundle.receipt.payload.charge
+      return done
+    } finally {
+      this.#purse?.end(choice.costMax, charged)
     }
   }
 
@@ -166,6 +191,8 @@ function finish ({ bundle, bytes, files, stderr, message }: Done, executor: stri
     attempts
   }
 }
+
+function least (a: bigint, b: bigint): bigint { return a < b ? a : b }
 
 function withAttempts (error: InosError, attempts: readonly Attempt[]): InosError {
   return new InosError(error.code, error.message, { cause: error, attempts, ...(error.hint === undefined ? {} : { hint: error.hint }) })

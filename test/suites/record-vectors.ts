@@ -105,10 +105,12 @@ export const bundles = {
   })
 }
 
-/** Two cheques with one number, two receipts for one job. */
+/** Two cheques with one number, two receipts for one job, two heads in which numbers fall, a head that denies a cheque. */
 export const frauds = {
   cheques: encodeFraud('cheque', cheque, seal<Cheque>('cheque', { ...cheque.payload, ack: 1 }, payer)),
-  receipts: encodeFraud('receipt', batched, seal<Receipt>('receipt', { ...receiptPayload, fuel: 1n }, executor))
+  receipts: encodeFraud('receipt', batched, seal<Receipt>('receipt', { ...receiptPayload, fuel: 1n }, executor)),
+  heads: encodeFraud('head', head, seal<Head>('head', { ...head.payload, n: 2, nonce: new Uint8Array(16).fill(9) }, executor)),
+  hidden: encodeFraud('hidden', seal<Head>('head', { ...head.payload, n: 0, cheque: null }, executor), cheque)
 }
 
 export function makeVectors (): Vector[] {

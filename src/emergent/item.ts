@@ -1,0 +1,133 @@
+/**
+ * One item of a map until it is done: tried, after a passing failure tried again, and where it takes
+ * far longer than the others tried at a second node as well. The first right answer wins; the other
+ * try is cancelled, and cancelled work is not paid.
+ */
+import { type Attempt, InosError, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { ComputeOptions, JobState, Module, Processor, Result } from '../processor/processor.ts'
+import { LOST, type Pace } from './pace.ts'
+
+/** What all items of a map have in common. */
+export interface Errand {
+  readonly node: Processor
+  readonly module: Module
+  readonly options: Omit<ComputeOptions, 'signal' | 'onProgress'>
+  readonly pace: Pace
+  /** Aborts when the map ends. */
+  readonly signal: AbortSignal
+}
+
+interface Try {
+  readonly cancel: AbortController
+  /** Who works on it, and since when; null while it waits for a place. */
+  place: { readonly peer: string, readonly since: number } | null
+}
+
+export class Item {
+  readonly #errand: Errand
+  readonly #input: Uint8Array | string
+  readonly #tries = new Set<Try>()
+  /** The same and those that were cancelled, until their holds are free. */
+  readonly #open = new Set<Promise<void>>()
+  readonly #attempts: Attempt[] = []
+  #outcome = Promise.withResolvers<Result>()
+  #round = 0
+
+  constructor (errand: Errand, input: Uint8Array | string) {
+    this.#errand = errand
+    this.#input = input
+  }
+
+  /** How often it was begun again, after a failure or because it took too long. */
+  repeats = 0
+
+  /** Whether two nodes are at it. */
+  get isHedged (): boolean { return this.#tries.size > 1 }
+
+  /** @throws {InosError} the last failure, with what was tried before */
+  async run (): Promise<Result> {
+    const { node: { clock }, signal } = this.#errand
+    for (;; this.#round++) {
+      try {
+        this.#outcome = Promise.withResolvers()
+        this.#begin(null)
+        const result = await this.#outcome.promise
+        await Promise.all(this.#open)
+        return { ...result, attempts: [...this.#attempts, ...result.attempts] }
+      } catch (thrown) {
+        const error = toInosError(thrown)
+        if (signal.aborted || !this.#isPassing(error)) throw this.#withAttempts(error)
+        this.repeats++
+        await clock.sleep(LIMITS.map.pauseMs * 2 ** this.#round, signal)
+      }
+    }
+  }
+
+  #isPassing ({ code, retryable }: InosError): boolean {
+    if (!retryable || code === 'ERR_STORE' || this.#round + 1 >= LIMITS.map.roundsMax) return false
+    // Where nobody has ever taken such an item, waiting brings nobody.
+    return code !== 'ERR_NO_OFFER' || this.#errand.pace.hasDone || this.#attempts.some(({ code }) => LOST.has(code))
+  }
+
+  #withAttempts (error: InosError): InosError {
+    const { code, message, hint } = error
+    return new InosError(code, message, { cause: error, attempts: this.#attempts, ...(hint === undefined ? {} : { hint }) })
+  }
+
+  /** Whether it has been with one node for too long. */
+  isLate (now: number): boolean {
+    const [only] = this.#tries
+    return this.#tries.size === 1 && only!.place !== null && now - only!.place.since > this.#errand.pace.patience
+  }
+
+  /** Ask a second node. */
+  hedge (): void {
+    const [first] = this.#tries
+    if (first?.place === undefined || first.place === null) return
+    this.repeats++
+    this.#begin(first.place.peer)
+  }
+
+  #begin (besides: string | null): void {
+    const { node, module, options, pace, signal } = this.#errand
+    const attempt: Try = { cancel: new AbortController(), place: null }
+    this.#tries.add(attempt)
+    // The last round takes whoever is there, but for those that answered wrongly.
+    const avoid = [...options.avoid ?? [], ...pace.avoided(this.#round + 1 < LIMITS.map.roundsMax), ...(besides === null ? [] : [besides])]
+    const onProgress = (state: JobState): void => {
+      if (state.state === 'queued' || state.state === 'retrying') attempt.place = null
+      else if (attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
+    }
+    const over = node.compute(module, this.#input, { ...options, ...(isBound(options) ? {} : { avoid }), signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
+      .then(result => { this.#won(attempt, result) }, error => { this.#failed(attempt, error) })
+      .finally(() => { this.#open.delete(over) })
+    this.#open.add(over)
+  }
+
+  #won (winner: Try, result: Result): void {
+    const { node, pace } = this.#errand
+    if (!this.#tries.delete(winner)) return
+    pace.learn(result.attempts)
+    pace.finished(result.executor, node.clock.now() - (winner.place?.since ?? node.clock.now()))
+    for (const { cancel, place } of this.#tries) {
+      if (place !== null) pace.rest(place.peer)
+      cancel.abort()
+    }
+    this.#tries.clear()
+    this.#outcome.resolve(result)
+  }
+
+  /** While another try is under way nothing is lost. */
+  #failed (attempt: Try, thrown: unknown): void {
+    const error = toInosError(thrown)
+    // One that was cancelled because another had won says nothing.
+    if (!this.#tries.delete(attempt)) return
+    this.#errand.pace.learn(error.attempts)
+    this.#attempts.push(...error.attempts)
+    if (this.#tries.size === 0) this.#outcome.reject(error)
+  }
+}
+
+/** Told where to go, an item has nowhere else. */
+export function isBound ({ where = 'any' }: Pick<ComputeOptions, 'where'>): boolean { return where !== 'any' && where !== 'remote' }
