@@ -12,6 +12,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
@@ -70,6 +71,8 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
     peers: async () => await last(ask('peers')) as PeerView[],
+    knownPeers: async () => await last(ask('knownPeers')) as KnownPeer[],
+    forget: async peer => await last(ask('forget', encodeCanonical(peer))) as boolean,
     mesh: async () => await last(ask('mesh')) as MeshView | null,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],

@@ -168,6 +168,8 @@ async function operate (
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'mesh': return await operator.mesh()
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()

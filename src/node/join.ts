@@ -2,6 +2,7 @@
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor } from '../processor/processor.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 
@@ -14,6 +15,8 @@ export interface JoinOptions {
   peers?: readonly string[]
   /** An invite, by which this data directory becomes a member of a private mesh; one that is a member already needs none. @default none */
   mesh?: string
+  /** Find other nodes of the local network by multicast DNS, and be found: all of the open mesh, or those of the same private mesh. @default false */
+  mdns?: boolean
   /** False: no network at all, a mesh of one. @default true */
   network?: boolean
   /** Whether to take others' jobs. @default true when it listens */
@@ -32,6 +35,10 @@ export interface JoinOptions {
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
+  /** Peers it knows: those it has met, the latest first, then those it has only heard of. They are dialled at the next start. */
+  knownPeers (): KnownPeer[]
+  /** Dial a peer no more by itself, until it is met again. @returns whether it was known */
+  forget (peer: string): boolean
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
   /**

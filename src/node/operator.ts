@@ -7,6 +7,7 @@ import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
 import type { Node } from './join.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -35,6 +36,9 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  knownPeers (): Promise<KnownPeer[]>
+  /** @returns whether it was known */
+  forget (peer: string): Promise<boolean>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
   invite (options: InviteOptions): Promise<string>
@@ -66,6 +70,8 @@ export function operatorOf (node: Node): Operator {
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
     peers: async () => node.peers(),
+    knownPeers: async () => node.knownPeers(),
+    forget: async peer => node.forget(peer),
     mesh: async () => node.mesh(),
     invite: options => node.invite(options),
     members: async () => node.members(),

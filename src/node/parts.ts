@@ -44,7 +44,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   opened.defer(() => runtime.stop())
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   // The pool may have fewer slots than asked for; only what it has is offered.
@@ -68,6 +68,8 @@ export async function start ({ parts, membership, opened: parents }: OpenParts, 
   const stop = once(() => resources.disposeAsync())
   return {
     ...processor,
+    knownPeers: () => parts.known?.list() ?? [],
+    forget: peer => parts.known?.forget(peer) ?? false,
     ...meshOf(membership, processor),
     stop,
     [Symbol.asyncDispose]: stop,
