@@ -6,6 +6,7 @@
 import { InosError } from '../packet/errors.ts'
 import { toHex } from '../packet/identity.ts'
 import type { Admission } from './admission.ts'
+import { originOf } from './places.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
 
 const ADDRESS = /^\/memory\/([^/]+)$/
@@ -215,7 +216,7 @@ class Node implements Network {
 
   #opened (peer: string, direction: 'in' | 'out'): void {
     if (this.#admission === undefined) for (const listener of this.#listeners) listener.connect(peer)
-    else this.#admission.opened(peer, direction)
+    else this.#admission.opened(peer, direction === 'out' ? null : originOf(`/memory/${peer}`))
   }
 
   #link (peer: string, wire: MemoryWire): void {
