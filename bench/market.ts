@@ -40,7 +40,7 @@ const PACKET_BYTES = 1_100
 const WORKERS = availableParallelism()
 /** A job that is small by its limits, so that its price is; and a wide line, because a buyer that never sells uses it up. */
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }
-const WIDE: JoinOptions = { lineMax: 10n ** 12n, poolMax: 10n ** 12n }
+const WIDE: JoinOptions = { lineMax: 10n ** 12n, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n }
 
 type Round = Record<Kind, Record<'inos' | 'echo', Rate> & Partial<Record<System, Rate>>>
 

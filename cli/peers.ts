@@ -51,7 +51,7 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
       ? 'No node runs in this data directory; `inos up` starts one, with --peer ADDR for its first peer.'
       : 'The node has no peers; `inos up --peer ADDR` connects to one.')
   } else {
-    await output.write(table([['peer', 'direction', 'transport', 'latency', 'slots', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
+    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
   }
   return 0
 }
@@ -59,7 +59,7 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
 function row ({ id, addresses, direction, transport, latencyMs, offer, line }: PeerView): string[] {
   return [
     id, direction, transport, latencyMs === null ? '-' : `${latencyMs} ms`,
-    offer === null ? '-' : String(offer.slots), offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
+    offer === null ? '-' : `${offer.idle} of ${offer.slots}`, offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
     ...[line.spendable, line.due, line.owed, line.earned, line.spent].map(formatCredits), plain(addresses[0] ?? '-')
   ]
 }

@@ -67,6 +67,8 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   replies.restore(answers)
   const pool = await journal.read(KEYS.pool)
   if (pool !== undefined) ledger.restorePool(pool)
+  const promises = await journal.read(KEYS.promises)
+  if (promises !== undefined) ledger.restorePromises(promises)
   await restoreFloors(journal, ledger)
   const kept = await restoreReplicas(journal)
   const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify) }

@@ -43,7 +43,7 @@ export class Buyer {
       net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
     })
     // Held before anything waits, so that nobody else spends the same credit.
-    ledger.hold(executor, costMax)
+    ledger.hold(executor, costMax, now())
     return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
   }
 

@@ -44,7 +44,7 @@ export interface Credits {
   /** Constant time. */
   balance (): Balance
   line (peer: string): LineView
-  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others. */
+  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others, and that this node would still promise it. */
   spendable (peer: string): bigint
   /** The same with its reason, and what would help. */
   taken (peer: string): Terms
@@ -60,7 +60,8 @@ export interface Credits {
   /**
    * Sign an order and hold its most; both are stored when this resolves.
    * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
-   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET
+   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET, ERR_POLICY with proof of fraud, ERR_INSUFFICIENT_CREDITS
+   * when this node would promise more than its account covers, or than it promises all new sellers together
    */
   placeOrder (request: OrderRequest): Promise<Sealed<Order>>
   /** The executor refused: nothing ran, the hold is released. */
@@ -71,7 +72,7 @@ export interface Credits {
    * A receipt bundle from a peer, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
-   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH; nothing has changed
+   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
   acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
   /**
@@ -218,7 +219,7 @@ class Room implements Credits {
   }
 
   spendable (peer: string): bigint { return this.taken(peer).free }
-  taken (peer: string): Terms { return this.#books.ledger.taken(peer) }
+  taken (peer: string): Terms { return this.#books.ledger.taken(peer, this.#books.now()) }
   account (): AccountView | null { return this.#books.ledger.account() }
   get isIssuer (): boolean { return this.#books.ledger.isIssuer }
   setRules (rules: Rules): void { this.#books.ledger.setRules(rules) }

@@ -7,7 +7,7 @@
  *
  * A line between two is mutual credit. A cheque is its payer's signed promise, spendable only with
  * that payer, so it turns a charge into a proven debt and does not end it: only work the other way
- * does. What a peer may owe in all is the line; what all strangers may owe together is the pool (`pool.ts`).
+ * does. What a peer may owe in all is the line; what all strangers together may owe, and be promised, is in `strangers.ts`.
  * In a private mesh there are no strangers, and a cheque is a claim on its payer's account at the
  * issuer (`hub.ts`); how much work goes before it is cleared is in `terms.ts`.
  */
@@ -24,9 +24,9 @@ import { type Debt, encodeDebt, jobsOf, type Line, readLanes, repeats, sumOf } f
 import { Recovery } from './recovery.ts'
 import { type OpenOrder, refundRow, Sheet } from './sheet.ts'
 import { del, KEYS, NOTHING, type Op, put } from './store.ts'
-import { Strangers } from './strangers.ts'
+import { type PoolView, Strangers } from './strangers.ts'
 import {
-  accountOf, bouncedOf, givenByIssuer, givenByMember, givenInOpen, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
+  accountOf, bouncedOf, givenByIssuer, givenByMember, givenInOpen, isNew, type Room, type Rules, takenFromIssuer, takenInMesh, takenInOpen, unclearedIn, unclearedOut, viaOf
 } from './terms.ts'
 import type { AccountView, Balance } from './views.ts'
 
@@ -39,6 +39,8 @@ export interface LedgerOptions {
   poolMax?: bigint
   /** µcr an hour by which the pool forgets what was never paid. @default LIMITS.credits.strangerPoolPerHour */
   poolPerHour?: bigint
+  /** µcr that this node promises all sellers together that have not yet sold it `LIMITS.credits.sellerEvidence` each. @default LIMITS.credits.sellerPoolMax */
+  sellerPoolMax?: bigint
 }
 
 export class Ledger {
@@ -54,11 +56,16 @@ export class Ledger {
 
   /** @param id own PeerId @param key own public key */
   constructor (id: string, key: Uint8Array, options: LedgerOptions = {}) {
-    const { charter = null, lineMax, poolMax, poolPerHour } = options
+    const { charter = null, lineMax, poolMax, poolPerHour, sellerPoolMax } = options
     this.#sheet = new Sheet(id, key)
     this.#rules = charter
     this.#lineMax = lineMax ?? LIMITS.credits.strangerLineMax
-    this.#strangers = new Strangers(this.#sheet, charter === null, poolMax ?? LIMITS.credits.strangerPoolMax, poolPerHour ?? LIMITS.credits.strangerPoolPerHour)
+    this.#strangers = new Strangers(this.#sheet, charter === null, {
+      poolMax: poolMax ?? LIMITS.credits.strangerPoolMax,
+      poolPerHour: poolPerHour ?? LIMITS.credits.strangerPoolPerHour,
+      sellerPoolMax: sellerPoolMax ?? LIMITS.credits.sellerPoolMax,
+      sellerPoolPerHour: LIMITS.credits.sellerPoolPerHour
+    })
     this.recovery = new Recovery(this.#sheet, this.#strangers)
   }
 
@@ -132,18 +139,18 @@ export class Ledger {
     return this.isIssuer ? givenByIssuer(line) : givenByMember(line, rules)
   }
 
-  /** What the peer would still accept from this node, if its terms are those of this node. */
-  taken (peer: string): Room {
+  /** What the peer would still accept from this node, if its terms are those of this node, and what this node would promise it. */
+  taken (peer: string, now: number): Room {
     const line = this.line(peer)
     const rules = this.#rules
     const barred = this.barred(peer)
     if (barred !== null) return barred
-    if (rules === null) return takenInOpen(line, this.#lineMax)
+    if (rules === null) return narrower(takenInOpen(line, this.#lineMax), this.#strangers.roomOf(line, now))
     return this.isIssuer ? takenFromIssuer(line, rules) : takenInMesh(line, rules, this.#accountFree(this.line(peerIdOfKey(rules.issuer))))
   }
 
-  /** What the pool of strangers has left. */
-  pool (now: number): { max: bigint, free: bigint } { return this.#strangers.pool(now) }
+  /** What the pools of strangers have left, for buyers and for newcomers that sell. */
+  pools (now: number): { buyers: PoolView, sellers: PoolView } { return { buyers: this.#strangers.buyers(now), sellers: this.#strangers.sellers(now) } }
 
   // As a buyer.
 
@@ -151,8 +158,8 @@ export class Ledger {
 
   openOrders (): OpenOrder[] { return [...this.#sheet.open.values()] }
 
-  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET, ERR_POLICY, in a mesh ERR_INSUFFICIENT_CREDITS */
-  hold (peer: string, costMax: bigint): void {
+  /** Hold the most an order can cost, before it is signed. @throws {InosError} ERR_BUSY, ERR_BUDGET, ERR_POLICY, ERR_INSUFFICIENT_CREDITS */
+  hold (peer: string, costMax: bigint, now: number): void {
     this.#convicts.check(peer)
     const line = this.line(peer)
     if (line.out.total + line.owed.sum + line.held + costMax > LIMITS.credits.amountMax) {
@@ -162,9 +169,16 @@ export class Ledger {
     if (open >= LIMITS.credits.openOrdersMax) {
       throw new InosError('ERR_BUSY', `This node has ${open} orders open, the most it keeps.`)
     }
-    if (this.#rules !== null) mustFit(costMax, this.taken(peer))
+    const room = this.#mayPromise(line, now)
+    if (room !== null) mustFit(costMax, room)
     this.#unsigned++
     this.#sheet.hold(peer, costMax)
+  }
+
+  /** What this node may still promise a peer; null for no limit of its own, where the peer will say. */
+  #mayPromise (line: Line, now: number): Room | null {
+    if (this.#rules !== null) return this.taken(line.peer, now)
+    return isNew(line) ? this.#strangers.roomOf(line, now) : takenInOpen(line, this.#lineMax)
   }
 
   /** The order of a hold, signed. */
@@ -177,12 +191,15 @@ export class Ledger {
   /** End the hold of an order, if it is open. */
   releaseOrder (id: string): Op[] { return this.#sheet.release(id) }
 
-  /** A receipt of the peer for an order of mine: the hold ends, its charge is mine to pay. Once per order. */
+  /** A receipt of the peer for an order of mine: the hold ends, its charge is mine to pay. Once per order. @throws {InosError} ERR_BUSY for an order without a hold; nothing has changed */
   owe (bundle: Bundle, peer: string, now: number): Op[] {
     const debt = debtOf(bundle)
+    const line = this.#sheet.known(peer)
+    if (this.openOrder(debt.order.toString()) === undefined) this.#strangers.mustTake(line, debt.amount, now)
     let rows: Op[] = []
-    const pool = this.#strangers.track(this.#sheet.known(peer), now, () => { rows = this.oweItem(peer, debt) })
-    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), ...rows, ...pool]
+    const pools = this.#strangers.bought(line, debt.amount, now)
+    pools.push(...this.#strangers.track(line, now, () => { rows = this.oweItem(peer, debt) }))
+    return [...this.releaseOrder(debt.order.toString()), ...bundleRows(bundle), ...rows, ...pools]
   }
 
   /** The next cheque to this peer pays it. */
@@ -207,8 +224,6 @@ export class Ledger {
     const { n, items } = cheque.payload
     this.#sheet.spend(line, cheque)
     line.unacked.push({ n, id: cheque.id })
-    for (const { order } of items) line.owed.remove(order)
-    this.#sheet.sums.owed -= sumOf(items)
     return [put(KEYS.out(peer, n), cheque.bytes), put(KEYS.paid(now, 'out', peer, n), NOTHING), ...items.map(({ order }) => del(KEYS.owed(peer, order.toString()))), this.#sheet.lanesRow(line)]
   }
 
@@ -245,9 +260,9 @@ export class Ledger {
     if (line.due.size >= LIMITS.credits.unpaidPerPeerMax || this.#sheet.unpaid >= LIMITS.credits.unpaidMax) {
       throw new InosError('ERR_INSUFFICIENT_CREDITS', `${line.due.size} of your receipts are unpaid here; no more are kept.`, { hint: 'Pay what is due by cheque.' })
     }
-    const { free: pool } = this.pool(now)
-    if (this.#rules === null && costMax > pool) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${pool} µcr are left of what this node gives all strangers on credit.`, {
+    const { free: left } = this.#strangers.buyers(now)
+    if (this.#rules === null && costMax > left) {
+      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${left} µcr are left of what this node gives all strangers on credit.`, {
         hint: 'Come back later, or ask another node.'
       })
     }
@@ -381,7 +396,9 @@ export class Ledger {
     this.#sheet.open.set(order.id.toString(), { order, peer, lost: true })
   }
 
-  restorePool (bytes: Uint8Array): void { this.#strangers.restore(bytes) }
+  restorePool (bytes: Uint8Array): void { this.#strangers.restoreBuyers(bytes) }
+
+  restorePromises (bytes: Uint8Array): void { this.#strangers.restoreSellers(bytes) }
 }
 
 /** A bundle's own rows: the bundle under its order, and the way to it from its receipt. */
@@ -392,6 +409,9 @@ export function bundleRows ({ receipt, order, bytes }: Bundle): Op[] {
 function mustFit (costMax: bigint, { free, says, hint }: Room): void {
   if (costMax > free) throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${says}.`, { hint })
 }
+
+/** The one that leaves less. */
+function narrower (a: Room, b: Room | null): Room { return b !== null && b.free < a.free ? b : a }
 
 function debtOf ({ order, receipt }: Bundle): Debt {
   return { order: order.id, amount: receipt.payload.charge, kind: 'job' }

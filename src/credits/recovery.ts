@@ -78,19 +78,14 @@ export class Recovery {
 
   #adoptOne (line: Line, cheque: Sealed<Cheque>): Op[] {
     const { n, items } = cheque.payload
-    this.#sheet.spend(line, cheque)
-    return [put(KEYS.out(line.peer, n), cheque.bytes), put(KEYS.paid(0, 'out', line.peer, n), NOTHING), ...items.flatMap(item => this.#paid(line, item, n))]
+    const owed = new Set(this.#sheet.spend(line, cheque).map(({ order }) => order.toString()))
+    return [put(KEYS.out(line.peer, n), cheque.bytes), put(KEYS.paid(0, 'out', line.peer, n), NOTHING), ...items.flatMap(item => this.#paid(line, item, n, owed))]
   }
 
   /** An item of an adopted cheque. Where nothing was owed for it here, its order must never become owed again. */
-  #paid (line: Line, { order, amount, kind }: ChequeItem, n: number): Op[] {
+  #paid (line: Line, { order, amount, kind }: ChequeItem, n: number, owed: ReadonlySet<string>): Op[] {
     const id = order.toString()
-    const owed = line.owed.get(order)
-    if (owed !== undefined) {
-      line.owed.remove(order)
-      this.#sheet.sums.owed -= owed.amount
-      return [del(KEYS.owed(line.peer, id))]
-    }
+    if (owed.has(id)) return [del(KEYS.owed(line.peer, id))]
     if (kind === 'refund') return [refundRow(id, amount)]
     // What an issuer granted or passed on is no order: its hub remembers it.
     if (isIssuerKind(kind)) return []

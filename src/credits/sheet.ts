@@ -7,8 +7,9 @@ import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
 import type { Cheque, Order } from '../packet/records.ts'
-import { advance, type Debt, encodeDebt, encodeLanes, type Line, newLine } from './line.ts'
+import { advance, type Debt, encodeDebt, encodeLanes, type Line, newLine, sumOf } from './line.ts'
 import { del, KEYS, type Op, put } from './store.ts'
+import { isNew } from './terms.ts'
 
 /** An order of this node that is neither answered nor given up. */
 export interface OpenOrder {
@@ -21,8 +22,8 @@ export interface OpenOrder {
 export class Sheet {
   readonly id: string
   readonly key: Uint8Array
-  /** `earned` and `spent` for jobs; `fees` of clearings, `bouncedIn` and `bouncedOut` by what the issuer last said. */
-  readonly sums = { held: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n, grants: 0n, fees: 0n, bouncedIn: 0n, bouncedOut: 0n }
+  /** `heldNew` of `held` at newcomers, `earned` and `spent` for jobs; `fees` of clearings, `bouncedIn` and `bouncedOut` by what the issuer last said. */
+  readonly sums = { held: 0n, heldNew: 0n, running: 0n, due: 0n, owed: 0n, earned: 0n, spent: 0n, grants: 0n, fees: 0n, bouncedIn: 0n, bouncedOut: 0n }
   readonly open = new Map<string, OpenOrder>()
   readonly #lines = new Map<string, Line>()
   /** Receipts of mine that are on no cheque. */
@@ -61,8 +62,17 @@ export class Sheet {
   }
 
   hold (peer: string, costMax: bigint): void {
-    this.known(peer).held += costMax
+    const line = this.known(peer)
+    this.#among(line, () => { line.held += costMax })
     this.sums.held += costMax
+  }
+
+  /** What is held at newcomers changes with a hold, and when a peer is none any more. */
+  #among (line: Line, change: () => void): void {
+    const heldNew = (): bigint => isNew(line) ? line.held : 0n
+    const before = heldNew()
+    change()
+    this.sums.heldNew += heldNew() - before
   }
 
   /** End the hold of an order, if it is open. */
@@ -72,7 +82,7 @@ export class Sheet {
     const { costMax } = open.order.payload
     this.open.delete(id)
     const line = this.known(open.peer)
-    line.held -= costMax
+    this.#among(line, () => { line.held -= costMax })
     this.sums.held -= costMax
     this.forget(line)
     return [del(KEYS.order(id))]
@@ -85,7 +95,8 @@ export class Sheet {
   }
 
   addOwed (peer: string, debt: Debt): void {
-    this.known(peer).owed.add(debt)
+    const line = this.known(peer)
+    this.#among(line, () => { line.owed.add(debt) })
     this.sums.owed += debt.amount
   }
 
@@ -95,11 +106,17 @@ export class Sheet {
     this.sums.due += debt.amount
   }
 
-  /** A cheque of mine takes its place on its lane. */
-  spend (line: Line, cheque: Sealed<Cheque>): void {
-    const { job, refund, grant } = advance(line.out, cheque)
-    this.sums.spent += job + refund
-    this.sums.grants -= grant
+  /** A cheque of mine takes its place on its lane, and what it pays is no longer owed. @returns the debts that were */
+  spend (line: Line, cheque: Sealed<Cheque>): Debt[] {
+    const paid = cheque.payload.items.flatMap(({ order }) => line.owed.get(order) ?? [])
+    this.#among(line, () => {
+      const { job, refund, grant } = advance(line.out, cheque)
+      this.sums.spent += job + refund
+      this.sums.grants -= grant
+      for (const { order } of paid) line.owed.remove(order)
+    })
+    this.sums.owed -= sumOf(paid)
+    return paid
   }
 
   /** A cheque of the peer takes its place on its lane. */

@@ -20,6 +20,7 @@
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
  *     reply!ORDER, kept!ORDER       answer to be given again, and derived: whose and until when
  *     pool                          derived: what strangers have cost
+ *     promises                      derived: what was promised to new sellers
  *     clearing!FROM!TO              in a mesh: the issuer's latest word on a lane; at the issuer on every one
  *     granted!ID                    at the issuer: a grant, by the CID of its certificate, for good
  *
@@ -49,6 +50,7 @@ export const KEYS = {
   version: 'version',
   importing: 'importing',
   pool: 'pool',
+  promises: 'promises',
   line: (peer: string) => `line!${peer}`,
   order: (order: string) => `order!${order}`,
   receipt: (order: string) => `receipt!${order}`,

@@ -90,6 +90,10 @@ export interface LineReport extends LineView {
   readonly acceptable: bigint
   readonly poolFree: bigint
   readonly poolMax: bigint
+  /** What this node has paid and owes it; and what is left of how much that this node promises all sellers that are new to it. */
+  readonly sold: bigint
+  readonly sellerPoolFree: bigint
+  readonly sellerPoolMax: bigint
   /** Cheques it has not acknowledged. */
   readonly unacked: number
   readonly frauds: number

@@ -14,6 +14,7 @@ import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobSta
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
+import type { NodeTrade } from './join.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */
@@ -73,6 +74,8 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     peers: async () => await last(ask('peers')) as PeerView[],
     knownPeers: async () => await last(ask('knownPeers')) as KnownPeer[],
     forget: async peer => await last(ask('forget', encodeCanonical(peer))) as boolean,
+    trade: async () => await last(ask('trade')) as NodeTrade,
+    setTrade: async change => await last(ask('setTrade', encodeCanonical({ ...change }))) as NodeTrade,
     mesh: async () => await last(ask('mesh')) as MeshView | null,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],

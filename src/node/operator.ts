@@ -6,7 +6,8 @@
 import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
-import type { Node } from './join.ts'
+import type { Node, NodeTrade } from './join.ts'
+import type { SettingsChange } from './settings.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
@@ -39,6 +40,8 @@ export interface Operator extends AsyncDisposable {
   knownPeers (): Promise<KnownPeer[]>
   /** @returns whether it was known */
   forget (peer: string): Promise<boolean>
+  trade (): Promise<NodeTrade>
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
   invite (options: InviteOptions): Promise<string>
@@ -72,6 +75,8 @@ export function operatorOf (node: Node): Operator {
     peers: async () => node.peers(),
     knownPeers: async () => node.knownPeers(),
     forget: async peer => node.forget(peer),
+    trade: async () => node.trade(),
+    setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
     invite: options => node.invite(options),
     members: async () => node.members(),

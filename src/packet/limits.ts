@@ -177,6 +177,11 @@ export const LIMITS = {
     codeMiBMax: 512,
     /** Pages of ended guests that may still be uncollected when the next one begins. */
     leftPagesMax: 4_096,
+    /** What speed is measured by: warm runs of this length and longer, the latest so many milliseconds of them. */
+    speedMsMin: 2,
+    speedMsMax: 10_000,
+    /** Work that a share of the CPU lets go ahead of its time. */
+    shareBurstMs: 1_000,
     /** Resident memory is polled so often where RLIMIT_DATA does not exist. */
     residentMsPoll: 100,
     /** A new executor must say ready within this; so many failures in a row fail the jobs that wait. */
@@ -212,6 +217,10 @@ export const LIMITS = {
     strangerLineMax: 200n * CREDIT,
     strangerPoolMax: 1_000n * CREDIT,
     strangerPoolPerHour: 100n * CREDIT,
+    /** What this node promises all new sellers together, µcr, the refill per hour, and what makes one known: as much sold here as one line. */
+    sellerPoolMax: 1_000n * CREDIT,
+    sellerPoolPerHour: 100n * CREDIT,
+    sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
@@ -264,7 +273,21 @@ export const LIMITS = {
   market: {
     /** How long an offer binds its executor; renewed half-way. */
     offerSeconds: 3_600,
-    ownOffersMax: 8,
+    /** Earlier offers of its own that a node still honours. */
+    ownOffersMax: 64,
+    /** How often a node that takes work looks at its own load, and at the soonest signs a changed offer. */
+    measureMs: 2_000,
+    /** What a node sets no price for moves at most one step in this time; a step is a quarter of the list. */
+    priceMs: 10_000,
+    priceQuartersMin: 2,
+    priceQuartersMax: 5,
+    /** Work at hand per slot, in percent, below which the price falls and above which it rises. */
+    idlePercent: 25,
+    busyPercent: 75,
+    /** A speed or a free disk is said anew when it has changed by this much. */
+    changePercent: 25,
+    /** Peers whose buying is allowed by name. */
+    buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
     /** How long a buyer that knows nobody looks for somebody. */
@@ -432,6 +455,8 @@ relate(wire.blobsPerPeerMax + wire.oneShotsPerPeerMax + 2 <= wire.streamsPerPeer
 relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to identify, ping and the DHT')
 relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
 relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
+relate(LIMITS.market.offerMsMin < LIMITS.market.measureMs, 'no changed offer comes too soon')
+relate(LIMITS.market.priceQuartersMin <= 4 && 4 <= LIMITS.market.priceQuartersMax, 'the list itself is a step')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
@@ -445,6 +470,7 @@ relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the lim
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
+relate(credits.strangerLineMax <= credits.sellerEvidence && credits.sellerEvidence <= credits.sellerPoolMax, 'a seller has sold a whole line before it is given one, and can')
 relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
 relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
 relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')

@@ -14,9 +14,10 @@ import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
+import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
 import { createEvents } from './events.ts'
 import { describeJob, describeModule } from './job.ts'
 import { createMingling } from './mingle.ts'
@@ -54,7 +55,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   // The open mesh has no name.
   const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
-  const market = createMarket(platform, parts.market)
+  const market = createMarket(platform, runtime, parts.market)
   const shelf = createShelf(cid => blobs.get(cid))
   const stopping = new AbortController()
   const open = new Set<string>()
@@ -192,7 +193,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const processor: Processor = {
     id: platform.signer.id,
-    slots: runtime.load().slots,
+    get slots () { return runtime.load().slots },
     clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],
     load: describe,
@@ -219,6 +220,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
     receipt: id => credits.bundle(id),
+    trade: () => market.view(),
+    setTariff (tariff) {
+      market.setTariff(tariff)
+      if (sessions !== null) tellOffer(node)
+    },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
@@ -262,9 +268,13 @@ function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight 
     transport: transportOf(addresses[0] ?? ''),
     latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
-    offer: offer === null ? null : { slots: offer.payload.slots, perMFuel: offer.payload.perMFuel, profile: offer.payload.profile, expires: offer.payload.expires },
+    offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)
   }
+}
+
+function offerView ({ slots, idle, fuelPerSec, perMFuel, profile, expires }: Offer): NonNullable<PeerView['offer']> {
+  return { slots, idle, fuelPerSec, perMFuel, profile, expires }
 }
 
 function viewOf (role: ReceiptView['role'], { receipt, order }: Bundle): ReceiptView {

@@ -17,6 +17,7 @@ import type { Signer } from '../packet/identity.ts'
 import { createEngine } from '../wasm/engine.ts'
 import type { ExecuteOptions, Run, Runtime } from '../wasm/runtime.ts'
 import { createProcessor } from './create.ts'
+import type { Machine } from './gauge.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor } from './processor.ts'
 import type { BlobStore, Platform } from './rooms.ts'
@@ -29,10 +30,16 @@ export interface NodeOptions {
   /** A mesh of one. */
   alone?: boolean
   prices?: Partial<PriceList>
+  /** PeerIds that may buy. @default anyone */
+  buyers?: readonly string[]
+  machine?: Machine
+  /** Speed of a slot, as it stands in the offer. @default unknown */
+  fuelPerSec?: number
   /** The private mesh it belongs to. */
   charter?: Rules
   lineMax?: bigint
   poolMax?: bigint
+  sellerPoolMax?: bigint
   allowance?: AllowanceLimits
   /** Where it keeps the peers it meets and learns of. */
   known?: KnownPeers
@@ -76,16 +83,16 @@ export class Mesh implements AsyncDisposable {
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
   async start (name: string, options: NodeOptions = {}): Promise<MeshNode> {
-    const { serve = true, slots = 4, alone = false, prices, before, charter = null, lineMax, poolMax, books, allowance, known } = options
+    const { serve = true, slots = 4, alone = false, prices, buyers, machine, fuelPerSec, before, charter = null, lineMax, poolMax, sellerPoolMax, books, allowance, known } = options
     const signer = signerOf(name)
     const store = this.#stores.get(name) ?? new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' })
     this.#stores.set(name, store)
     const log: string[] = []
     const platform = this.#platform(signer, log)
     const credits = await createCredits({ store, ...platform, now: () => Math.floor(platform.now() / 1000) }, {
-      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax })
+      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
     })
-    const runtime = hooked(slots, before)
+    const runtime = hooked(slots, before, fuelPerSec)
     const { store: blobStore, blobs } = createBlobs()
     const processor = createProcessor({
       platform,
@@ -94,7 +101,7 @@ export class Mesh implements AsyncDisposable {
       blobs: blobStore,
       network: alone ? null : this.hub.network(signer.id),
       timers,
-      market: { serve, slots, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }) },
+      market: { serve, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(machine === undefined ? {} : { machine }) },
       ...(allowance === undefined ? {} : { allowance }),
       ...(known === undefined ? {} : { known })
     })
@@ -142,7 +149,7 @@ export class Mesh implements AsyncDisposable {
   }
 }
 
-function hooked (slots: number, before: NodeOptions['before']): Runtime & { readonly runs: number } {
+function hooked (slots: number, before: NodeOptions['before'], fuelPerSec: number | undefined): Runtime & { readonly runs: number } {
   const engine = createEngine()
   let busy = 0
   let runs = 0
@@ -159,7 +166,7 @@ function hooked (slots: number, before: NodeOptions['before']): Runtime & { read
       }
     },
     inspect: wasm => engine.inspect(wasm),
-    load: () => ({ slots, busy: Math.min(busy, slots), queued: Math.max(0, busy - slots) }),
+    load: () => ({ slots, busy: Math.min(busy, slots), queued: Math.max(0, busy - slots), ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }),
     stop: () => engine.stop()
   }
 }

@@ -7,7 +7,7 @@ import { createSessions, type Sessions } from '../network/sessions.ts'
 import { CREDIT, DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
 import { seal } from '../packet/envelope.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import type { Offer } from '../packet/records.ts'
+import { type Offer, UNMEASURED } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import { Mesh, signerOf, timers, until } from './mesh.fixture.ts'
 
@@ -29,7 +29,7 @@ function intrude (mesh: Mesh, name: string, answer: () => Partial<Packet>): Sess
 
 function offerOf (name: string, change: Partial<Offer> = {}, by = name): Uint8Array {
   return seal<Offer>('offer', {
-    net: null, executor: signerOf(name).publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1, expires: now() + 60, nonce: new Uint8Array(16), ...change
+    net: null, executor: signerOf(name).publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1, ...UNMEASURED, expires: now() + 60, nonce: new Uint8Array(16), ...change
   }, signerOf(by)).bytes
 }
 

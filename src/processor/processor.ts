@@ -4,6 +4,8 @@
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
 import type { Attempt } from '../packet/errors.ts'
+import type { PriceList } from '../packet/limits.ts'
+import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
@@ -103,10 +105,34 @@ export interface PeerView {
   /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
   readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
-  readonly offer: { readonly slots: number, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
+  readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
   /** What it would still accept from this node, and what both owe each other, µcr. */
   readonly line: LineView
+}
+
+/** What this node takes for work, and from whom. */
+export interface TradeView extends Capacity {
+  /** Whether it takes work at all. */
+  readonly serving: boolean
+  /** What its offer says now, µcr. */
+  readonly prices: PriceList
+  /** Prices its owner has set; the others move with the load. */
+  readonly fixed: readonly (keyof PriceList)[]
+  /** Quarters of the default list that the load asks for, and the load of late in percent of the slots. */
+  readonly quarters: number
+  readonly loadPercent: number
+  readonly slots: number
+  /** PeerIds that may buy; null: anyone. */
+  readonly buyers: readonly string[] | null
+}
+
+/** What the owner of a node decides about its trade; the rest it decides itself. */
+export interface Tariff {
+  /** µcr. Prices that are not set move with the load, between half and five quarters of the default list. */
+  readonly prices: Partial<PriceList>
+  /** PeerIds that may buy; null: anyone who gets here. */
+  readonly buyers: readonly string[] | null
 }
 
 export interface ProcessorEvents {
@@ -168,6 +194,10 @@ export interface Processor extends AsyncDisposable {
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): PeerView[]
+  /** What this node takes for work now. */
+  trade (): TradeView
+  /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
+  setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */
   connect (address: string, signal?: AbortSignal): Promise<string>
   on<E extends keyof ProcessorEvents> (event: E, listener: (detail: ProcessorEvents[E]) => void): () => void

@@ -15,7 +15,7 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, type Signer } from '../packet/identity.ts'
 import { DEFAULT_PRICES } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt } from '../packet/records.ts'
+import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt, UNMEASURED } from '../packet/records.ts'
 import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
@@ -49,7 +49,7 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
   const signer = signerOf(name)
   const engine = createEngine()
   const offer = seal<Offer>('offer', {
-    net: null, executor: signer.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1_000, expires: Math.floor(Date.now() / 1000) + 3_600, nonce: randomBytes(16), ...offerChanges
+    net: null, executor: signer.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1_000, ...UNMEASURED, idle: 1_000, expires: Math.floor(Date.now() / 1000) + 3_600, nonce: randomBytes(16), ...offerChanges
   }, signer)
 
   const take = async (packet: Packet): Promise<RogueJob> => {

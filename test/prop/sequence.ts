@@ -103,7 +103,7 @@ function drawCommand (draw: (below: number) => number, nodes: number, deck: read
 export async function runSequence ({ nodes: count, real, mesh, lies, commands }: Sequence, tally: Tally): Promise<void> {
   const keys = real ? REAL_KEYS : CHEAP_KEYS
   const charter = mesh === undefined ? undefined : charterOf(keys.signerOf(nameOf(count - 1)).publicKey, { offlineMax: OFFLINE })
-  const world = new World({ lineMax: LINE, poolMax: 10n ** 12n, ...(charter === undefined ? {} : { charter }) }, keys)
+  const world = new World({ lineMax: LINE, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n, ...(charter === undefined ? {} : { charter }) }, keys)
   const nodes: Node[] = []
   for (let i = 0; i < count; i++) nodes.push(await world.node(nameOf(i)))
   const play = new Play(world, nodes, tally, mesh === true ? new Mesh(world, nodes, lies === true) : null)

@@ -13,7 +13,7 @@ import { type CID, rawCid } from '../../src/packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
 import { InosError } from '../../src/packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify, toHex } from '../../src/packet/identity.ts'
-import { checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
+import { checkCheque, checkOrder, type Offer, type Order, UNMEASURED } from '../../src/packet/records.ts'
 import type { SpecLimits } from '../../src/packet/spec.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
 
@@ -31,7 +31,7 @@ export function signerOf (name: string): Signer { return createSigner(hashOf('ke
 
 export function offerOf (signer: Signer, changes: Partial<Offer> = {}): Sealed<Offer> {
   return seal<Offer>('offer', {
-    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
+    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, ...UNMEASURED, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
   }, signer)
 }
 

@@ -31,7 +31,8 @@ export const spec = encodeSpec({
 })
 
 export const offer: Sealed<Offer> = seal('offer', {
-  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 2, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
+  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 2,
+  fuelPerSec: 1_100_000_000, idle: 1, queued: 0, memoryPagesMax: 16_384, diskBytes: 68_719_476_736, bytesPerSec: null, gpu: null, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
 }, executor)
 
 export const order: Sealed<Order> = seal('order', {
