@@ -48,7 +48,7 @@ type Round = Record<Kind, Record<'inos' | 'echo', Rate> & Partial<Record<System,
 interface Seller { readonly node: string, readonly bare: string }
 interface SellerReport { readonly moments: SellerMoments[], readonly cpuUs: number }
 
-interface Job { (options?: Pick<ComputeOptions, 'onProgress'>): Promise<void> }
+type Job = (options?: Pick<ComputeOptions, 'onProgress'>) => Promise<void>
 
 function jobsOf (node: Node, module: Module): Job {
   let inputs = 0

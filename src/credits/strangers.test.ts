@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { factsOf, signerOf, START, World } from '../../test/suites/credits-world.ts'
 import { rawCid } from '../packet/cid.ts'
 import { seal, type Sealed } from '../packet/envelope.ts'
-import { InosError } from '../packet/errors.ts'
+import type { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkOrder, type Order } from '../packet/records.ts'
 import type { Bundle } from './bundle.ts'
@@ -169,7 +169,7 @@ test('promises outlive a restart, and are none in a private mesh', async () => {
   await a.order(c)
   const before = a.credits.explain(c.id)
   assert.ok(before.sellerPoolFree < 10n * CREDIT && before.sellerPoolFree === before.spendable)
-  assert.match(before.reasons.join('\n'), /below 200000000 a seller is new[^]*that promise, not the line/)
+  assert.match(before.reasons.join('\n'), /below 200000000 a seller is new[\s\S]*that promise, not the line/)
   await assert.rejects(a.order(c), { code: 'ERR_INSUFFICIENT_CREDITS', message: /new sellers/, hint: /sellerPoolMax/ })
   await a.credits.close()
   a.disk.detach()

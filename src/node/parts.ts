@@ -3,7 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
-import { map, type MapMethod } from '../emergent/map.ts'
+import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
@@ -85,7 +85,7 @@ export async function start ({ parts, membership, pool, settings, opened: parent
     ...tradeOf(settings, pool, processor),
     stop,
     [Symbol.asyncDispose]: stop,
-    map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
+    map: mapOf(processor)
   }
 }
 

@@ -425,6 +425,12 @@ export const LIMITS = {
     statusMs: 10_000,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** A mesh of the test kit, in one process. */
+  testing: {
+    nodesMax: 1_024,
+    /** How long one call may take, on the clock of that mesh. */
+    callMsMax: 3_600_000
   }
 } as const
 

@@ -9,7 +9,8 @@ import { seal } from '../packet/envelope.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { type Offer, UNMEASURED } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
-import { Mesh, signerOf, timers, until } from './mesh.fixture.ts'
+import { timers } from '../node/timers.ts'
+import { Mesh, signerOf, until } from './mesh.fixture.ts'
 
 const now = (): number => Math.floor(Date.now() / 1000)
 const book = (name: string): KnownPeers => new KnownPeers({ self: signerOf(name).id, now })
