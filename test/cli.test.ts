@@ -113,7 +113,7 @@ test('an older Node is refused', async () => {
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
   const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
-    'price', 'price set', 'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
+    'price', 'price set', 'peers', 'peers known', 'peers forget', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
     assert.equal(code, 0, command)

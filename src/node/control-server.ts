@@ -176,6 +176,8 @@ async function operate (
       return await operator.refund(order, amount)
     }
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()
     case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()

@@ -8,6 +8,7 @@ import type {
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { SettingsChange } from './settings.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -40,6 +41,9 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  knownPeers (): Promise<KnownPeer[]>
+  /** @returns whether it was known */
+  forget (peer: string): Promise<boolean>
   trade (): Promise<NodeTrade>
   setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
@@ -76,6 +80,8 @@ export function operatorOf (node: Node): Operator {
     receipt: id => node.receipt(id),
     refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    knownPeers: async () => node.knownPeers(),
+    forget: async peer => node.forget(peer),
     trade: async () => node.trade(),
     setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),

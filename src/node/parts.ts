@@ -57,7 +57,9 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined, metrics: metrics?.libp2p })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({
+    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, membership: membership ?? undefined, metrics: metrics?.libp2p
+  })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
@@ -89,6 +91,8 @@ export async function start ({ parts, membership, metrics, pool, settings, opene
   const stop = once(() => resources.disposeAsync())
   return {
     ...processor,
+    knownPeers: () => parts.known?.list() ?? [],
+    forget: peer => parts.known?.forget(peer) ?? false,
     get slots () { return processor.slots },
     ...meshOf(membership, processor),
     ...tradeOf(settings, pool, processor),

@@ -7,6 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -278,12 +279,14 @@ function withHelpers (result: Finished): Result {
   }
 }
 
-function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionInfo): PeerView {
+function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight }: SessionInfo): PeerView {
   const offer = node.market.offerBy(id)
   return {
     id,
     addresses,
     direction,
+    transport: transportOf(addresses[0] ?? ''),
+    latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)

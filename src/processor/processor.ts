@@ -134,6 +134,10 @@ export interface PeerView {
   readonly id: string
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
+  /** How the bytes travel, such as "tcp". */
+  readonly transport: string
+  /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
+  readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
