@@ -10,7 +10,7 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
@@ -66,7 +66,10 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,
     history: () => ask('history') as AsyncIterable<HistoryEntry>,
-    explain: async peer => await last(ask('explain', encodeCanonical(peer))) as LineReport,
+    explainLine: async peer => await last(ask('explainLine', encodeCanonical(peer))) as LineReport,
+    jobs: async () => await Array.fromAsync(ask('jobs')) as JobView[],
+    explain: async job => await last(ask('explain', encodeCanonical(job))) as JobReport,
+    cancel: async job => { await last(ask('cancel', encodeCanonical(job))) },
     frauds: () => ask('frauds') as AsyncIterable<FraudView>,
     dump: () => ask('dump') as AsyncIterable<readonly [string, Uint8Array]>,
     audit: async () => await last(ask('audit')) as AuditReport,

@@ -165,7 +165,13 @@ async function operate (
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
     case 'history': return await sendAll(operator.history(), send)
+    case 'explainLine': return await operator.explainLine(decodeText(body))
+    case 'jobs': return await sendAll(await operator.jobs(), send)
     case 'explain': return await operator.explain(decodeText(body))
+    case 'cancel': {
+      await operator.cancel(decodeText(body))
+      return null
+    }
     case 'frauds': return await sendAll(operator.frauds(), send)
     case 'dump': return await sendAll(operator.dump(), send)
     case 'audit': return await operator.audit()
@@ -196,7 +202,7 @@ async function operate (
   }
 }
 
-async function sendAll (list: AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
+async function sendAll (list: Iterable<unknown> | AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
   for await (const value of list) await send({ kind: 'item', value })
   return null
 }

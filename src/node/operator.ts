@@ -4,7 +4,7 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { SettingsChange } from './settings.ts'
@@ -30,7 +30,10 @@ export interface Operator extends AsyncDisposable {
   /** In a private mesh: what the node has at its issuer; null elsewhere, and for the issuer. */
   account (): Promise<AccountView | null>
   history (): AsyncIterable<HistoryEntry>
-  explain (peer: string): Promise<LineReport>
+  explainLine (peer: string): Promise<LineReport>
+  jobs (): Promise<JobView[]>
+  explain (job: string): Promise<JobReport>
+  cancel (job: string): Promise<void>
   frauds (): AsyncIterable<FraudView>
   /** Every row of the books, in order of keys. */
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
@@ -72,7 +75,10 @@ export function operatorOf (node: Node): Operator {
     credits: async () => node.credits(),
     account: async () => node.account(),
     history: () => node.history(),
-    explain: async peer => node.explain(peer),
+    explainLine: async peer => node.explainLine(peer),
+    jobs: async () => node.jobs(),
+    explain: async job => node.explain(job),
+    cancel: async job => { node.cancel(job) },
     frauds: () => node.frauds(),
     dump: () => node.dump(),
     audit: () => node.audit(),

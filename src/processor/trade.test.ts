@@ -42,7 +42,7 @@ test('a job is bought, its receipt verifies, the balances are equal and opposite
   const result = await buyer.compute(ECHO, 'hello', { where: 'remote', ...SMALL, onProgress: ({ state }) => states.push(state) })
   assert.equal(result.text(), 'hello')
   assert.equal(result.executor, seller.id)
-  assert.deepEqual(states, ['sending', 'running', 'verifying', 'done'])
+  assert.deepEqual(states, ['offered', 'sending', 'running', 'verifying', 'settled'])
   const facts = await verifyReceipt(result.receipt)
   assert.equal(facts.charge, result.cost)
   assert.equal(facts.selfExecuted, false)
