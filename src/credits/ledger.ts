@@ -15,7 +15,7 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { encodeCanonical } from '../packet/cbor.ts'
+import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { type Cheque, type ChequeItem, type Clearing, isIssuerKind, type Order } from '../packet/records.ts'
@@ -412,6 +412,38 @@ export class Ledger {
     return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
   }
 
+  /**
+   * The payer has given an order up that is due: its charge is no debt any more. It stays on the line and in the pool, because
+   * the payer may have seen the answer: work that is given away by one's own word must not be without end.
+   */
+  waive (peer: string, order: CID): Op[] {
+    const line = this.line(peer)
+    const debt = line.due.get(order)
+    if (debt === undefined) return []
+    line.due.remove(order)
+    this.#unpaid--
+    this.#sums.due -= debt.amount
+    line.waived += debt.amount
+    return [del(KEYS.due(peer, order.toString())), this.#waivedRow(line)]
+  }
+
+  /** The payer pays for what it gave up: it is due again. */
+  unwaive (peer: string, debt: Debt): Op[] {
+    const line = this.#known(peer)
+    this.#addDue(line, debt)
+    line.waived -= least(line.waived, debt.amount)
+    return [put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), this.#waivedRow(line)]
+  }
+
+  #waivedRow (line: Line): Op { return put(KEYS.waived(line.peer), encodeCanonical(line.waived)) }
+
+  /** Who pays is forgiven what it gave up, a share of what it pays. */
+  #makeGood (line: Line, paid: bigint): Op[] {
+    if (line.waived === 0n) return []
+    line.waived -= least(line.waived, paid / LIMITS.credits.waivedFactor)
+    return [this.#waivedRow(line)]
+  }
+
   /** The pool follows what this peer owes in all: work for it raises the level, work by it lowers it. */
   #trackPool (line: Line, now: number, change: () => void): Op[] {
     const before = debtTo(line)
@@ -474,6 +506,7 @@ export class Ledger {
       ...jobs.map(({ order }) => del(KEYS.due(peer, order.toString()))),
       ...items.filter(({ kind }) => kind === 'refund').map(({ order, amount }) => put(KEYS.refund(order.toString()), encodeCanonical(amount))),
       ...pool,
+      ...this.#makeGood(line, sumOf(jobs)),
       ...this.acknowledge(peer, ack),
       this.#lanesRow(line)
     ]
@@ -535,6 +568,8 @@ export class Ledger {
     this.#sums.owed += debt.amount
   }
 
+  restoreWaived (peer: string, bytes: Uint8Array): void { this.#known(peer).waived = BigInt(decodeCanonical(bytes) as bigint) }
+
   restoreDue (peer: string, debt: Debt): void { this.#addDue(this.#known(peer), debt) }
 
   /** Nobody waits for what was open before a restart. */
@@ -556,7 +591,7 @@ export class Ledger {
 
   /** A line on which nothing ever happened needs no memory. */
   #forget (line: Line): void {
-    const isBlank = line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0
+    const isBlank = line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0 && line.waived === 0n
     if (isBlank && line.drawn === 0n && line.clearedIn.total === 0n && line.clearedOut.total === 0n) this.#lines.delete(line.peer)
   }
 
@@ -582,6 +617,8 @@ function debtTo (line: Line): bigint {
 function debtOf ({ order, receipt }: Bundle): Debt {
   return { order: order.id, amount: receipt.payload.charge, kind: 'job' }
 }
+
+function least (a: bigint, b: bigint): bigint { return a < b ? a : b }
 
 function sumOf (items: readonly ChequeItem[]): bigint {
   return items.reduce((sum, { amount }) => sum + amount, 0n)

@@ -247,6 +247,10 @@ export const LIMITS = {
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
     fraudBytesMax: 512 * KIB,
     fraudsPerPeerMax: 16,
+    /** Orders given up that their sellers are to be told of by themselves; the oldest are told only when their receipts are shown. */
+    untoldMax: 65_536,
+    /** Answered orders that a payer gave up narrow its line, until it has paid this many times as much. */
+    waivedFactor: 10n,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
     graceSeconds: 600,
     /** Free fuel for peers of four fields. */
