@@ -7,10 +7,14 @@ import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
 } from '../processor/processor.ts'
 import type { Node } from './join.ts'
+import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
+
+/** The same for an item of a map. */
+export type PlainItem = Omit<MapItem, 'text' | 'json'>
 
 export interface Operator extends AsyncDisposable {
   /** PeerId of the node. */
@@ -20,6 +24,8 @@ export interface Operator extends AsyncDisposable {
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
+  map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
@@ -55,6 +61,7 @@ export function operatorOf (node: Node): Operator {
       const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
       return plain
     },
+    map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),
@@ -72,5 +79,15 @@ export function operatorOf (node: Node): Operator {
     grant: (peer, amount) => node.grant(peer, amount),
     revoke: peer => node.revoke(peer),
     [Symbol.asyncDispose]: () => node.stop()
+  }
+}
+
+async function * plainItems (items: AsyncGenerator<MapItem | MapFailure, void>): AsyncGenerator<PlainItem | MapFailure, void> {
+  for await (const item of items) {
+    if (item.error !== undefined) yield item
+    else {
+      const { text: _text, json: _json, error: _error, ...plain } = item
+      yield plain
+    }
   }
 }

@@ -371,6 +371,8 @@ export const LIMITS = {
     eventsMax: 1_024,
     /** Without a terminal, a long job says once per this time what it waits for. */
     statusMs: 10_000,
+    /** How often a map's progress is drawn anew. */
+    progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
   }
