@@ -47,7 +47,7 @@ import { better, measure, measureSettled, type Rate } from './rate.ts'
 const DEPTHS = { sequential: { inFlight: 1, count: 500 }, parallel: { inFlight: 64, count: 5_000 } }
 type Depth = keyof typeof DEPTHS
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }
-const WIDE = { lineMax: 10n ** 12n, poolMax: 10n ** 12n }
+const WIDE = { lineMax: 10n ** 12n, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n }
 const ANY_PORT = ['/ip4/127.0.0.1/tcp/0']
 const NO_SIGNATURE = new Uint8Array(64)
 
@@ -66,7 +66,7 @@ async function startNode (dir: string | null, listen: readonly string[]): Promis
   const traffic = { bytes: 0 }
   const network = counted(await createNetwork({ seed, listen, bootstrap: [] }), traffic)
   const blobs = { get: async () => null, put: async () => {} }
-  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs, network, timers, market: { serve: listen.length > 0, slots: 64 } })
+  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs, network, timers, market: { serve: listen.length > 0 } })
   opened.use(node)
   const all = opened.move()
   return { node, traffic, [Symbol.asyncDispose]: () => all.disposeAsync() }
@@ -124,6 +124,7 @@ function counted (network: Network, traffic: Traffic): Network {
     open: async (peer, signal) => count(await network.open(peer, signal)),
     handle: handler => { network.handle(wire => { handler(count(wire)) }) },
     peers: () => network.peers(),
+    routesTo: peer => network.routesTo(peer),
     on: events => { network.on(events) },
     provide: (capability, signal) => network.provide(capability, signal),
     find: (capability, signal) => network.find(capability, signal),

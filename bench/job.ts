@@ -30,7 +30,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SCRATCH = mkdtempSync(path(tmpdir(), 'inos-bench-'))
 /** Small limits, so that the line is not what is measured; a wide line, because a buyer that never sells uses it up. */
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }
-const WIDE: JoinOptions = { lineMax: 10n ** 12n, poolMax: 10n ** 12n }
+const WIDE: JoinOptions = { lineMax: 10n ** 12n, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n }
 
 interface JobRate extends Rate { ratio: number, bare: Rate }
 

@@ -35,3 +35,7 @@ export async function measureSettled (node: { settle (): Promise<void> }, job: (
 export function better<R extends Rate> (a: R | undefined, b: R): R {
   return a === undefined || b.perSecond > a.perSecond ? b : a
 }
+
+export function medianOf (values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!
+}

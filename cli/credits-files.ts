@@ -10,10 +10,10 @@ import { plain } from './output.ts'
 type Open = (options: CommonOptions, context: Context) => Promise<Operator>
 
 export function addFrauds (credits: Command, context: Context, open: Open): void {
-  const frauds = credits.command('frauds').description('proofs that a peer signed what no honest one signs')
+  const frauds = credits.command('frauds').description('proofs that a peer signed what no honest one signs; none of them has a line or gets a job')
   examples(frauds, [
-    ['inos credits frauds ls', 'peers that were caught; none of them has a line or gets a job'],
-    ['inos credits frauds export ID -o proof.fraud', 'a file that anybody can check'],
+    ['inos credits frauds ls', 'peers that were caught, and at what'],
+    ['inos credits frauds export ID -o proof.fraud', 'a file that others can check'],
     ['inos credits frauds verify proof.fraud', 'check one, offline']
   ])
   const ls = frauds.command('ls').description('list the proofs this node keeps')
@@ -50,13 +50,24 @@ function readable (value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, readable(field)]))
 }
 
+/** What a convict did. */
+const DEEDS: Readonly<Record<FraudView['kind'], string>> = {
+  cheque: 'signed two cheques with one number',
+  receipt: 'signed two receipts for one job',
+  head: 'signed that it holds fewer cheques than it had said',
+  hidden: 'signed that it does not hold a cheque that it held'
+}
+
+/** Exit code when a file does not prove what it says to whoever checks it: verification. */
+const UNPROVEN = 106
+
 async function list (options: CommonOptions, context: Context, open: Open): Promise<number> {
   await using operator = await open(options, context)
   let count = 0
-  for await (const { id, peer, kind, first, second } of operator.frauds()) {
+  for await (const { id, peer, kind, witness, first, second } of operator.frauds()) {
     count++
-    if (options.json === true) await context.output.json({ id, peer, kind, first, second })
-    else await context.output.write(`${plain(id)}  ${plain(peer)}  signed two ${kind === 'cheque' ? 'cheques with one number' : 'receipts for one job'}\n`)
+    if (options.json === true) await context.output.json({ id, peer, kind, witness, first, second })
+    else await context.output.write(`${plain(id)}  ${plain(peer)}  ${DEEDS[kind]}\n`)
   }
   if (count === 0 && options.json !== true) context.output.say('No peer was caught at fraud.')
   return 0
@@ -72,11 +83,14 @@ async function check (file: string, options: CommonOptions, { output, signal }: 
   const { openFraud } = await import('../src/credits/frauds.ts')
   const { verify } = await import('../src/node/keys.ts')
   const { readFraudFile } = await import('./files.ts')
-  const { id, peer, kind, first, second } = openFraud(await readFraudFile(file, signal), verify)
-  const facts = { ok: true, id: id.toString(), peer, kind, first: first.id.toString(), second: second.id.toString() }
+  const { id, peer, kind, witness, first, second } = openFraud(await readFraudFile(file, signal), verify)
+  // What depends on which record came first is proven only to whom they were signed for.
+  const ok = witness === null
+  const facts = { ok, id: id.toString(), peer, kind, witness, first: first.id.toString(), second: second.id.toString() }
   if (options.json === true) await output.json(facts)
-  else await output.write(`${plain(file)}: valid: ${peer} signed two ${kind === 'cheque' ? 'cheques with one number' : 'receipts for one job'}\n`)
-  return 0
+  else if (ok) await output.write(`${plain(file)}: valid: ${peer} ${DEEDS[kind]}\n`)
+  else await output.write(`${plain(file)}: rightly signed, but proof only to ${witness}, who knows what it was told first: ${peer} ${DEEDS[kind]}\n`)
+  return ok ? 0 : UNPROVEN
 }
 
 interface FileOptions extends CommonOptions { identity?: true }

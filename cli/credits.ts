@@ -110,7 +110,9 @@ function describeLine (report: LineReport): string {
     ['owed', report.owed, 'to be paid to it'],
     ['earned', report.earned, 'on its cheques'],
     ['spent', report.spent, 'on cheques to it'],
-    ['pool', report.poolFree, `left for all strangers, of ${formatCredits(report.poolMax)}`]
+    ['pool', report.poolFree, `left for all strangers, of ${formatCredits(report.poolMax)}`],
+    ['sold', report.sold, 'what this node has paid and owes it in all'],
+    ['promise', report.sellerPoolFree, `left for all sellers that are new here, of ${formatCredits(report.sellerPoolMax)}`]
   ]
   const synced = report.synced === null ? 'not since this node started' : new Date(report.synced * 1000).toISOString()
   return `${plain(report.peer)}\n${table(rows.map(([name, amount, meaning]) => [name, formatCredits(amount), meaning]))}frauds ${report.frauds}, unacknowledged cheques ${report.unacked}, books compared ${synced}\n\n${report.reasons.map(reason => `- ${reason}\n`).join('')}`

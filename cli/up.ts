@@ -8,8 +8,9 @@ import { LIMITS } from '../src/packet/limits.ts'
 import type { Node } from '../src/node/join.ts'
 import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
+import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, price: Prices, buyers?: readonly string[] | null, cpu?: number }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -18,11 +19,15 @@ const SLOTS_MAX = 1_024n
 export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
+    .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
+    .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
+    .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
   addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
+    ['inos up --cpu 50% --price perMFuel=500ucr', 'half of the cores, at a price of your own; `inos price` shows all'],
     ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
     ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
@@ -38,8 +43,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh } = options
-  const join = { listen, serve: true, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }) }
+  const { slots, mesh, buyers, cpu } = options
+  const join = {
+    listen, serve: true, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+  }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()
   stack.use(node)

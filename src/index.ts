@@ -9,7 +9,7 @@ export { createMesh, type CreateMeshOptions, type InviteOptions, type MemberView
 export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
 export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {
-  AuditReport, Balance, ComputeOptions, HistoryEntry, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where
+  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobState, Module, PeerView, Processor, ProcessorEvents, Quote, ReceiptView, Result, Where
 } from './processor/processor.ts'
 export type { Inputs, MapFailure, MapItem, MapMethod, MapOptions, MapProgress } from './emergent/map.ts'
 

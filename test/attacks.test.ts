@@ -10,11 +10,12 @@ import { charge } from '../src/credits/pricing.ts'
 import { receiptOf } from '../src/credits/seller.ts'
 import { verify } from '../src/node/keys.ts'
 import { seal } from '../src/packet/envelope.ts'
+import { LIMITS } from '../src/packet/limits.ts'
 import type { Cheque, Offer, Order, Receipt } from '../src/packet/records.ts'
 import { Mesh } from '../src/processor/mesh.fixture.ts'
 import { startRogue } from '../src/processor/rogue.fixture.ts'
 import { ECHO } from './guests.ts'
-import { assertSettled, factsOf, LIMITS_OF_JOB, type Node, offerOf, World } from './suites/credits-world.ts'
+import { assertSettled, CHEAP_KEYS, factsOf, LIMITS_OF_JOB, type Node, offerOf, World } from './suites/credits-world.ts'
 
 const LINE = 20_000_000n
 const POOL = 100_000_000n
@@ -77,6 +78,61 @@ test('a thousand new sellers are owed nothing for what was not ordered', async (
     await assert.rejects(a.credits.acceptReceipt(seller.id, encodeBundle({ receipt, order, offer: seller.offer }).bytes), { code: 'ERR_RECEIPT_INVALID' })
   }
   assert.deepEqual(a.credits.balance(), held)
+})
+
+// Sybil newcomers as sellers: S + ρT, whatever they sell is worth. Method: 1,000 new identities sell as often as they are let,
+// are paid, and spend that at once as buyers; three quarters of an hour later 200 others. What the buyer has promised, and the work it did for them.
+test('a thousand new sellers are promised the pool, and get no more by spending it', async () => {
+  const world = new World({ lineMax: LINE, poolMax: POOL, poolPerHour: 0n, sellerPoolMax: POOL }, CHEAP_KEYS)
+  const a = await world.node('a')
+  const round = async (name: string, count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      const seller = await world.node(`${name} ${i}`)
+      await buyAll(a, seller, 2)
+      await a.pay(seller)
+      await buyAll(seller, a, 2)
+    }
+  }
+  const promised = (): bigint => { const { owed, spent } = a.credits.balance(); return owed + spent }
+  const worked = (): bigint => { const { due, earned } = a.credits.balance(); return due + earned }
+  await round('early', 1_000)
+  const first = promised()
+  assert.ok(first <= POOL && first > POOL / 2n, String(first))
+  assert.ok(worked() <= 2n * POOL, 'what was promised, and what strangers get on credit')
+  world.now += 2_700
+  await round('late', 200)
+  const refilled = LIMITS.credits.sellerPoolPerHour * 3n / 4n
+  assert.ok(promised() > first && promised() <= POOL + refilled)
+  assert.ok(worked() <= 2n * POOL + refilled)
+})
+
+// The same by orders that their sellers refuse, so that nothing is held for them, and answer later. Method: 200 identities
+// keep their receipts until all have refused; then they show them, twice.
+test('receipts for refused orders wait for room in the pool', async () => {
+  const world = new World({ lineMax: LINE, poolMax: POOL, sellerPoolMax: LINE }, CHEAP_KEYS)
+  const a = await world.node('a')
+  const late: { seller: Node, bytes: Uint8Array, charge: bigint }[] = []
+  for (let i = 0; i < 200; i++) {
+    const seller = await world.node(`seller ${i}`)
+    const order = await a.order(seller)
+    await a.credits.refuseOrder(order.id.toString())
+    const facts = factsOf(order.id)
+    const receipt = seal<Receipt>('receipt', receiptOf(order, facts, charge(seller.offer.payload, facts)), seller.signer)
+    late.push({ seller, bytes: encodeBundle({ receipt, order, offer: seller.offer }).bytes, charge: receipt.payload.charge })
+  }
+  assert.ok(late.reduce((sum, { charge }) => sum + charge, 0n) > LINE, 'together they are more than the pool')
+  let deferred = 0
+  for (const { seller, bytes } of [...late, ...late]) {
+    await a.credits.acceptReceipt(seller.id, bytes).catch(error => { assert.equal(error.code, 'ERR_BUSY'); deferred++ })
+  }
+  assert.ok(deferred > 0)
+  assert.ok(a.credits.balance().owed <= LINE && a.credits.balance().owed > LINE / 2n)
+  // None of them is lost.
+  for (let hour = 0; hour < 2; hour++) {
+    world.now += 3_600
+    for (const { seller, bytes } of late) await a.credits.acceptReceipt(seller.id, bytes).catch(() => {})
+  }
+  assert.equal(a.credits.balance().owed, late.reduce((sum, { charge }) => sum + charge, 0n))
 })
 
 // Wash trading: 0. Method: two names of one owner trade as much as they like; a third node gives them no more than

@@ -113,7 +113,7 @@ test('an older Node is refused', async () => {
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
   const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
-    'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
+    'price', 'price set', 'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
     assert.equal(code, 0, command)
@@ -128,8 +128,12 @@ test('usage errors exit with 64', async () => {
     [[], /command is missing/],
     [['rum'], /Did you mean run/],
     [['run'], /missing required argument/],
-    [['run', wasm.echo, '--quote'], /unknown option/],
     [['run', wasm.echo, '--agree', '2/3'], /unknown option/],
+    [['price', 'set', 'gold=1cr'], /no price; there are base/],
+    [['price', 'set', 'base=1'], /not an amount/],
+    [['price', 'set', 'cpu=0%'], /1% to 100%/],
+    [['price', 'set', 'buyers=me'], /PeerId/],
+    [['up', '--price', 'base'], /no price/],
     [['run', wasm.echo, '--fule', '3'], /Did you mean --fuel/],
     [['run', wasm.echo, '--fuel', '1e9'], /--fuel.*whole number/],
     [['run', wasm.echo, '--memory', '5'], /--memory.*64KiB/],
@@ -690,4 +694,38 @@ test('map: bought elsewhere, within a budget, through a running node', async () 
   await sleep(1_500)
   child.kill('SIGINT')
   assert.equal((await done).code, 130)
+})
+
+// Goal: prices are set while a node runs and hold at once, and survive it; flags of `up` hold above them and are not kept.
+// Method: `price` at a running node, a job bought there, then `price` without the node.
+test('price', async () => {
+  const data = dataDir()
+  {
+    await using seller = await up(['--price', 'perKiB=0ucr', '--cpu', '50%'], data)
+    const before = await json(['price', '--data', data])
+    assert.deepEqual([before['serving'], before['fixed'], before['cpuPercent'], (before['prices'] as Record<string, string>)['perKiB']], [true, ['perKiB'], 50, '0'])
+    const after = await json(['price', 'set', 'base=7ucr', 'perMFuel=0ucr', 'perPageSec=0ucr', '--data', data])
+    assert.equal((after['prices'] as Record<string, string>)['base'], '7')
+    const bought = await json(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
+    assert.deepEqual([bought['cost'], bought['executor']], ['7', seller.id])
+    const quote = ['run', wasm.echo, '--quote', '--where', 'remote', '--peer', seller.address, '--data', dataDir()]
+    const { chosen, bids } = await json(quote, { input: 'x' }) as { chosen: string, bids: { peer: string, costMax: string }[] }
+    assert.deepEqual([chosen, bids.map(({ peer, costMax }) => [peer, costMax])], [seller.id, [[seller.id, '7']]])
+    const dear = await inos([...quote, '--max-cost', '6ucr'], { input: 'x' })
+    assert.equal(dear.code, 105)
+    assert.match(dear.stdout.toString(), /nobody: No node takes this job for 6 µcr at these limits; the cheapest of 1 may charge up to 7 µcr\.\n$/)
+    await json(['price', 'set', `buyers=${seller.id}`, '--data', data])
+    const refused = await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
+    assert.equal(refused.code, 104)
+    assert.match(refused.stderr, /only for peers that its owner has named/)
+    const words = await inos(['price', '--data', data])
+    assert.match(words.stdout.toString(), /base +0\.000007 cr +set +for a job\n/)
+    assert.match(words.stdout.toString(), /perMB +0\.001 cr +auto/)
+  }
+  const kept = await json(['price', 'set', 'base=auto', 'buyers=anyone', '--data', data])
+  assert.deepEqual([kept['serving'], kept['fixed'], kept['cpuPercent'], kept['buyers']], [false, ['perMFuel', 'perPageSec'], 100, null])
+  writeFileSync(join(data, 'settings.json'), '{"prices":{"base":1}}')
+  const damaged = await inos(['price', '--data', data])
+  assert.equal(damaged.code, 100)
+  assert.match(damaged.stderr, /settings\.json cannot be used: The price "base"/)
 })

@@ -70,6 +70,8 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   replies.restore(answers)
   const pool = await journal.read(KEYS.pool)
   if (pool !== undefined) ledger.restorePool(pool)
+  const promises = await journal.read(KEYS.promises)
+  if (promises !== undefined) ledger.restorePromises(promises)
   await restoreFloors(journal, ledger)
   const kept = await restoreReplicas(journal)
   const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify), untold: await restoreUntold(journal) }
@@ -82,11 +84,10 @@ async function restoreUntold (journal: Journal): Promise<Map<string, Set<string>
   return untold
 }
 
-/** Cheques of this node that exist although it has them not, and who was caught hiding some. */
+/** Cheques of this node that exist although it has them not. */
 async function restoreFloors (journal: Journal, ledger: Ledger): Promise<void> {
-  for await (const [[peer], value] of keyed(journal, 'head')) ledger.raiseFloor(peer!, openEnvelope(value, 'head', checkHead).payload.n)
-  for await (const [[peer], value] of keyed(journal, 'claim')) ledger.raiseFloor(peer!, openEnvelope(value, 'cheque', checkCheque).payload.n)
-  for await (const [[peer]] of keyed(journal, 'fault')) ledger.blame(peer!)
+  for await (const [[peer], value] of keyed(journal, 'head')) ledger.recovery.raiseFloor(peer!, openEnvelope(value, 'head', checkHead).payload.n)
+  for await (const [[peer], value] of keyed(journal, 'claim')) ledger.recovery.raiseFloor(peer!, openEnvelope(value, 'cheque', checkCheque).payload.n)
 }
 
 async function restoreReplicas (journal: Journal): Promise<Map<string, Map<string, number>>> {
@@ -163,7 +164,7 @@ export function checkLane (
 }
 
 /**
- * Keep a proof of fraud and act on it: the peer's line is zero from now on. Durable when this resolves.
+ * Keep a proof of fraud and act on it: at once nothing more is given to or taken from the peer. Durable when this resolves.
  * The same proof again, or more of them than are kept, change nothing.
  */
 export async function convict ({ ledger, journal }: Books, { peer, id, bytes }: Fraud): Promise<void> {

@@ -5,7 +5,6 @@
 import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
-import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { type Ack, type Cancel, checkAck, checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
@@ -38,7 +37,6 @@ export class Buyer {
   async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
     const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
-    if (ledger.fraudsOf(executor) > 0) throw new InosError('ERR_POLICY', `There is proof of fraud against ${executor}; it gets no orders.`, { hint: '`inos credits frauds ls` shows it.' })
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireNet('offer', offer.payload.net, net)
@@ -47,7 +45,7 @@ export class Buyer {
       net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
     })
     // Held before anything waits, so that nobody else spends the same credit.
-    ledger.hold(executor, costMax)
+    ledger.hold(executor, costMax, now())
     return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
   }
 

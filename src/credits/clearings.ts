@@ -61,7 +61,7 @@ export class Clearings {
 
   /** Before it, these books may be an old copy that would pay or clear a second time. */
   #requireSynced (peer: string): void {
-    if (!this.#books.ledger.isSynced(peer)) throw new InosError('ERR_BUSY', 'This issuer has yet to compare its books with yours.', { hint: 'Try again when both have synced.' })
+    if (!this.#books.ledger.recovery.isSynced(peer)) throw new InosError('ERR_BUSY', 'This issuer has yet to compare its books with yours.', { hint: 'Try again when both have synced.' })
   }
 
   /** A clearing of this issuer that its payee brings back. @returns the payee */

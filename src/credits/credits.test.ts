@@ -260,7 +260,7 @@ test('books of another version are refused', async () => {
   const world = new World()
   const a = await world.node('a')
   await a.credits.close()
-  for (const version of ['3', '0', '1.0', 'one', '']) {
+  for (const version of ['4', '0', '1.0', 'one', '']) {
     a.disk.damage('version', new TextEncoder().encode(version))
     await assert.rejects(a.start(), { code: 'ERR_DATA_DIR' })
   }

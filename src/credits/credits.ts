@@ -21,7 +21,7 @@ import { checkCancel, checkOrder, type Cheque, type Offer, type Order } from '..
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
-import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
+import { type Bundle, type BundleRecords, checkBundle, encodeBundle, readBundle } from './bundle.ts'
 import { Buyer, type OrderRequest } from './buyer.ts'
 import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
@@ -45,7 +45,7 @@ export interface Credits {
   /** Constant time. */
   balance (): Balance
   line (peer: string): LineView
-  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others. */
+  /** µcr of orders the peer would still accept, if it gives this node the line that this node gives others, and that this node would still promise it. */
   spendable (peer: string): bigint
   /** The same with its reason, and what would help. */
   taken (peer: string): Terms
@@ -59,9 +59,10 @@ export interface Credits {
   creditors (): string[]
 
   /**
-   * Sign an order and hold its most; both are stored when this resolves.
+   * Sign an order and hold its most. Neither waits for the disk: an order that these books have lost is paid all the same.
    * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
-   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET
+   * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET, ERR_POLICY with proof of fraud, ERR_INSUFFICIENT_CREDITS
+   * when this node would promise more than its account covers, or than it promises all new sellers together
    */
   placeOrder (request: OrderRequest): Promise<Sealed<Order>>
   /** The executor refused: nothing ran, the hold is released. */
@@ -85,12 +86,12 @@ export interface Credits {
   /** Nobody waits for the answer any more and the outcome is unknown: the hold stays until sync or expiry. */
   loseOrder (order: string): void
   /**
-   * A receipt bundle from a peer, with an answer or as `due`. As payer this node owes its charge
+   * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
-   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_GONE when this node has given the order up; nothing has changed
+   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_GONE when this node has given the order up, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
-  acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
+  acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords): Promise<Bundle>
   /**
    * One cheque over what is owed to a peer, durable when this resolves. Null when nothing is owed,
    * too many cheques wait for their ack, or the line is not synced.
@@ -178,8 +179,6 @@ export interface Credits {
    * @throws {InosError} ERR_USAGE; nothing has changed
    */
   refund (order: string, amount?: bigint): Promise<string>
-  /** Proof that a peer lied about this node's lane: its heads and the cheques it hid, as canonical dag-cbor [bytes …]; null when there is none. */
-  fault (peer: string): Promise<Uint8Array | null>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -190,7 +189,7 @@ export interface Credits {
   bundle (receipt: string): Promise<Uint8Array | null>
   /** Proofs of fraud, by peer. */
   frauds (): AsyncIterable<FraudView>
-  /** Whether there is proof of fraud against a peer. Constant time. */
+  /** Whether there is proof of fraud against a peer: it gets no orders, no work and no cheques. Constant time. */
   isFraud (peer: string): boolean
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
   explain (peer: string): LineReport
@@ -237,7 +236,7 @@ class Room implements Credits {
   }
 
   spendable (peer: string): bigint { return this.taken(peer).free }
-  taken (peer: string): Terms { return this.#books.ledger.taken(peer) }
+  taken (peer: string): Terms { return this.#books.ledger.taken(peer, this.#books.now()) }
   account (): AccountView | null { return this.#books.ledger.account() }
   get isIssuer (): boolean { return this.#books.ledger.isIssuer }
   setRules (rules: Rules): void { this.#books.ledger.setRules(rules) }
@@ -270,12 +269,11 @@ class Room implements Credits {
   async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
   async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
   async storedReply (peer: string, order: string): Promise<Uint8Array | 'gone' | 'running' | null> { return await this.#seller.storedReply(peer, order) }
-  isSynced (peer: string): boolean { return this.#books.ledger.isSynced(peer) }
+  isSynced (peer: string): boolean { return this.#books.ledger.recovery.isSynced(peer) }
   hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
   async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
   async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
   async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
-  async fault (peer: string): Promise<Uint8Array | null> { return await this.#books.journal.read(KEYS.fault(peer)) ?? null }
 
   async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
     const taken = await this.#seller.takeCheque(peer, cheque)
@@ -292,15 +290,16 @@ class Room implements Credits {
 
   /** @returns 1 for a receipt that was lacking, 0 for one that nobody asked for */
   async #takeBack (peer: string, bytes: Uint8Array): Promise<number> {
-    const order = readBundle(bytes).order.id.toString()
-    if (await this.#books.journal.read(KEYS.spent(peer, order)) === undefined) return 0
-    await this.acceptReceipt(peer, bytes)
+    const records = readBundle(bytes)
+    if (await this.#books.journal.read(KEYS.spent(peer, records.order.id.toString())) === undefined) return 0
+    await this.acceptReceipt(peer, records)
     return 1
   }
 
-  async acceptReceipt (peer: string, bytes: Uint8Array): Promise<Bundle> {
+  async acceptReceipt (peer: string, given: Uint8Array | BundleRecords): Promise<Bundle> {
     const { ledger, offers, verify } = this.#books
-    const bundle = openBundle(bytes, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
+    const records = given instanceof Uint8Array ? readBundle(given) : given
+    const bundle = checkBundle(records, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
     const role = this.#roleIn(bundle, peer)
     const id = bundle.order.id.toString()
     // An open order has no receipt yet; only for others must the disk be asked.
@@ -326,8 +325,8 @@ class Room implements Credits {
     let stored: Uint8Array | undefined
     let spent: Uint8Array | undefined
     // Cheques adopted while the disk was asked may have paid for it.
-    for (let adoptions = -1; adoptions !== ledger.adoptions;) {
-      adoptions = ledger.adoptions
+    for (let adoptions = -1; adoptions !== ledger.recovery.adoptions;) {
+      adoptions = ledger.recovery.adoptions
       stored = await journal.read(KEYS.receipt(id))
       spent = await journal.read(KEYS.spent(peer, id))
     }

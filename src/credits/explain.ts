@@ -1,15 +1,15 @@
 /** Why a line is as wide as it is: every number that decides it, and the same in sentences. */
 import { LIMITS } from '../packet/limits.ts'
 import type { Books } from './books.ts'
-import { bouncedOf, netOf, type Room } from './terms.ts'
+import { bouncedOf, netOf, type Room, soldBy } from './terms.ts'
 import type { LineReport } from './views.ts'
 
 type Numbers = Omit<LineReport, 'reasons'>
 
 export function explain ({ ledger, now }: Books, peer: string): LineReport {
   const line = ledger.line(peer)
-  const { max, free } = ledger.pool(now())
-  const [taken, given] = [ledger.taken(peer), ledger.given(peer)]
+  const { buyers, sellers } = ledger.pools(now())
+  const [taken, given] = [ledger.taken(peer, now()), ledger.given(peer)]
   const numbers = {
     peer,
     spendable: taken.free,
@@ -22,15 +22,18 @@ export function explain ({ ledger, now }: Books, peer: string): LineReport {
     earned: line.in.total,
     spent: line.out.total,
     acceptable: given.free,
-    poolFree: free,
-    poolMax: max,
+    poolFree: buyers.free,
+    poolMax: buyers.max,
+    sold: soldBy(line),
+    sellerPoolFree: sellers.free,
+    sellerPoolMax: sellers.max,
     unacked: line.unacked.length,
     frauds: ledger.fraudsOf(peer),
-    synced: ledger.syncedAt(peer)
+    synced: ledger.recovery.syncedAt(peer)
   }
   const terms = ledger.rules === null ? openTerms(numbers) : meshTerms(taken, given)
   const barred = ledger.barred(peer)
-  const proven = barred === null ? [] : [`It was caught: ${barred.says}. Its line is zero, and it gets no orders from this node.`]
+  const proven = barred === null ? [] : [`It was caught: ${barred.says}. Its line is zero, and it gets no orders and no cheques from this node.`]
   return { ...numbers, reasons: [...proven, ...terms, ...restOf(numbers)] }
 }
 
@@ -39,13 +42,26 @@ function meshTerms (taken: Room, given: Room): string[] {
   return [`For orders of this node there: ${taken.says}.`, `This node tells the peer: ${given.says}.`]
 }
 
-function openTerms ({ lineMax, net, acceptable, poolFree, poolMax }: Numbers): string[] {
+function openTerms (numbers: Numbers): string[] {
+  const { lineMax, net, acceptable, poolFree, poolMax } = numbers
   const reasons = [
     `Each peer may owe this node ${lineMax} µcr in all, cheques included, because a cheque is worth only what its payer works for.`,
     net >= 0n ? `This peer owes ${net} µcr net of what this node owes it.` : `This node owes this peer ${-net} µcr net; work for it is paid back from that first.`,
     `All strangers together may cost this node ${poolMax} µcr, of which ${poolFree} µcr are left.`
   ]
   if (poolFree < acceptable) reasons.push('It is that pool, not the line, that is the limit now.')
+  return [...reasons, ...sellerTerms(numbers)]
+}
+
+/** What this node would promise the peer for work, and why. */
+function sellerTerms ({ sold, sellerPoolFree, sellerPoolMax, spendable, frauds }: Numbers): string[] {
+  const { sellerEvidence } = LIMITS.credits
+  if (frauds > 0) return []
+  if (sold >= sellerEvidence) return [`It has sold this node ${sold} µcr, so what it is promised is limited by the line alone.`]
+  const reasons = [
+    `It has sold this node ${sold} µcr; below ${sellerEvidence} a seller is new, and all new ones together are promised ${sellerPoolMax} µcr, of which ${sellerPoolFree} µcr are left.`
+  ]
+  if (sellerPoolFree === spendable) reasons.push('It is that promise, not the line, that is the limit now for orders of this node.')
   return reasons
 }
 

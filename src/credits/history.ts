@@ -42,8 +42,8 @@ export async function * frauds ({ journal, verify }: Books): AsyncIterable<Fraud
   for await (const [, bytes] of rows) {
     const fraud = readable(() => openFraud(bytes, verify))
     if (fraud === null) continue
-    const { id, peer, kind, first, second } = fraud
-    yield { id: id.toString(), peer, kind, first: first.id.toString(), second: second.id.toString(), bytes }
+    const { id, peer, kind, witness, first, second } = fraud
+    yield { id: id.toString(), peer, kind, witness, first: first.id.toString(), second: second.id.toString(), bytes }
   }
 }
 

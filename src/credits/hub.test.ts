@@ -64,7 +64,7 @@ class Bank {
   }
 
   pay (member: number): void {
-    this.ledger.sync(MEMBERS[member]!.id, 0)
+    this.ledger.recovery.sync(MEMBERS[member]!.id, 0)
     const draft = this.ledger.draftCheque(MEMBERS[member]!.id)
     if (draft === null) return
     const cheque = seal('cheque', checkCheque(draft), ISSUER)
@@ -466,7 +466,7 @@ test('who is caught in a fraud gets no work in a mesh', async () => {
     await assert.rejects(seller.credits.takeCheque(a.id, seal<Cheque>('cheque', { ...payload, ack: payload.ack + 1 }, a.signer).bytes), { code: 'ERR_RECORD_INVALID' })
     assert.ok(seller.credits.isFraud(a.id))
     const order = await a.order(seller, COST_MAX)
-    await assert.rejects(seller.credits.acceptOrder(a.id, order, seller.offer, LIMITS_OF_JOB), { code: 'ERR_INSUFFICIENT_CREDITS', message: /proof of fraud/ })
+    await assert.rejects(seller.credits.acceptOrder(a.id, order, seller.offer, LIMITS_OF_JOB), { code: 'ERR_POLICY', message: /proof of fraud/ })
     assert.equal(seller.credits.spendable(a.id), 0n)
     const report = seller.credits.explain(a.id)
     assert.deepEqual({ lineMax: report.lineMax, acceptable: report.acceptable, frauds: report.frauds }, { lineMax: 0n, acceptable: 0n, frauds: 1 })

@@ -170,3 +170,11 @@ function list (value: unknown, length?: number): unknown[] {
   if (!Array.isArray(value) || (length !== undefined && value.length !== length)) throw new TypeError('not a list')
   return value
 }
+
+/** What items come to. */
+export function sumOf (items: readonly ChequeItem[]): bigint { return items.reduce((sum, { amount }) => sum + amount, 0n) }
+
+/** Whether one order is named twice. */
+export function repeats (items: readonly ChequeItem[]): boolean {
+  return new Set(items.map(({ order }) => order.toString())).size !== items.length
+}

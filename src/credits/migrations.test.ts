@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { World } from '../../test/suites/credits-world.ts'
+import { frauds } from '../../test/suites/record-vectors.ts'
+import { encodeCanonical } from '../packet/cbor.ts'
 import { migrate, SCHEMA } from './migrations.ts'
-import { decodeText, type Store } from './store.ts'
+import { decodeText, encodeText, type Store } from './store.ts'
 
 const { rows } = JSON.parse(readFileSync(new URL('../../test/fixtures/books/schema-1.json', import.meta.url), 'utf8')) as { rows: Record<string, string> }
 
@@ -28,7 +30,25 @@ test('books of schema 1 are brought up to date', async () => {
   }
 })
 
-// Goal: a step is one durable batch with the new number in it. Method: a store that keeps its batches.
+// Goal: who was caught in a lie under schema 2 is caught under this one, and a row that proves nothing is gone. Method: books
+// whose number and rows are set back to what schema 2 wrote.
+test('lies that schema 2 knew are proofs now', async () => {
+  const world = new World()
+  const a = await world.node('a')
+  await a.credits.close()
+  const { heads, hidden } = frauds
+  const rowsOf = (...proofs: readonly unknown[]): Uint8Array[] => proofs.map(proof => encodeCanonical(proof))
+  const lies = rowsOf([heads.first.bytes, heads.second.bytes], [hidden.first.bytes, hidden.second.bytes], ['nothing'], 7)
+  for (const [at, bytes] of lies.entries()) a.disk.damage(`fault!PEER${at}`, bytes)
+  a.disk.damage('version', encodeText('2'))
+  await a.start()
+  const kept = await Array.fromAsync(a.credits.frauds())
+  assert.deepEqual(kept.map(({ kind }) => kind).sort(), ['head', 'hidden'])
+  assert.ok(a.credits.isFraud(kept[0]!.peer))
+  assert.deepEqual([...a.disk.rows().keys()].filter(key => key.startsWith('fault!')), [])
+})
+
+// Goal: each step is one durable batch with the new number in it. Method: a store that keeps its batches.
 test('a step is one durable batch', async () => {
   const batches: { keys: string[], sync: boolean }[] = []
   const store: Store = {
@@ -39,7 +59,7 @@ test('a step is one durable batch', async () => {
     })()
   }
   await migrate(store)
-  assert.deepEqual(batches.map(({ keys, sync }) => [keys.length, keys.at(-1), sync]), [[3, 'version', true]])
+  assert.deepEqual(batches.map(({ keys, sync }) => [keys.length, keys.at(-1), sync]), [[3, 'version', true], [1, 'version', true]])
 })
 
 // Goal: half an import is not taken for books. Method: the mark of one that is under way.

@@ -3,8 +3,12 @@
  * says what to write; its rows and the new number are one durable batch, so that a crash in between
  * leaves the old books or the new ones. Signed records are never rewritten.
  */
+import { decodeCanonical } from '../packet/cbor.ts'
+import { openEnvelope } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { decodeText, encodeText, KEYS, type Op, put, type Store } from './store.ts'
+import { checkCheque, checkHead } from '../packet/records.ts'
+import { encodeFraud } from './frauds.ts'
+import { decodeText, del, encodeText, KEYS, NOTHING, type Op, put, type Store } from './store.ts'
 
 /** From version n to n + 1, under n. */
 const MIGRATIONS: Readonly<Record<number, (store: Store) => Promise<Op[]>>> = {
@@ -18,11 +22,30 @@ const MIGRATIONS: Readonly<Record<number, (store: Store) => Promise<Op[]>>> = {
       }
     }
     return ops
+  },
+  // A lie about a lane became a proof like the others.
+  2: async store => {
+    const ops: Op[] = []
+    for await (const [key, bytes] of store.iterator({ gte: 'fault!', lt: 'fault"' })) ops.push(del(key), ...proofOf(bytes))
+    return ops
   }
 }
 
-const NOTHING = new Uint8Array(0)
-export const SCHEMA = 2
+/** A head, and a second one or a cheque that it denies. A row that says neither proves nothing. */
+function proofOf (bytes: Uint8Array): Op[] {
+  for (const kind of ['head', 'hidden'] as const) {
+    try {
+      const [first, second] = decodeCanonical(bytes) as [Uint8Array, Uint8Array]
+      const fraud = encodeFraud(kind, openEnvelope(first, 'head', checkHead), kind === 'head' ? openEnvelope(second, kind, checkHead) : openEnvelope(second, 'cheque', checkCheque))
+      return [put(KEYS.fraud(fraud.peer, fraud.id.toString()), fraud.bytes)]
+    } catch (error) {
+      if (!(error instanceof InosError) && !(error instanceof TypeError)) throw error
+    }
+  }
+  return []
+}
+
+export const SCHEMA = 3
 
 /**
  * A new store gets the schema's number, an older one is brought up to it.

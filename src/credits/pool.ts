@@ -1,15 +1,10 @@
 /**
- * The pool: what all strangers together can cost this node.
+ * A pool: a level that what it counts raises, and that time lowers at the refill rate, never below zero. Two of them
+ * bound what strangers can cost this node, as buyers and as sellers; what raises and lowers each is in `strangers.ts`.
  *
- * Its level is what strangers owe, each for itself: a receipt raises it, work of theirs for this node
- * lowers it, and time lowers it at the refill rate, never below zero. A cheque moves nothing here: it
- * proves a debt and is worth only what its payer will work for. Whoever asks for work is refused when
- * level + everything running + the new order's most would pass the size. So over any time T all
- * strangers together, however many names they take, get at most size + rate · T of this node's work:
- * lowering by time is the only way a debt leaves the level without work in return, and stopping at
- * zero only ever keeps the level too high.
- *
- * A debt that time took off the level still stands on its own line, which stays closed by it.
+ * Who would pass the size is refused: level + everything open + the new order's most. So over any time T everything
+ * that was counted and not taken off again is at most size + rate · T; stopping at zero only ever keeps the level too
+ * high. A debt that time took off the level still stands on its own line.
  */
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { InosError } from '../packet/errors.ts'
@@ -30,10 +25,10 @@ export class Pool {
     this.#perHour = perHour
   }
 
-  /** µcr that strangers may still cost. @param running most that what runs now can cost */
-  free (running: bigint, now: number): bigint {
+  /** µcr that are left. @param open most that what is open now can add */
+  free (open: bigint, now: number): bigint {
     this.#age(now)
-    return this.size - this.#level - running
+    return this.size - this.#level - open
   }
 
   raise (amount: bigint, now: number): void {

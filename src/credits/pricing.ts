@@ -2,6 +2,7 @@
  * What a run costs: integers only, every part rounded up, from fuel and never from wall time. The
  * executor bills with it, the payer and anybody who holds the receipt bill again.
  */
+import type { PriceList } from '../packet/limits.ts'
 import type { Offer } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 
@@ -30,6 +31,16 @@ export function charge (prices: Prices, { fuel, pages, resultBytes, filesBytes }
 /** The most a run within these limits can be charged, µcr; `outputBytesMax` holds for result and files together. */
 export function worstCase (prices: Prices, { fuelMax, memoryPagesMax, outputBytesMax }: SpecLimits): bigint {
   return charge(prices, { fuel: fuelMax, pages: memoryPagesMax, resultBytes: outputBytesMax, filesBytes: 0 })
+}
+
+/** What is charged for running, and moves with the load of a node. */
+const MOVING = ['base', 'perMFuel', 'perPageSec', 'perKiB'] as const
+
+/** So many quarters of a price list, each price rounded up; prices that are not for running stay. */
+export function scale (list: PriceList, quarters: number): PriceList {
+  const scaled = { ...list }
+  for (const name of MOVING) scaled[name] = divideUp(list[name] * BigInt(quarters), 4n)
+  return scaled
 }
 
 function divideUp (amount: bigint, by: bigint): bigint {

@@ -9,15 +9,15 @@
  * it held, it is only given the bytes again: it may be an old copy of its own books.
  */
 import { equals } from 'multiformats/bytes'
-import { encodeCanonical } from '../packet/cbor.ts'
 import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkCheque, checkHead, type Cheque, type Head } from '../packet/records.ts'
-import { type Books, checkLane, requireField } from './books.ts'
+import { type Books, checkLane, convict, requireField } from './books.ts'
 import { readBundle } from './bundle.ts'
+import { encodeFraud, type Fraud } from './frauds.ts'
 import type { Handed } from './keeper.ts'
 import { KEYS, type Op, put } from './store.ts'
 import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion, type SyncAnswer } from './sync.ts'
@@ -69,7 +69,7 @@ export class Reconciler {
     return Array.from({ length: pages }, (_, page) => encodeQuestion({
       orders: lost.slice(page * ordersPerSyncMax, (page + 1) * ordersPerSyncMax),
       lacking: page === 0 ? spent : [],
-      nonce: this.#ask({ peer, floor: Math.max(ledger.line(peer).out.n, ledger.floor(peer)), handed: page === 0 ? handed : [] }),
+      nonce: this.#ask({ peer, floor: Math.max(ledger.line(peer).out.n, ledger.recovery.floor(peer)), handed: page === 0 ? handed : [] }),
       from: ledger.line(peer).out.n,
       keep: page === 0 ? keep : []
     }))
@@ -146,7 +146,7 @@ export class Reconciler {
     const released = answer.unknown.filter(mine)
     const ops = released.flatMap(order => ledger.releaseOrder(order.toString()))
     if (answer.head !== null && complete) {
-      ledger.sync(peer, this.#books.now())
+      ledger.recovery.sync(peer, this.#books.now())
       ops.push(put(KEYS.head(peer), answer.head))
     }
     if (ops.length > 0) await journal.commit(ops)
@@ -165,20 +165,20 @@ export class Reconciler {
     // From here to the commit nothing waits, or another answer could adopt the same cheques in between.
     const { out } = ledger.line(peer)
     // It held more when it signed before, and that is not here either.
-    if (before !== null && before.payload.n <= asked.floor && n < before.payload.n && out.n < before.payload.n) return await this.#convict(peer, [before.bytes, bytes])
+    if (before !== null && before.payload.n <= asked.floor && n < before.payload.n && out.n < before.payload.n) return await this.#refuteHead(encodeFraud('head', before, head))
     const cheques = answer.cheques.map(cheque => this.#openOwn(peer, cheque)).filter(({ payload }) => payload.n > out.n && payload.n <= n)
     const [first] = cheques
     try {
-      ledger.checkOwn(cheques, peer)
+      ledger.recovery.check(cheques, peer)
     } catch (error) {
       // A cheque I signed that does not follow mine: it was hidden when the head before was signed.
-      if (before !== null && first?.payload.n === out.n + 1 && before.payload.n < first.payload.n) return await this.#convict(peer, [before.bytes, first.bytes])
+      if (before !== null && first?.payload.n === out.n + 1 && before.payload.n < first.payload.n) return await this.#refuteHead(encodeFraud('hidden', before, first))
       throw error
     }
     const found = [...cheques, ...this.#following(peer, cheques, claim)]
-    const ops = found.length === 0 ? [] : [...ledger.adopt(found, peer, now()), ...hub?.adopt(found, peer) ?? []]
+    const ops = found.length === 0 ? [] : [...ledger.recovery.adopt(found, peer, now()), ...hub?.adopt(found, peer) ?? []]
     if (n > out.n) {
-      ledger.raiseFloor(peer, n)
+      ledger.recovery.raiseFloor(peer, n)
       ops.push(put(KEYS.head(peer), bytes))
     }
     if (ops.length > 0) await journal.commit(ops, true)
@@ -216,8 +216,8 @@ export class Reconciler {
     for (const bytes of kept) {
       const peer = peerIdOfKey(openEnvelope(bytes, 'cheque', checkCheque).payload.to)
       const { payload: { n } } = this.#openOwn(peer, bytes)
-      if (n <= Math.max(ledger.line(peer).out.n, ledger.floor(peer))) continue
-      ledger.raiseFloor(peer, n)
+      if (n <= Math.max(ledger.line(peer).out.n, ledger.recovery.floor(peer))) continue
+      ledger.recovery.raiseFloor(peer, n)
       ops.push(put(KEYS.claim(peer), bytes))
     }
     if (ops.length > 0) await journal.commit(ops, true)
@@ -234,11 +234,9 @@ export class Reconciler {
   }
 
   /** @throws {InosError} ERR_POLICY, always: the proof is kept, the peer gets no more work */
-  async #convict (peer: string, proof: readonly Uint8Array[]): Promise<never> {
-    const { ledger, journal } = this.#books
-    ledger.blame(peer)
-    await journal.commit([put(KEYS.fault(peer), encodeCanonical(proof))], true)
-    throw new InosError('ERR_POLICY', `The peer ${peer} has signed that it holds fewer cheques of this node than it does.`, { hint: 'It gets no more work; the proof is kept.' })
+  async #refuteHead (fraud: Fraud): Promise<never> {
+    await convict(this.#books, fraud)
+    throw new InosError('ERR_POLICY', `The peer ${fraud.peer} has signed that it holds fewer cheques of this node than it does.`, { hint: 'It gets no more work; the proof is kept.' })
   }
 
   /** The peer's idea of this lane must be a prefix of what was really written. */

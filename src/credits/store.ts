@@ -11,7 +11,6 @@
  *     fraud!PEER!ID                 proof against that peer        for good
  *     paid!T!in|out!PEER!N          index: cheques by time, T unix seconds in 14 hex digits, 0 where unknown
  *     head!PEER                     latest head by that peer       evidence of what it held of mine
- *     fault!PEER                    heads and cheques that convict that peer of a lie about my lane
  *     claim!PEER                    cheque of mine to that peer, brought by a third, that these books lack
  *     replica!AUTHOR!PEER           latest cheque of another node, kept for it
  *     refund!ORDER                  what was given back for an order, by me or to me
@@ -24,6 +23,7 @@
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
  *     reply!ORDER, kept!ORDER       answer to be given again, and derived: whose and until when
  *     pool                          derived: what strangers have cost
+ *     promises                      derived: what was promised to new sellers
  *     clearing!FROM!TO              in a mesh: the issuer's latest word on a lane; at the issuer on every one
  *     granted!ID                    at the issuer: a grant, by the CID of its certificate, for good
  *
@@ -33,6 +33,7 @@
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import type { Signer } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { type Draft, sealAll } from './seals.ts'
 
 export type Put = { type: 'put', key: string, value: Uint8Array }
@@ -53,6 +54,7 @@ export const KEYS = {
   version: 'version',
   importing: 'importing',
   pool: 'pool',
+  promises: 'promises',
   line: (peer: string) => `line!${peer}`,
   order: (order: string) => `order!${order}`,
   receipt: (order: string) => `receipt!${order}`,
@@ -64,7 +66,6 @@ export const KEYS = {
   paid: (at: number, direction: 'in' | 'out', peer: string, n: number) => `paid!${digits(at)}!${direction}!${peer}!${digits(n)}`,
   acked: (peer: string) => `acked!${peer}`,
   head: (peer: string) => `head!${peer}`,
-  fault: (peer: string) => `fault!${peer}`,
   claim: (peer: string) => `claim!${peer}`,
   replica: (author: string, peer: string) => `replica!${author}!${peer}`,
   cancel: (order: string) => `cancel!${order}`,
@@ -82,11 +83,14 @@ export const KEYS = {
 
 export type Prefix =
   | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
-  | 'head' | 'fault' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted' | 'cancel' | 'untold' | 'waived'
+  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted' | 'cancel' | 'untold' | 'waived'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')
 }
+
+/** The value of a row that says it all by its key. */
+export const NOTHING = new Uint8Array(0)
 
 export function put (key: string, value: Uint8Array): Op { return { type: 'put', key, value } }
 export function del (key: string): Op { return { type: 'del', key } }
@@ -110,11 +114,16 @@ interface Group {
   readonly written: PromiseWithResolvers<void>
 }
 
+function add (group: Group, ops: readonly Op[]): void {
+  for (const op of ops) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+}
+
 /**
  * The store as one queue of atomic writes. Commands that come while one batch is being written
- * share the next: under load one sync to disk serves many cheques, and one signature all records
- * drafted for the batch. When nothing is being written a record is signed and written at once. A
- * write that fails ends the journal, because memory is then ahead of disk; opening anew starts from the disk.
+ * share the next: under load one sync to disk serves many cheques. Records drafted in one turn share
+ * one signature. What need not be durable is not waited for: a crash may take it in either case, and
+ * reconciliation brings it back. A write that fails ends the journal, because memory is then ahead
+ * of disk; opening anew starts from the disk.
  */
 export class Journal {
   readonly #store: Store
@@ -130,28 +139,31 @@ export class Journal {
 
   /**
    * Write all of `ops` or nothing, after everything committed before.
-   * @param durable survive a power cut before the promise resolves
+   * @param durable survive a power cut before the promise resolves; else it resolves at once, unless
+   * so much waits for the disk that more must not be taken
    * @throws {InosError} ERR_STORE
    */
   commit (ops: readonly Op[], durable = false): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const group = this.#tail()
-    for (const op of ops) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+    add(group, ops)
     group.durable ||= durable
-    return group.written.promise
+    return durable ? group.written.promise : this.#room(group)
   }
 
   /**
-   * Sign a record with all others of its batch, and write what follows from it.
+   * Sign a record with all others that are drafted in the same turn, and write what follows from it.
    * @param rows called once, synchronously with the signature; it may change memory. What it throws is
    * this record's failure alone
-   * @returns the record, written
+   * @returns the record; its rows are read from now on, and written as by `commit`
    * @throws {InosError} ERR_STORE
    */
   commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[]): Promise<Sealed<T>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const done = Promise.withResolvers<Sealed>()
-    this.#tail().late.push({ type, payload, rows: rows as Late['rows'], done })
+    const group = this.#tail()
+    // Those of this turn come before what is queued here.
+    if (group.late.push({ type, payload, rows: rows as Late['rows'], done }) === 1) queueMicrotask(() => { this.#press(group) })
     return done.promise as Promise<Sealed<T>>
   }
 
@@ -167,12 +179,17 @@ export class Journal {
     }
     for (const [i, { rows, done }] of late.entries()) {
       try {
-        for (const op of rows(records[i]!)) group.rows.set(op.key, op.type === 'put' ? op.value : null)
-        group.written.promise.then(() => { done.resolve(records[i]!) }, done.reject)
+        add(group, rows(records[i]!))
+        this.#room(group).then(() => { done.resolve(records[i]!) }, done.reject)
       } catch (error) {
         done.reject(error)
       }
     }
+  }
+
+  /** Resolves when more may be queued. */
+  #room ({ rows, written }: Group): Promise<void> {
+    return rows.size > LIMITS.credits.rowsWaitingMax ? written.promise : Promise.resolve()
   }
 
   /**
@@ -200,6 +217,8 @@ export class Journal {
     const last = this.#queue.at(-1)
     if (last !== undefined && this.#queue.length > 1 && last.looks.length === 0) return last
     const group: Group = { rows: new Map(), durable: false, late: [], looks: [], written: Promise.withResolvers() }
+    // Whom a failed write concerns hears of it, or is told at the next command.
+    group.written.promise.catch(() => {})
     this.#queue.push(group)
     if (this.#queue.length === 1) void this.#write()
     return group
@@ -225,11 +244,9 @@ export class Journal {
 
   #fail (cause: unknown): void {
     const failure = this.#failure = new InosError('ERR_STORE', 'The books could not be written to disk.', {
-      cause, hint: 'Nothing was sent that was not written. Check the disk, then start the node again.'
+      cause, hint: 'No payment was sent or acknowledged that was not written. Check the disk, then start the node again.'
     })
     for (const { written, late } of this.#queue.splice(0)) {
-      // Whoever waits only for a signature hears of it below.
-      written.promise.catch(() => {})
       written.reject(failure)
       for (const { done } of late) done.reject(failure)
     }

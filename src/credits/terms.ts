@@ -8,6 +8,7 @@
  */
 import { equals } from 'multiformats/bytes'
 import { peerIdOfKey } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
 import type { Charter } from '../packet/mesh.ts'
 import type { Line } from './line.ts'
 
@@ -33,6 +34,12 @@ export function feeOf (amount: bigint, feePpm: number): bigint {
 export function netOf (line: Line): bigint {
   return line.in.total + line.due.sum - line.out.total - line.owed.sum
 }
+
+/** What this node has paid and owes a peer, whatever came back. */
+export function soldBy (line: Line): bigint { return line.out.total + line.owed.sum }
+
+/** Whether a peer of the open mesh has yet to sell enough to be more than a name: see `strangers.ts`. */
+export function isNew (line: Line): boolean { return soldBy(line) < LIMITS.credits.sellerEvidence }
 
 /** What a member has at the issuer, from the issuer's end of their line: granted, earned and cleared in, less spent and cleared out. */
 export function accountOf (line: Line): bigint { return -netOf(line) - line.drawn }

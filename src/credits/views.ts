@@ -63,12 +63,15 @@ export interface HistoryEntry {
 export interface FraudView {
   /** CID as text. */
   readonly id: string
-  /** PeerId of who signed both records. */
+  /** PeerId of who cheated. */
   readonly peer: string
-  readonly kind: 'cheque' | 'receipt'
+  /** Two cheques with one number, two receipts for one job, a head that names fewer cheques than one before, a cheque that a head denied. */
+  readonly kind: 'cheque' | 'receipt' | 'head' | 'hidden'
   /** The two records, CIDs as text. */
   readonly first: string
   readonly second: string
+  /** PeerId of the only one whom it convinces, who knows which record came first; null: anybody. */
+  readonly witness: string | null
   /** The proof as a file. */
   readonly bytes: Uint8Array
 }
@@ -87,6 +90,10 @@ export interface LineReport extends LineView {
   readonly acceptable: bigint
   readonly poolFree: bigint
   readonly poolMax: bigint
+  /** What this node has paid and owes it; and what is left of how much that this node promises all sellers that are new to it. */
+  readonly sold: bigint
+  readonly sellerPoolFree: bigint
+  readonly sellerPoolMax: bigint
   /** Cheques it has not acknowledged. */
   readonly unacked: number
   readonly frauds: number

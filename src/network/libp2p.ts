@@ -15,6 +15,7 @@ import type { WireLimits } from './framing.ts'
 import { StreamWire } from './libp2p-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
 import { MEMBER_PROTOCOL } from './papers.ts'
+import { bareAddress } from './places.ts'
 import { Pulse } from './pulse.ts'
 
 export const PACKET_PROTOCOL = '/inos/packet/1'
@@ -121,6 +122,7 @@ class Libp2pNetwork implements Network {
   }
 
   #came (peer: string): void {
+    this.#pulse.measure(peer)
     for (const announcement of this.#announcements) announcement.hurry()
     for (const { connect } of this.#listeners) connect(peer)
   }
@@ -175,9 +177,18 @@ class Libp2pNetwork implements Network {
       return {
         id: id.toString(),
         addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
-        direction: connections.every(({ direction }) => direction === 'inbound') ? 'in' : 'out'
+        direction: connections.every(({ direction }) => direction === 'inbound') ? 'in' : 'out',
+        latencyMs: this.#pulse.latencyMs(id.toString())
       }
     })
+  }
+
+  async routesTo (peer: string): Promise<string[]> {
+    const id = parsePeerId(peer)
+    const dialled = this.#node.getConnections(id).filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr.toString())
+    // What it has told by identify; a peer that has told nothing yet is not in the store.
+    const told = await this.#node.peerStore.get(id).then(({ addresses }) => addresses.map(({ multiaddr }) => multiaddr.toString()), () => [])
+    return [...new Set([...dialled, ...told].map(bareAddress))]
   }
 
   on (events: NetworkEvents): void {

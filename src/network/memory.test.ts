@@ -33,15 +33,15 @@ test('memory: a cut severs one pair', async () => {
   assert.equal(await a!.dial('/memory/b', signal), 'b')
 })
 
-// Goal: a delay holds chunks back by the handed-in clock, in order. Method: a clock that is turned by hand.
-test('memory: a delay runs on the handed-in timers', async () => {
+// Goal: a way takes its time by the handed-in clock, in order. Method: a clock that is turned by hand.
+test('memory: bytes on their way run on the handed-in timers', async () => {
   const due: Array<() => void> = []
   const slow = createMemoryHub({ timers: { now: () => 0, after: (_ms, run) => { due.push(run); return () => {} } } })
   const [a, b] = [slow.network('a'), slow.network('b')]
   const incoming = Promise.withResolvers<Wire>()
   b.handle(incoming.resolve)
   const wire = await a.open('b', new AbortController().signal)
-  slow.delay(50)
+  slow.carry(() => ({ ms: 50, copies: 1 }))
   wire.write(Uint8Array.of(1))
   wire.write(Uint8Array.of(2))
   await wire.end()

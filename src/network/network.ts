@@ -36,7 +36,14 @@ export interface NetworkEvents {
   disconnect (peer: string): void
 }
 
-export interface PeerInfo { readonly id: string, readonly addresses: readonly string[], readonly direction: 'in' | 'out' }
+export interface PeerInfo {
+  readonly id: string
+  /** Of the connections, as seen from here. */
+  readonly addresses: readonly string[]
+  readonly direction: 'in' | 'out'
+  /** How long a ping took to come back, when it was last measured; null: not yet, or not on this network. */
+  readonly latencyMs: number | null
+}
 
 export interface Network {
   /** Own PeerId. */
@@ -58,6 +65,8 @@ export interface Network {
   handle (handler: (wire: Wire) => void): void
   /** Connected peers. */
   peers (): PeerInfo[]
+  /** Multiaddrs at which a connected peer can be dialled: where this node dialled it, and what it says itself. */
+  routesTo (peer: string): Promise<string[]>
   on (events: NetworkEvents): void
   /** Announce that this node offers a capability such as `compute`; renewed until stop. */
   provide (capability: string, signal: AbortSignal): Promise<void>

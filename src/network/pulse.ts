@@ -25,6 +25,8 @@ export class Pulse {
   /** When each peer last showed life. */
   readonly #heard = new Map<string, number>()
   readonly #probes = new Map<string, AbortController>()
+  /** How long each peer took to answer the last ping. */
+  readonly #latency = new Map<string, number>()
   #cancel: () => void = () => {}
 
   constructor (options: PulseOptions) {
@@ -37,6 +39,14 @@ export class Pulse {
     this.#heard.set(peer, this.#options.timers.now())
   }
 
+  /** Ping a peer at once, to learn how far it is. */
+  measure (peer: string): void {
+    this.heard(peer)
+    if (!this.#probes.has(peer)) void this.#probe(peer, this.#options.timers.now())
+  }
+
+  latencyMs (peer: string): number | null { return this.#latency.get(peer) ?? null }
+
   stop (): void {
     this.#cancel()
     for (const probe of this.#probes.values()) probe.abort()
@@ -46,7 +56,9 @@ export class Pulse {
     const { timers, limits, peers } = this.#options
     const connected = new Set(peers())
     for (const peer of this.#heard.keys()) {
-      if (!connected.has(peer)) this.#heard.delete(peer)
+      if (connected.has(peer)) continue
+      this.#heard.delete(peer)
+      this.#latency.delete(peer)
     }
     for (const peer of connected) {
       const at = this.#heard.get(peer)
@@ -65,8 +77,10 @@ export class Pulse {
       probe.abort()
     })
     this.#probes.set(peer, probe)
+    const began = timers.now()
     try {
       await ping(peer, probe.signal)
+      this.#latency.set(peer, timers.now() - began)
     } catch {
       // Even a refusal is life; only silence is not, and `late` tells.
     } finally {

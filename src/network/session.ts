@@ -12,7 +12,7 @@ import { badPacket, encodePacket, refusalOf } from './framing.ts'
 import { decodeHello, encodeHello, type Greeting, type Hello } from './hello.ts'
 
 /** Kinds that are answered, kinds that answer, and kinds that do neither. */
-const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'clear', 'clearing']
+const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'clear', 'clearing', 'peers']
 const ANSWERS: readonly string[] = ['answer', 'refusal', 'ack']
 
 /** What waits for an answer of the peer. */
@@ -87,7 +87,7 @@ export class Session {
   /**
    * Ask and wait; there is no deadline but `signal`. Fields of the answer are views of what
    * arrived: copy what is kept.
-   * @param packet `kind` is one of job, cheque, sync, due; `id` is the sender's own (a job: CID of its order), or left out
+   * @param packet `kind` is one that is answered; `id` is the sender's own (a job: CID of its order), or left out
    * @returns the answer or the refusal
    * @throws {InosError} ERR_PEER_LOST, ERR_CANCELLED, ERR_INPUT_TOO_LARGE, ERR_BUSY when too many requests wait already
    */

@@ -11,10 +11,11 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, Quote, ReceiptView } from '../processor/processor.ts'
 import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
+import type { NodeTrade } from './join.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */
@@ -62,6 +63,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
       return await last(events, state => options.onProgress?.(state as JobState)) as PlainResult
     },
     map: (wasm, inputs, options) => decodeItems(ask('map', encodeMap(wasm, inputs, options), options.signal), options.onProgress),
+    quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,
@@ -73,6 +75,8 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
     peers: async () => await last(ask('peers')) as PeerView[],
+    trade: async () => await last(ask('trade')) as NodeTrade,
+    setTrade: async change => await last(ask('setTrade', encodeCanonical({ ...change }))) as NodeTrade,
     mesh: async () => await last(ask('mesh')) as MeshView | null,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],

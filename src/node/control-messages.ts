@@ -11,9 +11,10 @@ import { Buffer } from 'node:buffer'
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { isBytes, isMap } from '../packet/envelope.ts'
 import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
-import { LIMITS } from '../packet/limits.ts'
+import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions } from '../processor/processor.ts'
 import type { InviteOptions } from '../network/mesh-views.ts'
+import type { SettingsChange } from './settings.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
 export const CONTROL_VERSION = 3
@@ -23,7 +24,7 @@ export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
-  'status', 'run', 'map', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'mesh', 'invite', 'members', 'grant', 'revoke'
+  'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'trade', 'setTrade', 'mesh', 'invite', 'members', 'grant', 'revoke'
 ] as const
 export type Operation = typeof OPERATIONS[number]
 
@@ -85,8 +86,8 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'perMFuel',
-  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
+  'balance', 'costMax', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', ...Object.keys(DEFAULT_PRICES),
+  'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'sold', 'sellerPoolFree', 'sellerPoolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
 ])
 
 /** Give decoded answers their bigints back. But for paths of files, answers have no free-form keys, so a name says the type. */
@@ -183,6 +184,19 @@ export function decodeInvite (body: Uint8Array): InviteOptions {
   if (!right) throw new InosError('ERR_USAGE', 'An invite takes grant, expires, count and routes.')
   return {
     ...(grant === undefined ? {} : { grant: isText(grant) ? grant : BigInt(grant) }), ...(expires === undefined ? {} : { expires }), ...(count === undefined ? {} : { count }), ...(routes === undefined ? {} : { routes })
+  }
+}
+
+/** Body of `setTrade`; how far a value may go is the settings' to say. @throws {InosError} ERR_USAGE */
+export function decodeTradeChange (body: Uint8Array): SettingsChange {
+  const value = decodeCanonical(body)
+  const { prices, buyers, cpuPercent, ...rest } = isMap(value) ? value : { unknown: value }
+  const right = Object.keys(rest).length === 0 && (prices === undefined || (isMap(prices) && Object.values(prices).every(price => price === null || isAmount(price)))) &&
+    (buyers === undefined || buyers === null || isTexts(buyers)) && (cpuPercent === undefined || isCount(cpuPercent))
+  if (!right) throw new InosError('ERR_USAGE', 'A trade has prices, buyers and cpuPercent.')
+  return {
+    ...(prices === undefined ? {} : { prices: Object.fromEntries(Object.entries(prices as Record<string, number | bigint | null>).map(([name, price]) => [name, price === null ? null : BigInt(price)])) }),
+    ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent })
   }
 }
 

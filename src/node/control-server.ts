@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { serveMap } from './control-map.ts'
@@ -164,6 +164,10 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'quote': {
+      const { wasm, input, options } = decodeRun(body)
+      return await operator.quote(wasm, input, { ...options, signal })
+    }
     case 'connect': return await operator.connect(decodeText(body), signal)
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
@@ -175,6 +179,8 @@ async function operate (
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
     case 'peers': return await operator.peers()
+    case 'trade': return await operator.trade()
+    case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()

@@ -32,17 +32,26 @@ const RESULT: PlainResult = {
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
-const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
+const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
+const QUOTE = {
+  chosen: 'p', reason: 'why', code: null, bids: [{
+    peer: 'p', costMax: 5n, cost: 4n, seconds: 0.5, burden: 1, score: 2.5, waits: false, code: null, reason: null, hint: null, memoryPagesMax: null
+  }]
+}
 const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
 const REPORT = {
-  ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
+  ...LINE, peer: 'p', lineMax: 0n, net: -1n, held: 1n, running: 2n, acceptable: 3n, poolFree: 4n, poolMax: 2n ** 61n, sold: 31n, sellerPoolFree: 32n, sellerPoolMax: 33n, unacked: 0, frauds: 1, synced: null, reasons: ['why']
 }
-const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
+const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
+const TRADE = {
+  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], cpuPercent: 50,
+  fuelPerSec: 1_000, idle: 1, queued: 0, memoryPagesMax: 16, diskBytes: 2 ** 40, bytesPerSec: null, gpu: null
+}
 const ACCOUNT = { issuer: 'i', cleared: 1n, free: 2n, uncleared: 3n, promised: 4n }
 
 /** A node that answers from fixed values; a test replaces what it looks at. */
@@ -59,6 +68,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
         yield input.length === 0 ? { index: index++, error: new InosError('ERR_TRAP', 'It trapped.') } : { ...RESULT, bytes: input, index: index++ }
       }
     },
+    quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
     account: async () => ACCOUNT,
@@ -70,6 +80,8 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     receipts: async function * () { yield RECEIPT },
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
     peers: async () => [PEER],
+    trade: async () => TRADE,
+    setTrade: async change => ({ ...TRADE, buyers: change.buyers ?? null, fixed: Object.entries(change.prices ?? {}).map(([name, price]) => `${name} ${typeof price} ${price}` as 'base') }),
     mesh: async () => MESH,
     invite: async options => JSON.stringify(options, (_name, value: unknown) => typeof value === 'bigint' ? `${value}n` : value),
     members: async () => [MEMBER],
@@ -99,12 +111,17 @@ test('every operation gives what the node gives', async () => {
   assert.equal(client.pid, process.pid)
   assert.deepEqual(await client.addresses(), await fake.addresses())
   assert.deepEqual(await client.run(EMPTY, EMPTY, {}), RESULT)
+  assert.deepEqual(await client.quote(EMPTY, EMPTY, { where: 'remote' }), QUOTE)
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
   assert.deepEqual(await client.explain('q'), { ...REPORT, peer: 'q' })
   assert.deepEqual(await Array.fromAsync(client.frauds()), [FRAUD])
   assert.deepEqual(await Array.fromAsync(client.dump()), ROWS)
+  assert.deepEqual(await client.trade(), TRADE)
+  assert.deepEqual(await client.setTrade({ prices: { base: 5n, perKiB: null }, buyers: ['a'], cpuPercent: 20 }), { ...TRADE, fixed: ['base bigint 5', 'perKiB object null'], buyers: ['a'] })
+  assert.deepEqual((await client.setTrade({ buyers: null })).buyers, null)
+  for (const wrong of [{ prices: { base: '1' } }, { buyers: 'anyone' }, { cpuPercent: -1 }, { more: 1 }]) await assert.rejects(client.setTrade(wrong as never), { code: 'ERR_USAGE' })
   assert.deepEqual(await client.mesh(), MESH)
   assert.deepEqual(await client.members(), [MEMBER])
   const terms = { grant: 5n, expires: '7d', count: 2, routes: ['/ip4/1.2.3.4'] }

@@ -35,7 +35,7 @@ test('200 jobs over 2 slots', async () => {
   const seen = setInterval(() => { assert.ok(pool.load().busy <= 2 && pool.pids().length <= 3) }, 1)
   assert.deepEqual(await Promise.all(jobs), Array.from({ length: 200 }, (_, at) => `job ${at}`))
   clearInterval(seen)
-  assert.deepEqual({ ...pool.load(), slots: 0 }, { slots: 0, busy: 0, queued: 0 })
+  assert.deepEqual([pool.load().busy, pool.load().queued], [0, 0])
 })
 
 // Goal: guests of two payers never share an executor, and a payer with many jobs does not keep others waiting.
@@ -118,7 +118,7 @@ test('abort', async () => {
   await sleep(50)
   waiting.abort()
   await assert.rejects(queued, fails('ERR_CANCELLED'))
-  assert.deepEqual(pool.load(), { slots: 1, busy: 1, queued: 0 })
+  assert.deepEqual([pool.load().busy, pool.load().queued], [1, 0])
   running.abort()
   await assert.rejects(loop, fails('ERR_CANCELLED'))
   await until('the looping executor is gone', () => !isAlive(pid))
@@ -299,7 +299,7 @@ test('a job that cannot be sent', async () => {
   const jobs = Array.from({ length: 9 }, (_, at) => ask(pool, 'echo', { argument: String(at), ...(at % 3 === 1 && { over: { env } }) }))
   const ends = await Promise.allSettled(jobs)
   assert.deepEqual(ends.map(end => end.status === 'fulfilled' ? end.value : 'failed'), ['0', 'failed', '2', '3', 'failed', '5', '6', 'failed', '8'])
-  assert.deepEqual(pool.load(), { slots: 1, busy: 0, queued: 0 })
+  assert.deepEqual([pool.load().busy, pool.load().queued], [0, 0])
 })
 
 // Goal: jobs that were sent together can be aborted one by one.

@@ -10,17 +10,20 @@
 import { availableParallelism } from 'node:os'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { ExecuteOptions, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
+import type { ExecuteOptions, Load, ModuleReport, Outcome, Run, Runtime } from '../wasm/runtime.ts'
 import { EXECUTOR_ENTRY, residentBytes, startExecutor } from './executor-process.ts'
 import { TurnQueue } from './executor-queue.ts'
 import { planLaunch, probeWalls } from './executor-walls.ts'
 import type { Walls } from './executor-walls.ts'
+import { Usage } from './executor-usage.ts'
 import { Recalled, Worker } from './executor-worker.ts'
 import type { Finding, Performance, Task } from './executor-worker.ts'
 
 export interface ExecutorPoolOptions {
   /** Jobs that run at once. @default the number of cores, which is also the most */
   slots?: number
+  /** Part of all cores that jobs may have on average, above 0 and at most 1. @default 1 */
+  share?: number
   /** Takes one line about each executor that is lost or does not start. */
   log?: (line: string) => void
   /** Main of the executors; tests put their own in its place. @default executor.ts beside this file */
@@ -30,6 +33,8 @@ export interface ExecutorPoolOptions {
 }
 
 export interface ExecutorPool extends Runtime, AsyncDisposable {
+  /** As the option; jobs that run are not disturbed by a new one. */
+  share: number
   /** What executors are denied on this machine. */
   walls (): Promise<Walls>
   /** Ids of the live processes, or of those that have started, or of those that have a job. */
@@ -51,7 +56,8 @@ interface Job {
 }
 
 class Pool implements ExecutorPool {
-  readonly #slots: number
+  readonly #slotsMax: number
+  readonly #usage = new Usage(availableParallelism())
   readonly #log: (line: string) => void
   readonly #entry: URL
   readonly #walls: Promise<Walls>
@@ -64,12 +70,15 @@ class Pool implements ExecutorPool {
   #backoff: NodeJS.Timeout | undefined
   #memoryPoll: NodeJS.Timeout | undefined
   #burnPoll: NodeJS.Timeout | undefined
+  /** Jobs have had more than their share; until it runs out none starts. */
+  #rest: NodeJS.Timeout | undefined
   #stopped = false
   /** Set as soon as it is known what executors are denied here. */
   #start: (() => Worker) | undefined
 
-  constructor ({ slots = Infinity, log = () => {}, entry = EXECUTOR_ENTRY, walls }: ExecutorPoolOptions) {
-    this.#slots = Math.max(1, Math.min(slots, availableParallelism()))
+  constructor ({ slots = Infinity, share = 1, log = () => {}, entry = EXECUTOR_ENTRY, walls }: ExecutorPoolOptions) {
+    this.#slotsMax = Math.max(1, Math.min(slots, availableParallelism()))
+    this.#usage.share = share
     this.#log = log
     this.#entry = entry
     this.#walls = walls === undefined ? probeWalls(entry) : Promise.resolve(walls)
@@ -83,8 +92,19 @@ class Pool implements ExecutorPool {
     return [...this.#workers].filter(isAsked).flatMap(worker => worker.pid ?? [])
   }
 
-  load (): { slots: number, busy: number, queued: number } {
-    return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size }
+  get share (): number { return this.#usage.share }
+  set share (share: number) {
+    this.#usage.share = share
+    clearTimeout(this.#rest)
+    this.#rest = undefined
+    this.#dispatch()
+  }
+
+  get #slots (): number { return Math.min(this.#slotsMax, this.#usage.slotsMax) }
+
+  load (): Load {
+    const { fuelPerSec } = this.#usage
+    return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size, ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }
   }
 
   async execute (run: Run, { payer, signal }: ExecuteOptions): Promise<Outcome> {
@@ -102,6 +122,7 @@ class Pool implements ExecutorPool {
     clearTimeout(this.#backoff)
     clearTimeout(this.#memoryPoll)
     clearTimeout(this.#burnPoll)
+    clearTimeout(this.#rest)
     for (const job of this.#queue.drain()) job.reject(stopping())
     for (const worker of this.#workers) worker.end('the node is stopping', stopping())
     await Promise.all(this.#ending)
@@ -134,7 +155,7 @@ class Pool implements ExecutorPool {
 
   /** Give waiting jobs to idle executors, to one that has the module compiled if there is one. */
   #dispatch (): void {
-    let free = this.#slots - this.#count(worker => worker.busy)
+    let free = this.#isResting() ? 0 : this.#slots - this.#count(worker => worker.busy)
     while (free > 0 && this.#queue.size > 0) {
       const idle = [...this.#workers].filter(worker => worker.idle)
       if (idle.length === 0) break
@@ -147,6 +168,18 @@ class Pool implements ExecutorPool {
       free--
     }
     this.#grow()
+  }
+
+  /** Whether jobs have had more than their share; then the queue is looked at again when that is over. */
+  #isResting (): boolean {
+    const ms = this.#rest === undefined ? this.#usage.restMs() : 0
+    if (ms > 0 && !this.#stopped) {
+      this.#rest = setTimeout(() => {
+        this.#rest = undefined
+        this.#dispatch()
+      }, ms)
+    }
+    return this.#rest !== undefined
   }
 
   /**
@@ -202,6 +235,7 @@ class Pool implements ExecutorPool {
     this.#start = () => {
       const worker: Worker = new Worker(events => startExecutor(launch, events), {
         ready: () => { this.#welcome() },
+        worked: (ms, fuel) => { this.#usage.worked(ms, fuel) },
         retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }
       })

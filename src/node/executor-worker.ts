@@ -25,6 +25,8 @@ export interface WorkerEvents {
   ready (): void
   /** It is idle and asks to be replaced. */
   retire (): void
+  /** A job has had the executor for so long; its fuel where it was a run of a module that was compiled already, else null. */
+  worked (ms: number, fuel: bigint | null): void
   /** The process has ended, or is killed and about to; told once. `early`: before it was ready. */
   gone (why: string, early: boolean): void
 }
@@ -237,7 +239,7 @@ export class Worker {
       this.#finish()?.reject(call.fault ?? answer.error)
     } else if (answer.kind === 'outcome' && call.task.kind === 'run') {
       checkOutcome(answer.outcome, call.task.run.limits)
-      this.#finish()?.resolve(answer.outcome)
+      this.#finish(answer.outcome.fuel)?.resolve(answer.outcome)
     } else if (answer.kind === 'report' && call.task.kind === 'inspect') {
       this.#finish()?.resolve(answer.report)
     } else {
@@ -245,11 +247,14 @@ export class Worker {
     }
   }
 
-  /** The first call is over; the next one's turn has come. */
-  #finish (): Call | undefined {
+  /** The first call is over; the next one's turn has come. @param fuel what a run has burnt */
+  #finish (fuel?: bigint): Call | undefined {
     const call = this.#calls.shift()
     call?.lease.pause()
-    if (call?.task.kind === 'run' && this.#modules.has(call.task.run.moduleId)) this.#noteModule(call.task.run.moduleId, performance.now() - this.#since)
+    const ms = performance.now() - this.#since
+    const known = call?.task.kind === 'run' ? this.#modules.get(call.task.run.moduleId) : undefined
+    this.#events.worked(ms, fuel === undefined || known === undefined || known === Infinity ? null : fuel)
+    if (call?.task.kind === 'run' && known !== undefined) this.#noteModule(call.task.run.moduleId, ms)
     const [next] = this.#calls
     if (this.#calls.length <= 1) clearTimeout(this.#recallTimer)
     if (next !== undefined) {
@@ -288,7 +293,10 @@ export class Worker {
     clearTimeout(this.#recallTimer)
     const [call, ...others] = this.#calls.splice(0)
     call?.lease.pause()
-    if (call !== undefined) this.#forget(call, error)
+    if (call !== undefined) {
+      this.#events.worked(performance.now() - this.#since, null)
+      this.#forget(call, error)
+    }
     // Those behind it have done nothing, and never will here.
     for (const other of others) this.#forget(other, new Recalled())
     this.#events.gone(why, early)

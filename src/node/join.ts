@@ -1,9 +1,10 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { Processor } from '../processor/processor.ts'
+import type { Processor, TradeView } from '../processor/processor.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
+import type { SettingsChange } from './settings.ts'
 
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */
@@ -20,18 +21,33 @@ export interface JoinOptions {
   serve?: boolean
   /** Jobs that run at once. @default the number of cores */
   slots?: number
-  /** Price list, µcr. @default DEFAULT_PRICES */
+  /** Prices to take, µcr; those not named move with the load around DEFAULT_PRICES. @default what `setTrade` has kept in the data directory, none at first */
   prices?: Partial<PriceList>
+  /** PeerIds that may buy; null: anyone. @default what `setTrade` has kept, anyone at first */
+  buyers?: readonly string[] | null
+  /** Part of all cores that jobs may have on average, 1 to 100. @default what `setTrade` has kept, 100 at first */
+  cpuPercent?: number
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** What this node promises all sellers together that are new to it, on the open mesh, µcr; see `src/credits/strangers.ts`. @default LIMITS.credits.sellerPoolMax */
+  sellerPoolMax?: bigint
   signal?: AbortSignal
 }
+
+export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 
 /** A processor with the layers that grow on it. */
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
+  /** What this node takes for work now, from whom, and how much of the CPU it gives. */
+  trade (): NodeTrade
+  /**
+   * Change prices, buyers or the share of the CPU from now on, and keep that in the data directory.
+   * @throws {InosError} ERR_USAGE, ERR_DATA_DIR
+   */
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
   /**

@@ -11,6 +11,8 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
 import { Admission } from '../network/admission.ts'
+import { keepCompany } from '../network/company.ts'
+import { KnownPeers } from '../network/known-peers.ts'
 import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
@@ -24,8 +26,10 @@ export interface NetworkOptions {
   seed: Uint8Array
   /** Multiaddrs to listen on, such as /ip4/0.0.0.0/tcp/4001; none: this node only dials. */
   listen?: readonly string[]
-  /** Multiaddrs of nodes to connect to whenever no peer is connected. */
+  /** Multiaddrs of nodes to connect to, also later while this node has dialled too few. */
   bootstrap?: readonly string[]
+  /** Peers to dial besides, which the processor adds to. @default none, and what is learnt is forgotten at the end */
+  known?: KnownPeers | undefined
   /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
   membership?: Membership | undefined
   timers?: Timers
@@ -43,10 +47,11 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
   const admission = membership === undefined ? undefined : new Admission(membership, timers)
   const node = await startNode(options, admission)
   const network = createLibp2pNetwork({ node, timers, limits, admission })
-  const stopLooking = stayConnected(network, bootstrap, membership, timers, limits)
+  const { known = new KnownPeers({ self: network.id, now: () => Math.floor(Date.now() / 1000) }) } = options
+  const leave = keepCompany({ network, timers, random: Math.random, known, given: bootstrap, membership, givenMs: limits.bootstrapMs })
   const stop = network.stop.bind(network)
   network.stop = async () => {
-    stopLooking()
+    leave()
     await stop()
   }
   return network
@@ -117,32 +122,4 @@ function notListening (listen: readonly string[], cause: unknown): InosError {
   return new InosError('ERR_LISTEN', `This node cannot listen on ${where}.`, {
     cause, hint: 'Check that the address belongs to this machine and that the port is allowed.'
   })
-}
-
-/**
- * Dial the nodes that are known whenever too few are connected: in the open mesh one is enough, in a
- * private one several members, so that none of them, not even its issuer, is needed by the others.
- * @returns what stops it
- */
-function stayConnected (network: Network, bootstrap: readonly string[], membership: Membership | undefined, timers: Timers, limits: WireLimits): () => void {
-  const stopped = new AbortController()
-  const enough = membership === undefined ? 1 : LIMITS.mesh.connectedMin
-  let cancel: () => void = () => {}
-  const look = (): void => {
-    if (stopped.signal.aborted) return
-    cancel()
-    cancel = timers.after(limits.bootstrapMs, look)
-    const peers = network.peers().map(({ id }) => id)
-    if (peers.length >= enough || membership?.isPending === true) return
-    for (const address of new Set([...bootstrap, ...membership?.routes ?? []])) {
-      // One that cannot be reached now is tried again; whoever must know dials by itself.
-      if (!peers.some(peer => address.endsWith(`/p2p/${peer}`))) network.dial(address, stopped.signal).catch(() => {})
-    }
-  }
-  if (bootstrap.length > 0 || membership !== undefined) look()
-  membership?.on({ routes: look })
-  return () => {
-    stopped.abort()
-    cancel()
-  }
 }

@@ -4,10 +4,11 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, Result
 } from '../processor/processor.ts'
-import type { Node } from './join.ts'
+import type { Node, NodeTrade } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
+import type { SettingsChange } from './settings.ts'
 import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
@@ -26,6 +27,8 @@ export interface Operator extends AsyncDisposable {
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
   /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
   map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
+  /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
+  quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
@@ -41,6 +44,8 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  trade (): Promise<NodeTrade>
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
   invite (options: InviteOptions): Promise<string>
@@ -62,6 +67,7 @@ export function operatorOf (node: Node): Operator {
       return plain
     },
     map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
+    quote: (wasm, input, options) => node.quote(wasm, input, options),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),
@@ -73,6 +79,8 @@ export function operatorOf (node: Node): Operator {
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
     peers: async () => node.peers(),
+    trade: async () => node.trade(),
+    setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
     invite: options => node.invite(options),
     members: async () => node.members(),

@@ -3,7 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
-import { map, type MapMethod } from '../emergent/map.ts'
+import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import { InosError } from '../packet/errors.ts'
@@ -13,15 +13,25 @@ import type { Processor } from '../processor/processor.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
 import { openBlobCache } from './blob-cache.ts'
-import { openDataDirectory } from './data-dir.ts'
-import { createExecutorPool } from './executor-pool.ts'
+import { type DataDirectory, openDataDirectory } from './data-dir.ts'
+import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
+import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
+import { calibrate, lookAtMachine } from './machine.ts'
 import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
+import { openTrade, type TradeSettings, tradeOf } from './trade.ts'
 
 /** The parts of a node on this platform, and how to close what they opened. */
-export interface OpenParts { readonly parts: ProcessorParts, readonly membership: Membership | null, readonly opened: AsyncDisposableStack }
+export interface OpenParts {
+  readonly parts: ProcessorParts
+  readonly membership: Membership | null
+  readonly pool: ExecutorPool
+  readonly settings: TradeSettings
+  readonly opened: AsyncDisposableStack
+}
 
 /**
  * Open this platform's parts: data directory, books, blobs, executors, network.
@@ -29,25 +39,33 @@ export interface OpenParts { readonly parts: ProcessorParts, readonly membership
  * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER, ERR_NOT_REACHABLE; nothing is left open then
  */
 export async function openParts (options: JoinOptions = {}, between: (store: Store) => Store = store => store): Promise<OpenParts> {
-  const { listen = [], peers = [], slots = availableParallelism(), prices } = options
+  const { listen = [], peers = [], slots = availableParallelism() } = options
   await using opened = new AsyncDisposableStack()
   const dir = opened.use(await openDataDirectory(options.dataDir))
   const platform = createPlatform(dir.seed)
   const membership = await findMembership(dir, platform, options.mesh)
   const net = membership?.net ?? null
   const charter = membership?.charter.payload ?? null
-  const credits = await createCredits({ store: between(dir.db), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
+  const credits = await createCredits({ store: between(storeOf(dir.db)), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
   membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
   const blobs = await openBlobCache(dir.blobsPath)
-  const runtime = createExecutorPool({ slots, log: line => platform.log('executors', line) })
-  opened.defer(() => runtime.stop())
+  const settings = await openTrade(dir.path, options)
+  const pool = createExecutorPool({ slots, share: settings.current.cpuPercent / 100, log: line => platform.log('executors', line) })
+  opened.defer(() => pool.stop())
+  const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
-  // The pool may have fewer slots than asked for; only what it has is offered.
-  const market = { serve: options.serve ?? listen.length > 0, slots: runtime.load().slots, net, ...(prices === undefined ? {} : { prices }) }
-  return { parts: { platform, runtime, credits, blobs, network, timers, market }, membership, opened: opened.move() }
+  const { history } = opened.use(await openHistoryFile(dir.path, timers))
+  const { prices, buyers } = settings.current
+  const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
+  return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, pool, settings, opened: opened.move() }
+}
+
+/** Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back. */
+function storeOf (db: DataDirectory['db']): Store {
+  return { get: async key => db.getSync(key), batch: (ops, options) => db.batch(ops, options), iterator: range => db.iterator(range) }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
@@ -56,20 +74,23 @@ async function redeem (membership: Membership, network: Network | null, signal: 
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start ({ parts, membership, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, pool, settings, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
+  if (parts.market.serve) calibrate(pool).catch((error: unknown) => { parts.platform.log('measuring the speed of this machine', error) })
   if (membership?.isIssuer === true) giveGrants(membership, parts, processor)
   await Promise.all(peers.map(address => connect(processor, address, signal)))
   const resources = opened.move()
   const stop = once(() => resources.disposeAsync())
   return {
     ...processor,
+    get slots () { return processor.slots },
     ...meshOf(membership, processor),
+    ...tradeOf(settings, pool, processor),
     stop,
     [Symbol.asyncDispose]: stop,
-    map: ((wasm, inputs, options) => map(processor, wasm, inputs, options)) as MapMethod
+    map: mapOf(processor)
   }
 }
 
@@ -109,8 +130,8 @@ async function connect (processor: Processor, address: string, signal: AbortSign
   }
 }
 
-function creditsOptions ({ lineMax, poolMax }: JoinOptions): { lineMax?: bigint, poolMax?: bigint } {
-  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }) }
+function creditsOptions ({ lineMax, poolMax, sellerPoolMax }: JoinOptions): Pick<JoinOptions, 'lineMax' | 'poolMax' | 'sellerPoolMax'> {
+  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax }) }
 }
 
 function once<T> (make: () => Promise<T>): () => Promise<T> {

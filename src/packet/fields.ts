@@ -27,6 +27,8 @@ export class Fields {
     return value as T
   }
 
+  hasAny (names: readonly string[]): boolean { return names.some(name => Object.hasOwn(this.#map, name)) }
+
   uint (name: string, max: number): number {
     return this.get(name, (value): value is number => isUint(value) && value <= max)
   }
@@ -56,6 +58,7 @@ export class Fields {
 
 export const isInteger = (value: unknown): value is number | bigint => typeof value === 'bigint' || Number.isSafeInteger(value)
 export const isUint = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+export const isUintOrNull = (value: unknown): value is number | null => value === null || isUint(value)
 export const isNull = (value: unknown): value is null => value === null
 export const isNonce = (value: unknown): value is Uint8Array => isBytes(value, 16)
 export const isNet = (value: unknown): value is Uint8Array | null => value === null || isBytes(value, 32)
@@ -64,6 +67,7 @@ export const isMeshId = (value: unknown): value is Uint8Array => isBytes(value, 
 export const isPartyOrNull = (value: unknown): value is Uint8Array | null => value === null || (isBytes(value) && isPartyKey(value))
 export const isOneOf = <T extends string>(all: readonly T[]) => (value: unknown): value is T => (all as readonly unknown[]).includes(value)
 export const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 64
+export const isNameOrNull = (value: unknown): value is string | null => value === null || isName(value)
 export const isListOf = <T>(check: (value: unknown) => value is T, max: number) =>
   (value: unknown): value is T[] => Array.isArray(value) && value.length <= max && value.every(check)
 

@@ -60,7 +60,7 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
-    /** How often bootstrap nodes are tried while nobody is connected. */
+    /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
     connectionsPerSecondMax: 64,
@@ -175,6 +175,11 @@ export const LIMITS = {
     codeMiBMax: 512,
     /** Pages of ended guests that may still be uncollected when the next one begins. */
     leftPagesMax: 4_096,
+    /** What speed is measured by: warm runs of this length and longer, the latest so many milliseconds of them. */
+    speedMsMin: 2,
+    speedMsMax: 10_000,
+    /** Work that a share of the CPU lets go ahead of its time. */
+    shareBurstMs: 1_000,
     /** Resident memory is polled so often where RLIMIT_DATA does not exist. */
     residentMsPoll: 100,
     /** A new executor must say ready within this; so many failures in a row fail the jobs that wait. */
@@ -210,8 +215,14 @@ export const LIMITS = {
     strangerLineMax: 200n * CREDIT,
     strangerPoolMax: 1_000n * CREDIT,
     strangerPoolPerHour: 100n * CREDIT,
+    /** What this node promises all new sellers together, µcr, the refill per hour, and what makes one known: as much sold here as one line. */
+    sellerPoolMax: 1_000n * CREDIT,
+    sellerPoolPerHour: 100n * CREDIT,
+    sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
+    /** Jobs in a row are paid together this often: two syncs to disk for each cheque take longer than a small job. */
+    chequeMsMin: 20,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
     unackedChequesMax: 64,
     /** Receipts not yet paid, of one peer and of all: what an unpaid book takes in memory. */
@@ -242,6 +253,8 @@ export const LIMITS = {
     unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows that may wait for the disk before commands wait, too. */
+    rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
     rowsPerBatchMax: 1_000,
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
@@ -266,11 +279,39 @@ export const LIMITS = {
   market: {
     /** How long an offer binds its executor; renewed half-way. */
     offerSeconds: 3_600,
-    ownOffersMax: 8,
+    /** Earlier offers of its own that a node still honours. */
+    ownOffersMax: 64,
+    /** How often a node that takes work looks at its own load, and at the soonest signs a changed offer. */
+    measureMs: 2_000,
+    /** What a node sets no price for moves at most one step in this time; a step is a quarter of the list. */
+    priceMs: 10_000,
+    priceQuartersMin: 2,
+    priceQuartersMax: 5,
+    /** Work at hand per slot, in percent, below which the price falls and above which it rises. */
+    idlePercent: 25,
+    busyPercent: 75,
+    /** A speed or a free disk is said anew when it has changed by this much. */
+    changePercent: 25,
+    /** Before anything is known: the time there and back, and how fast a slot is. */
+    wayMs: 5,
+    fuelPerSecAssumed: 1_000_000_000,
+    /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
+    historyPeersMax: 1_024,
+    historyModulesMax: 1_024,
+    historyHalfMs: 3_600_000,
+    wrongHalfMs: 86_400_000,
+    historySaveMs: 5_000,
+    /** Slower than this counts no more. */
+    paceMax: 16,
+    /** A run shorter than this says nothing of a peer's pace. */
+    paceMsMin: 100,
+    /** Peers whose buying is allowed by name. */
+    buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer that knows nobody looks for somebody. */
+    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
     seekMsMax: 10_000,
+    seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
@@ -316,9 +357,8 @@ export const LIMITS = {
     inviteCharsMax: 8_192,
     routesMax: 8,
     routeCharsMax: 256,
-    /** Addresses of members a node remembers, and members it stays connected to. */
+    /** Addresses of members a node remembers. */
     routesKeptMax: 64,
-    connectedMin: 8,
     /** How long an invite and a certificate live unless their issuer says otherwise. */
     inviteSeconds: 7 * 86_400,
     memberSeconds: 10 * 365 * 86_400,
@@ -341,6 +381,38 @@ export const LIMITS = {
     strangerStreamsMax: 8,
     /** Exchanges one peer may begin in a minute. */
     exchangesPerMinuteMax: 60
+  },
+  /** Other nodes: whom a node knows, learns of from peers, and dials by itself. */
+  peers: {
+    /** Connections it dials for itself, and sessions it opens over them. */
+    connectedMin: 8,
+    /** Peers it knows, of which some it only heard of; addresses of each, and the length of one. */
+    knownMax: 256,
+    heardMax: 64,
+    addressesMax: 4,
+    addressCharsMax: 256,
+    /** A peer that was not met for so long is forgotten; one only heard of, after so many vain dials. */
+    forgetSeconds: 30 * 86_400,
+    heardFailuresMax: 3,
+    /** After a vain dial the next one waits so long, twice as long each time, half as much more or less by chance. */
+    retryMsMin: 5_000,
+    retryMsMax: 3_600_000,
+    /** Dials at once, and of peers only heard of in a minute. */
+    dialsMax: 4,
+    heardDialsPerMinuteMax: 16,
+    /** After a change a node looks this much later whom to dial, to greet and to ask. */
+    lookMs: 1_000,
+    /** One peer is asked for others this often while company is wanted, answers only so often, names so many, and may take so long. */
+    askMs: 60_000,
+    answerMsMin: 5_000,
+    toldMax: 8,
+    answerMsMax: 10_000,
+    /** The list on disk: its size, how soon after a change it is written, and how exact the time of the last meeting is. */
+    fileBytesMax: 1 * MIB,
+    saveMs: 5_000,
+    metSeconds: 600,
+    /** How often nodes of the local network are asked for, where mDNS is on. */
+    mdnsMs: 10_000
   },
   store: {
     /** Modules and results cached on disk. */
@@ -375,6 +447,12 @@ export const LIMITS = {
     progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** A mesh of the test kit, in one process. */
+  testing: {
+    nodesMax: 1_024,
+    /** How long one call may take, on the clock of that mesh. */
+    callMsMax: 3_600_000
   }
 } as const
 
@@ -405,6 +483,8 @@ relate(wire.blobsPerPeerMax + wire.oneShotsPerPeerMax + 2 <= wire.streamsPerPeer
 relate(wire.streamsPerPeerMax < wire.muxerStreamsMax, 'packets leave streams to identify, ping and the DHT')
 relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its opener gives up')
 relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
+relate(LIMITS.market.offerMsMin < LIMITS.market.measureMs, 'no changed offer comes too soon')
+relate(LIMITS.market.priceQuartersMin <= 4 && 4 <= LIMITS.market.priceQuartersMax, 'the list itself is a step')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
@@ -418,6 +498,7 @@ relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the lim
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
+relate(credits.strangerLineMax <= credits.sellerEvidence && credits.sellerEvidence <= credits.sellerPoolMax, 'a seller has sold a whole line before it is given one, and can')
 relate(credits.itemsPerChequeMax <= credits.unpaidPerPeerMax, 'a full cheque can be earned')
 relate(credits.unpaidPerPeerMax <= credits.unpaidMax, 'one peer’s unpaid receipts fit those of all')
 relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits a frame')
@@ -433,6 +514,11 @@ relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a f
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
+relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
+relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')
+relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer that is told fits a packet')
+relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
+relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')

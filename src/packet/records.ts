@@ -7,14 +7,37 @@
 import { equals } from 'multiformats/bytes'
 import type { CID } from './cid.ts'
 import { isLink, isMap } from './envelope.ts'
-import { Fields, isLinkOrNull, isListOf, isMeshId, isName, isNet, isNonce, isNull, isOneOf, isPartyOrNull, isUint, TIME_MAX } from './fields.ts'
+import { Fields, isLinkOrNull, isListOf, isMeshId, isName, isNameOrNull, isNet, isNonce, isNull, isOneOf, isPartyOrNull, isUint, isUintOrNull, TIME_MAX } from './fields.ts'
 import { LIMITS } from './limits.ts'
 
 /** Every record says which mesh it belongs to; null is the open mesh. */
 interface InMesh { net: Uint8Array | null }
 
+/**
+ * What an executor says of itself, so that buyers can guess how long their job takes there. Claims,
+ * rounded and renewed only when they change much: a buyer believes its own experience more.
+ */
+export interface Capacity {
+  /** Fuel that one slot burns in a second; null until measured. */
+  fuelPerSec: number | null
+  /** Slots without work lately, and jobs that wait. */
+  idle: number
+  queued: number
+  /** The most memory one job may ask for. */
+  memoryPagesMax: number
+  /** Free on the disk of its blobs, in bytes; null when unknown. */
+  diskBytes: number | null
+  /** At which modules and inputs came lately from others; null until observed. */
+  bytesPerSec: number | null
+  /** The graphics processor that was detected; null when none was, or nobody looked. Jobs cannot use it. */
+  gpu: string | null
+}
+
+/** Of a node that has looked at nothing. */
+export const UNMEASURED: Capacity = { fuelPerSec: null, idle: 0, queued: 0, memoryPagesMax: LIMITS.spec.memoryPagesMax, diskBytes: null, bytesPerSec: null, gpu: null }
+
 /** An executor's signed price list. All prices µcr. */
-export interface Offer extends InMesh {
+export interface Offer extends InMesh, Capacity {
   executor: Uint8Array
   base: bigint
   /** Per million units of fuel. */
@@ -153,6 +176,7 @@ export function isIssuerKind (kind: ItemKind): boolean { return kind === 'grant'
 
 const OUTCOMES = ['ok', 'trap', 'fuel', 'memory', 'output', 'stack']
 const CLASSES = ['deterministic']
+const SLOTS_MAX = 65_536
 
 export function checkOffer (payload: unknown): Offer {
   const f = new Fields('offer', payload)
@@ -167,12 +191,27 @@ export function checkOffer (payload: unknown): Offer {
     perGiBh: f.amount('perGiBh'),
     classes: f.get('classes', isListOf(isName, 16)),
     profile: f.get('profile', isName),
-    slots: f.uint('slots', 65_536),
+    slots: f.uint('slots', SLOTS_MAX),
+    // Books keep offers from before there was a capacity in them.
+    ...(f.hasAny(Object.keys(UNMEASURED)) ? capacityOf(f) : UNMEASURED),
     expires: f.uint('expires', TIME_MAX),
     nonce: f.get('nonce', isNonce)
   }
   f.end()
+  if (offer.idle > offer.slots) f.refuse('idle')
   return offer
+}
+
+function capacityOf (f: Fields): Capacity {
+  return {
+    fuelPerSec: f.get('fuelPerSec', isUintOrNull),
+    idle: f.uint('idle', SLOTS_MAX),
+    queued: f.uint('queued', SLOTS_MAX),
+    memoryPagesMax: f.uint('memoryPagesMax', LIMITS.spec.memoryPagesMax),
+    diskBytes: f.get('diskBytes', isUintOrNull),
+    bytesPerSec: f.get('bytesPerSec', isUintOrNull),
+    gpu: f.get('gpu', isNameOrNull)
+  }
 }
 
 export function checkOrder (payload: unknown): Order {

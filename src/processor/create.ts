@@ -5,6 +5,7 @@
 import { type AllowanceLimits, createAllowance } from '../credits/allowance.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
+import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
@@ -12,17 +13,21 @@ import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
+import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, meetIssuer, seek } from './discover.ts'
+import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
 import { createEvents } from './events.ts'
-import { describeJob, describeModule } from './job.ts'
+import { createHistory, type History } from './history.ts'
+import { describeJob, describeModule, type Job } from './job.ts'
+import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import { outcomeError } from './outcome.ts'
 import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { serveJob } from './serve.ts'
+import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { type Finished, submitJob } from './submit.ts'
@@ -34,8 +39,12 @@ export interface ProcessorParts {
   readonly blobs: BlobStore
   /** Null: a mesh of one. */
   readonly network: Network | null
+  /** Where peers that are met and learnt of are kept, for whoever dials them. @default a list that nobody dials */
+  readonly known?: KnownPeers
   readonly timers: Timers
   readonly market: MarketOptions
+  /** What was seen of others before. @default nothing */
+  readonly history?: History
   /** What peers of four fields get for free. @default LIMITS.credits */
   readonly allowance?: AllowanceLimits
 }
@@ -45,10 +54,12 @@ const PLACES: readonly Where[] = ['any', 'local', 'remote']
 
 export function createProcessor (parts: ProcessorParts): Processor {
   const { platform, runtime, credits, blobs, network, timers } = parts
+  const known = parts.known ?? new KnownPeers({ self: platform.signer.id, now: () => Math.floor(platform.now() / 1000) })
   // The open mesh has no name.
   const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
-  const market = createMarket(platform, parts.market)
+  const market = createMarket(platform, runtime, parts.market)
+  const history = parts.history ?? createHistory(platform.now)
   const shelf = createShelf(cid => blobs.get(cid))
   const stopping = new AbortController()
   const open = new Set<string>()
@@ -62,7 +73,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
     timers,
     hello: () => ({ profile: PROFILE, net, records: [market.offer()].filter(offer => offer !== null).map(offer => offer.bytes) }),
     serve: {
-      request: (peer, packet, signal) => packet.kind === 'job' ? serveJob(node, peer, packet, signal) : node.settlement.answer(peer, packet),
+      request (peer, packet, signal) {
+        if (packet.kind === 'job') return serveJob(node, peer, packet, signal)
+        return packet.kind === 'peers' ? mingling!.answer(peer) : node.settlement.answer(peer, packet)
+      },
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)
     },
     blobs: shelf
@@ -75,6 +89,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
     market,
+    history,
     shelf,
     desk: createDesk(),
     stopping: stopping.signal,
@@ -100,16 +115,19 @@ export function createProcessor (parts: ProcessorParts): Processor {
     announce (role, bundle) { events.emit('receipt', viewOf(role, bundle)) }
   }
   const settlement = createSettlement(node)
+  const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
   if (sessions !== null) {
     sessions.on({
       open (peer, hello) {
         open.add(peer)
+        mingling?.opened()
         for (const record of hello.records) learn(peer, record)
         events.emit('peer:connect', { peer })
         void settlement.reconcile(peer).then(() => credits.account()?.issuer === peer ? settlement.remind() : undefined)
       },
       close (peer) {
         open.delete(peer)
+        mingling?.closed(peer)
         market.forget(peer)
         node.changed()
         events.emit('peer:disconnect', { peer })
@@ -136,14 +154,20 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return { id: cid.toString(), bytes }
   }
 
-  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+  const prepare = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Job> => {
     stopping.signal.throwIfAborted()
     const { where = 'any' } = options
     if (!PLACES.includes(where)) keyOfPeerId(where)
     if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
-    const signal = options.signal === undefined ? stopping.signal : AbortSignal.any([options.signal, stopping.signal])
     const { id, bytes } = await describe(wasm)
-    const job = await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+    return await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+  }
+
+  const either = (signal: AbortSignal | undefined): AbortSignal => signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal])
+
+  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+    const job = await prepare(wasm, input, options)
+    const signal = either(options.signal)
     const observed = {
       ...options,
       signal,
@@ -162,7 +186,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
-  const upkeep = Promise.all([keepBooks(node, stopping.signal), sessions === null ? null : meetIssuer(node, stopping.signal)])
+  const upkeep = Promise.all([keepBooks(node, stopping.signal), sessions === null ? null : meetIssuer(node, stopping.signal), mingling?.run(stopping.signal)])
 
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
@@ -180,7 +204,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const processor: Processor = {
     id: platform.signer.id,
-    slots: runtime.load().slots,
+    get slots () { return runtime.load().slots },
     clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],
     load: describe,
@@ -191,6 +215,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       return withHelpers(result)
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
+    async quote (wasm, input, options = {}) { return await quote(node, await prepare(wasm, input, options), options, either(options.signal)) },
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
@@ -207,6 +232,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
     receipt: id => credits.bundle(id),
+    trade: () => market.view(),
+    setTariff (tariff) {
+      market.setTariff(tariff)
+      if (sessions !== null) tellOffer(node)
+    },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
@@ -248,9 +278,13 @@ function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionI
     addresses,
     direction,
     inFlight,
-    offer: offer === null ? null : { slots: offer.payload.slots, perMFuel: offer.payload.perMFuel, profile: offer.payload.profile, expires: offer.payload.expires },
+    offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)
   }
+}
+
+function offerView ({ slots, idle, fuelPerSec, perMFuel, profile, expires }: Offer): NonNullable<PeerView['offer']> {
+  return { slots, idle, fuelPerSec, perMFuel, profile, expires }
 }
 
 function viewOf (role: ReceiptView['role'], { receipt, order }: Bundle): ReceiptView {

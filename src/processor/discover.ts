@@ -12,17 +12,25 @@ import type { Rooms } from './rooms.ts'
 /** The capability every node that takes jobs announces. */
 const COMPUTE = 'compute'
 
-/** Announce this node if it takes work, and send peers each new offer, until `signal` aborts. */
+/** Announce this node if it takes work, look at its load every few seconds, and send peers each new offer, until `signal` aborts. */
 export async function beFound (node: Rooms, network: Network, signal: AbortSignal): Promise<void> {
   let said = node.market.offer()
   if (said === null) return
   network.provide(COMPUTE, signal).catch(error => { if (!signal.aborted) node.platform.log('announcing this node', error) })
-  while (await pause(node, LIMITS.market.renewMs, signal)) {
+  while (await pause(node, LIMITS.market.measureMs, signal)) {
+    node.market.review()
     const offer = node.market.offer()
     if (offer === null || offer.id.equals(said.id)) continue
     said = offer
-    for (const { id } of node.sessions().list()) node.sessions().notify(id, { kind: 'offer', records: [own(offer.bytes)] })
+    tellOffer(node)
   }
+}
+
+/** Send this node's current offer to all peers. */
+export function tellOffer (node: Rooms): void {
+  const offer = node.market.offer()
+  if (offer === null) return
+  for (const { id } of node.sessions().list()) node.sessions().notify(id, { kind: 'offer', records: [own(offer.bytes)] })
 }
 
 /** Free what expired, and show the issuer of a mesh what it has not cleared, once a minute, until `signal` aborts. */
@@ -68,7 +76,9 @@ export async function seek (node: Rooms, network: Network | null, where: Where, 
   const enough = new AbortController()
   const bounded = AbortSignal.any([signal, enough.signal])
   const known = new Set([network.id, ...node.market.candidates().map(({ peer }) => peer)])
-  const deadline = node.platform.sleep(LIMITS.market.seekMsMax, bounded).then(() => { enough.abort() }, () => {})
+  const { seekMsMax, seekMsBrief } = LIMITS.market
+  // Those it knows have said no already, and whoever waits for the answer is told soon.
+  const deadline = node.platform.sleep(known.size > 1 ? seekMsBrief : seekMsMax, bounded).then(() => { enough.abort() }, () => {})
   try {
     if (where !== 'any' && where !== 'remote') return !known.has(where) && await reach(node, where, bounded)
     const found: Promise<boolean>[] = []

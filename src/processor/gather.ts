@@ -37,7 +37,9 @@ export async function gather (node: Rooms, peer: string, job: ReceivedJob, cance
 }
 
 async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
+  const began = node.platform.now()
   const bytes = await fetchInTime(node, peer, id, bytesMax, cancel)
+  node.market.gauge.fetched(bytes.length, node.platform.now() - began)
   try {
     await node.blobs.put(id, bytes)
     node.shelf.allow(peer, id)

@@ -1,24 +1,27 @@
 /**
- * Price lists: this node's own, signed anew before it expires, and those of the peers it has a
- * session with. An offer in a hello is a claim; here it is checked before anyone acts on it.
+ * Price lists: this node's own, signed anew when its load or its owner asks for other prices and
+ * before it expires, and those of the peers it has a session with. An offer in a hello is a claim;
+ * here it is checked before anyone acts on it.
  */
 import { equals } from 'multiformats/bytes'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
 import { DEFAULT_PRICES, LIMITS, type PriceList } from '../packet/limits.ts'
+import { scale } from '../credits/pricing.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkOffer, type Offer, type Order } from '../packet/records.ts'
-import { PROFILE } from '../wasm/runtime.ts'
+import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import type { Candidate } from './choose.ts'
+import { createGauge, type Gauge, isNews, type Machine } from './gauge.ts'
+import type { Tariff, TradeView } from './processor.ts'
 import type { Platform } from './rooms.ts'
 
-export interface MarketOptions {
+export interface MarketOptions extends Partial<Tariff> {
   /** Whether this node takes work at all. */
   readonly serve: boolean
-  /** Jobs that can run at once, said in the offer. */
-  readonly slots: number
-  readonly prices?: Partial<PriceList>
+  /** What is known of the machine. @default nothing */
+  readonly machine?: Machine
   /** The mesh of its offers and of those it takes; null: the open one. @default null */
   readonly net?: Uint8Array | null
 }
@@ -26,6 +29,14 @@ export interface MarketOptions {
 export interface Market {
   /** Own current offer, renewed half-way to its expiry; null when this node takes no work. */
   offer (): Sealed<Offer> | null
+  /** Look at the load, and sign another offer if it would tell buyers something new. */
+  review (): void
+  readonly gauge: Gauge
+  view (): TradeView
+  /** @throws {InosError} ERR_USAGE; nothing has changed then */
+  setTariff (tariff: Tariff): void
+  /** @throws {InosError} ERR_POLICY unless this peer may buy here */
+  requireBuyer (peer: string): void
   /** The own offer that an order accepts. @throws {InosError} ERR_RECORD_INVALID when it is none of ours, or too old */
   offerOf (order: Sealed<Order>): Sealed<Offer>
   /** Remember a peer's offer, unless it comes too soon after the last. @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH */
@@ -43,35 +54,70 @@ export interface Market {
 
 const NONCE_BYTES = 16
 
-export function createMarket (platform: Platform, { serve, slots, prices, net = null }: MarketOptions): Market {
+export function createMarket (platform: Platform, runtime: Runtime, { serve, prices = {}, buyers = null, machine, net = null }: MarketOptions): Market {
+  const gauge = createGauge(runtime, machine, platform.now)
+  let tariff = checkTariff({ prices, buyers })
   const own: Sealed<Offer>[] = []
   const offers = new Map<string, { readonly offer: Sealed<Offer>, readonly at: number }>()
   const jobs = new Map<string, number>()
   const seconds = (): number => Math.floor(platform.now() / 1000)
 
-  const sign = (): Sealed<Offer> => seal<Offer>('offer', {
-    net,
-    executor: platform.signer.publicKey,
-    ...DEFAULT_PRICES,
-    ...prices,
-    classes: ['deterministic'],
-    profile: PROFILE,
-    slots,
-    expires: seconds() + LIMITS.market.offerSeconds,
-    nonce: platform.randomBytes(NONCE_BYTES)
-  }, platform.signer)
+  const pricesNow = (): PriceList => ({ ...scale(DEFAULT_PRICES, gauge.quarters), ...tariff.prices })
+  const sign = (): Sealed<Offer> => {
+    const offer = seal<Offer>('offer', {
+      net,
+      executor: platform.signer.publicKey,
+      ...pricesNow(),
+      classes: ['deterministic'],
+      profile: PROFILE,
+      slots: runtime.load().slots,
+      ...gauge.capacity(),
+      expires: seconds() + LIMITS.market.offerSeconds,
+      nonce: platform.randomBytes(NONCE_BYTES)
+    }, platform.signer)
+    own.push(offer)
+    if (own.length > LIMITS.market.ownOffersMax) own.shift()
+    return offer
+  }
+  const isFresh = ({ payload }: Sealed<Offer>): boolean => payload.expires - seconds() > LIMITS.market.offerSeconds / 2
+  const isStale = ({ payload }: Sealed<Offer>): boolean => {
+    const { slots } = runtime.load()
+    const names = Object.keys(DEFAULT_PRICES) as (keyof PriceList)[]
+    return payload.slots !== slots || names.some(name => payload[name] !== pricesNow()[name]) || isNews(payload, gauge.capacity(), slots)
+  }
 
   return {
+    gauge,
+    view: () => ({
+      serving: serve,
+      prices: pricesNow(),
+      fixed: Object.keys(tariff.prices) as (keyof PriceList)[],
+      quarters: gauge.quarters,
+      loadPercent: gauge.loadPercent,
+      slots: runtime.load().slots,
+      ...gauge.capacity(),
+      buyers: tariff.buyers
+    }),
     offer () {
       if (!serve) return null
       const current = own.at(-1)
-      if (current !== undefined && current.payload.expires - seconds() > LIMITS.market.offerSeconds / 2) return current
-      own.push(sign())
-      if (own.length > LIMITS.market.ownOffersMax) own.shift()
-      return own.at(-1)!
+      return current !== undefined && isFresh(current) ? current : sign()
+    },
+    review () {
+      if (!serve) return
+      gauge.sample()
+      const current = own.at(-1)
+      if (current === undefined || !isFresh(current) || isStale(current)) sign()
+    },
+    setTariff (next) {
+      tariff = checkTariff(next)
+      if (serve) sign()
+    },
+    requireBuyer (peer) {
+      if (tariff.buyers !== null && !tariff.buyers.includes(peer)) throw new InosError('ERR_POLICY', 'This node works only for peers that its owner has named.')
     },
     offerOf (order) {
-      const found = own.find(({ id }) => order.payload.offer?.equals(id))
+      const found = own.findLast(({ id }) => order.payload.offer?.equals(id))
       if (found === undefined) throw new InosError('ERR_NO_OFFER', 'The order accepts an offer that this node does not make, or no longer.', { hint: 'Ask for its current offer.' })
       return found
     },
@@ -98,4 +144,15 @@ export function createMarket (platform: Platform, { serve, slots, prices, net = 
       else jobs.set(peer, left)
     }
   }
+}
+
+/** @throws {InosError} ERR_USAGE */
+export function checkTariff ({ prices, buyers }: Tariff): Tariff {
+  for (const [name, price] of Object.entries(prices)) {
+    if (!Object.hasOwn(DEFAULT_PRICES, name)) throw new InosError('ERR_USAGE', `"${name}" is no price; there are ${Object.keys(DEFAULT_PRICES).join(', ')}.`)
+    if (typeof price !== 'bigint' || price < 0n || price > LIMITS.credits.amountMax) throw new InosError('ERR_USAGE', `A price is 0 to ${LIMITS.credits.amountMax} µcr; "${name}" is not.`)
+  }
+  if (buyers !== null && (!Array.isArray(buyers) || buyers.length > LIMITS.market.buyersMax)) throw new InosError('ERR_USAGE', `Buyers are a list of at most ${LIMITS.market.buyersMax} PeerIds, or null for anyone.`)
+  for (const buyer of buyers ?? []) keyOfPeerId(String(buyer))
+  return { prices: { ...prices }, buyers: buyers === null ? null : [...buyers] }
 }

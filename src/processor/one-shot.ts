@@ -14,6 +14,7 @@ import type { Rooms } from './rooms.ts'
 export async function serveOneShot (node: Rooms, peer: string, packet: Packet, signal: AbortSignal): Promise<Partial<Packet>> {
   const offer = node.market.offer()
   if (offer === null) throw new InosError('ERR_POLICY', 'This node takes no work.')
+  node.market.requireBuyer(peer)
   if (packet.wasm.length === 0) throw new InosError('ERR_BAD_PACKET', 'A job carries its module in field 1.')
   if (packet.cost < 0n || packet.cost > LIMITS.credits.amountMax) throw new InosError('ERR_BAD_PACKET', `A job cannot cost ${packet.cost} µcr.`)
   const grant = node.allowance.take(peer, LIMITS.job.fuelMax)

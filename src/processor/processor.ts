@@ -3,7 +3,9 @@
  * dashboard know of a node. Nothing here names a platform.
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
-import type { Attempt } from '../packet/errors.ts'
+import type { Attempt, ErrorCode } from '../packet/errors.ts'
+import type { PriceList } from '../packet/limits.ts'
+import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
@@ -68,6 +70,40 @@ export type JobState =
   | { readonly state: 'verifying', readonly peer: string }
   | { readonly state: 'done', readonly peer: string }
 
+/** One peer as it was weighed for one job. */
+export interface Bid {
+  readonly peer: string
+  /** The most it may charge at the job's limits, µcr; what is held. */
+  readonly costMax: bigint | null
+  /** Expected charge, µcr, and time, by earlier runs of the module; at first by all that the limits allow. */
+  readonly cost: bigint | null
+  readonly seconds: number | null
+  /** By how much it counts as dearer and slower for what this node has seen of it; 1 for nothing bad. */
+  readonly burden: number | null
+  /** (cost + 1 µcr) × seconds × burden; the lowest wins. Null for who does not get the job. */
+  readonly score: number | null
+  /** It will take the job when earlier ones are settled; `reason` says which. */
+  readonly waits: boolean
+  /** Why it does not get the job, and what would help; null for who could. */
+  readonly code: ErrorCode | null
+  readonly reason: string | null
+  readonly hint: string | null
+  /** Its most memory for a job, where that is the reason. */
+  readonly memoryPagesMax: number | null
+}
+
+/** Who would take a job, and for what; nothing was run or held. */
+export interface Quote {
+  /** PeerId of who would get it now, this node's own for here; null where nobody takes it. */
+  readonly chosen: string | null
+  /** Why that one, or why nobody. */
+  readonly reason: string
+  /** Of nobody, the code that running it would end with. */
+  readonly code: ErrorCode | null
+  /** Everyone weighed, the best first; empty where this node runs it itself. */
+  readonly bids: readonly Bid[]
+}
+
 /** What came back. Present for every outcome the guest may end with. */
 export interface Result {
   readonly outcome: OutcomeKind
@@ -99,10 +135,34 @@ export interface PeerView {
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
   /** Null for a peer without a session (four fields only). */
-  readonly offer: { readonly slots: number, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
+  readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
   /** What it would still accept from this node, and what both owe each other, µcr. */
   readonly line: LineView
+}
+
+/** What this node takes for work, and from whom. */
+export interface TradeView extends Capacity {
+  /** Whether it takes work at all. */
+  readonly serving: boolean
+  /** What its offer says now, µcr. */
+  readonly prices: PriceList
+  /** Prices its owner has set; the others move with the load. */
+  readonly fixed: readonly (keyof PriceList)[]
+  /** Quarters of the default list that the load asks for, and the load of late in percent of the slots. */
+  readonly quarters: number
+  readonly loadPercent: number
+  readonly slots: number
+  /** PeerIds that may buy; null: anyone. */
+  readonly buyers: readonly string[] | null
+}
+
+/** What the owner of a node decides about its trade; the rest it decides itself. */
+export interface Tariff {
+  /** µcr. Prices that are not set move with the load, between half and five quarters of the default list. */
+  readonly prices: Partial<PriceList>
+  /** PeerIds that may buy; null: anyone who gets here. */
+  readonly buyers: readonly string[] | null
 }
 
 export interface ProcessorEvents {
@@ -138,6 +198,11 @@ export interface Processor extends AsyncDisposable {
   compute (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
   /** Like `compute`, but traps and limits come back as results too. */
   run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  /**
+   * Who would take this job and for what, as `compute` would choose now; nothing is run or held.
+   * @throws {InosError} ERR_USAGE, ERR_INVALID_MODULE, ERR_INVALID_SPEC, ERR_INPUT_TOO_LARGE
+   */
+  quote (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Quote>
   credits (): Balance
   /** In a private mesh: what this node has at the issuer; null in the open mesh, and for the issuer itself. */
   account (): AccountView | null
@@ -164,6 +229,10 @@ export interface Processor extends AsyncDisposable {
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): PeerView[]
+  /** What this node takes for work now. */
+  trade (): TradeView
+  /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
+  setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */
   connect (address: string, signal?: AbortSignal): Promise<string>
   on<E extends keyof ProcessorEvents> (event: E, listener: (detail: ProcessorEvents[E]) => void): () => void

@@ -15,12 +15,13 @@ import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, type Signer } from '../packet/identity.ts'
 import { DEFAULT_PRICES } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt } from '../packet/records.ts'
+import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt, UNMEASURED } from '../packet/records.ts'
 import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import { describeOutput, factsOf, own, packOutput, runOf } from './job.ts'
-import { type Mesh, signerOf, timers } from './mesh.fixture.ts'
+import { timers } from '../node/timers.ts'
+import { type Mesh, signerOf } from './mesh.fixture.ts'
 
 export interface RogueJob {
   readonly packet: Packet
@@ -49,7 +50,7 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
   const signer = signerOf(name)
   const engine = createEngine()
   const offer = seal<Offer>('offer', {
-    net: null, executor: signer.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1_000, expires: Math.floor(Date.now() / 1000) + 3_600, nonce: randomBytes(16), ...offerChanges
+    net: null, executor: signer.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: PROFILE, slots: 1_000, ...UNMEASURED, idle: 1_000, expires: Math.floor(Date.now() / 1000) + 3_600, nonce: randomBytes(16), ...offerChanges
   }, signer)
 
   const take = async (packet: Packet): Promise<RogueJob> => {

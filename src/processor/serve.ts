@@ -38,7 +38,7 @@ async function answerOnce (node: Rooms, peer: string, packet: Packet, order: Sea
 }
 
 async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>, cancel: AbortSignal): Promise<Partial<Packet>> {
-  const job = admit(node, packet, order)
+  const job = admit(node, peer, packet, order)
   const offer = node.market.offerOf(order)
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
   node.events.emit('job:state', { job: order.id.toString(), role: 'seller', state: 'running', peer })
@@ -66,12 +66,16 @@ function readOrder (packet: Packet, peer: string): Sealed<Order> {
 }
 
 /** Everything that can be refused without waiting. */
-function admit (node: Rooms, packet: Packet, order: Sealed<Order>): ReceivedJob {
-  if (node.market.offer() === null) throw new InosError('ERR_POLICY', 'This node takes no work.')
+function admit (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>): ReceivedJob {
+  const offer = node.market.offer()
+  if (offer === null) throw new InosError('ERR_POLICY', 'This node takes no work.')
+  node.market.requireBuyer(peer)
   if (packet.cost < 0n || packet.cost > LIMITS.credits.amountMax) throw new InosError('ERR_BAD_PACKET', `A job cannot cost ${packet.cost} µcr.`)
   if (packet.cost !== order.payload.costMax) throw new InosError('ERR_BAD_PACKET', `The packet says ${packet.cost} µcr, its order ${order.payload.costMax} µcr.`)
   const job = unpackJob(packet)
   if (!job.spec.id.equals(order.payload.spec)) throw new InosError('ERR_BAD_PACKET', 'The spec of a job is not the one its order names.')
+  const { memoryPagesMax } = offer.payload
+  if (job.spec.spec.limits.memoryPagesMax > memoryPagesMax) throw new InosError('ERR_POLICY', `A job may have ${memoryPagesMax} pages of memory here, not ${job.spec.spec.limits.memoryPagesMax}.`)
   // Those that still gather their inputs are on no executor's queue yet.
   if (node.desk.size > node.runtime.load().slots + LIMITS.executor.queueMax) throw new InosError('ERR_BUSY', `${node.desk.size} jobs are at work here already.`)
   return job

@@ -79,13 +79,21 @@ export interface ModuleReport {
   meteredBytes: number
 }
 
+export interface Load {
+  slots: number
+  busy: number
+  queued: number
+  /** Fuel that a slot has lately burnt in a second of running; absent until measured. */
+  fuelPerSec?: number
+}
+
 /** @throws {InosError} ERR_INVALID_MODULE, ERR_MISSING_EXPORT, ERR_UNSUPPORTED_IMPORT, ERR_INVALID_SPEC before
  * anything ran; ERR_EXECUTOR_LOST, ERR_DEADLINE, ERR_CANCELLED for host faults. */
 export interface Runtime {
   execute (run: Run, options: ExecuteOptions): Promise<Outcome>
   /** Decode, admit, meter and validate without running. */
   inspect (wasm: Uint8Array): Promise<ModuleReport>
-  /** Jobs that can run at once, and how many wait. */
-  load (): { slots: number, busy: number, queued: number }
+  /** Jobs that can run at once, how many do and how many wait. */
+  load (): Load
   stop (): Promise<void>
 }

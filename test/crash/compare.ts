@@ -31,7 +31,7 @@ export async function settle (nodes: readonly Child[]): Promise<Books[]> {
 export function compareBooks (nodes: readonly { id: string, books: Books }[]): Finding[] {
   const findings: Finding[] = []
   const find = (kind: Finding['kind'], text: string): void => { findings.push({ kind, text }) }
-  const names = ['buyer', 'seller', 'other seller']
+  const names = ['buyer', 'seller', ...nodes.slice(2).map((_, at) => `seller ${at + 2}`)]
   nodes.forEach(({ books: { audit } }, at) => {
     if (!audit.ok) find('other', `the audit of the ${names[at]} fails: ${audit.bad.map(({ key, reason }) => `${key} ${reason}`).join(', ')}`)
     for (const name of ['held', 'due', 'owed'] as const) {

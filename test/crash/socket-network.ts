@@ -64,8 +64,10 @@ class SocketNetwork implements Network {
   handle (handler: (wire: Wire) => void): void { this.#handler = handler }
 
   peers (): PeerInfo[] {
-    return Array.from(this.#links, ([id, { direction }]) => ({ id, addresses: [`/ip4/${HOST}/tcp/${this.#ports.get(id)}`], direction }))
+    return Array.from(this.#links, ([id, { direction }]) => ({ id, addresses: [`/ip4/${HOST}/tcp/${this.#ports.get(id)}`], direction, latencyMs: null }))
   }
+
+  async routesTo (): Promise<string[]> { return [] }
 
   on (events: NetworkEvents): void { this.#listeners.push(events) }
 

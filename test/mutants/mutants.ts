@@ -32,11 +32,15 @@ export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   SENT_EARLY,
   {
     name: 'a cheque is signed before the sync',
-    edits: [{ file: 'src/credits/ledger.ts', find: /return this\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
+    edits: [{ file: 'src/credits/ledger.ts', find: /return this\.recovery\.isSynced\(peer\) && !this/g, replace: 'return !this' }]
   },
   {
     name: 'a grant that is asked for again is given again',
     edits: [{ file: 'src/credits/hub.ts', find: /if \(amount === 0n \|\| this\.#granted\.has\(id\.toString\(\)\)\)/g, replace: 'if (amount === 0n)' }]
+  },
+  {
+    name: 'the hub clears without a look at the account',
+    edits: [{ file: 'src/credits/hub.ts', find: /least\(total - cleared, least\(this\.#covered\(peerIdOfKey\(from\)\), /g, replace: 'least(total - cleared, least(total, ' }]
   }
 ]
 

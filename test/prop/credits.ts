@@ -2,7 +2,7 @@
  * The property campaign of credits: `npm run prop:credits -- --runs N --seed S`.
  *
  * N random sequences over two to four nodes (`sequence.ts` says of what), one in four of them a private
- * mesh with its issuer, shared among processes.
+ * mesh with its issuer, and in half of these a member that promises more than it has; shared among processes.
  * The first that violates an invariant is shrunk and printed with its seed; `--replay JSON` runs it
  * again. `--patch FILE` applies a patch to a temporary copy of the tree and runs there: it ends with
  * 0 when a violation was found, so that a reviewer's own mutant can be tried. Last line: JSON.
@@ -29,7 +29,7 @@ if (![runs, seed, first, processes].every(Number.isSafeInteger) || runs < 1 || p
 interface Report extends Tally { ok: boolean, seed: number, runs: number, violations: number, ms: number }
 
 /** What a sequence violates, as a sentence; null when nothing. */
-async function violationOf (sequence: Sequence, tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0 }): Promise<string | null> {
+async function violationOf (sequence: Sequence, tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0, bounced: 0 }): Promise<string | null> {
   try {
     await runSequence(sequence, tally)
     return null
@@ -59,7 +59,7 @@ const seedOf = (run: number): number => (Math.imul(seed, 0x9e3779b1) + Math.imul
 
 async function campaign (): Promise<Report> {
   const began = Date.now()
-  const tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0 }
+  const tally: Tally = { steps: 0, crashes: 0, backups: 0, meshes: 0, bounced: 0 }
   let violations = 0
   let done = 0
   for (let run = first; run < first + runs && violations === 0; run++, done++) {
@@ -81,8 +81,8 @@ async function share (): Promise<Report> {
     const from = first + at * each
     return run(import.meta.filename, ['--runs', String(Math.min(each, first + runs - from)), '--first', String(from), '--seed', String(seed), '--processes', '1'])
   }))
-  const sum = (name: 'runs' | 'steps' | 'crashes' | 'backups' | 'meshes' | 'violations'): number => reports.reduce((total, report) => total + report[name], 0)
-  return { ok: reports.every(({ ok }) => ok), seed, runs: sum('runs'), steps: sum('steps'), crashes: sum('crashes'), backups: sum('backups'), meshes: sum('meshes'), violations: sum('violations'), ms: Date.now() - began }
+  const sum = (name: 'runs' | 'steps' | 'crashes' | 'backups' | 'meshes' | 'bounced' | 'violations'): number => reports.reduce((total, report) => total + report[name], 0)
+  return { ok: reports.every(({ ok }) => ok), seed, runs: sum('runs'), steps: sum('steps'), crashes: sum('crashes'), backups: sum('backups'), meshes: sum('meshes'), bounced: sum('bounced'), violations: sum('violations'), ms: Date.now() - began }
 }
 
 async function run (file: string, args: readonly string[]): Promise<Report> {

@@ -14,7 +14,7 @@ import { type CID, rawCid } from '../../src/packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
 import { InosError } from '../../src/packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify, toHex } from '../../src/packet/identity.ts'
-import { checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
+import { checkCheque, checkOrder, type Offer, type Order, UNMEASURED } from '../../src/packet/records.ts'
 import type { SpecLimits } from '../../src/packet/spec.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
 
@@ -32,7 +32,7 @@ export function signerOf (name: string): Signer { return createSigner(hashOf('ke
 
 export function offerOf (signer: Signer, changes: Partial<Offer> = {}): Sealed<Offer> {
   return seal<Offer>('offer', {
-    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
+    net: null, executor: signer.publicKey, ...PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 4, ...UNMEASURED, expires: START + 1_000_000, nonce: new Uint8Array(16), ...changes
   }, signer)
 }
 
@@ -196,13 +196,31 @@ export class Node {
       signer: this.signer,
       verify: this.world.keys.verify,
       now: () => this.world.now,
-      randomBytes: length => hashOf('nonce', this.id, String(this.#nonces++)).slice(0, length)
+      randomBytes: length => this.#nonce().slice(0, length)
     }, this.world.options)
   }
 
   async order (seller: Node, costMax = 10_000_000n, seconds = 3_600): Promise<Sealed<Order>> {
     return await this.credits.placeOrder({ executor: seller.id, offer: seller.offer, spec: rawCid(encodeCanonical('spec')), costMax, seconds })
   }
+
+  /** An order that these books know nothing of: nothing is held for it, and no account was asked. */
+  forgeOrder (seller: Node, costMax: bigint): Sealed<Order> {
+    return seal('order', checkOrder({
+      net: this.world.options.charter?.net ?? null,
+      payer: this.signer.publicKey,
+      executor: seller.signer.publicKey,
+      offer: seller.offer.id,
+      spec: rawCid(encodeCanonical('spec')),
+      costMax,
+      level: 0,
+      tick: 0n,
+      expires: this.world.now + 3_600,
+      nonce: this.#nonce().slice(0, 16)
+    }), this.signer)
+  }
+
+  #nonce (): Uint8Array { return hashOf('nonce', this.id, String(this.#nonces++)) }
 
   /** Question and answer, with no wire between: now cheques may be signed. */
   async meet (peer: Node): Promise<void> {

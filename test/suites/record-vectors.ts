@@ -31,7 +31,8 @@ export const spec = encodeSpec({
 })
 
 export const offer: Sealed<Offer> = seal('offer', {
-  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 2, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
+  net: null, executor: executor.publicKey, ...DEFAULT_PRICES, classes: ['deterministic'], profile: 'inos/1', slots: 2,
+  fuelPerSec: 1_100_000_000, idle: 1, queued: 0, memoryPagesMax: 16_384, diskBytes: 68_719_476_736, bytesPerSec: null, gpu: null, expires: EXPIRES, nonce: new Uint8Array(16).fill(3)
 }, executor)
 
 export const order: Sealed<Order> = seal('order', {
@@ -108,10 +109,12 @@ export const bundles = {
   })
 }
 
-/** Two cheques with one number, two receipts for one job. */
+/** Two cheques with one number, two receipts for one job, two heads in which numbers fall, a head that denies a cheque. */
 export const frauds = {
   cheques: encodeFraud('cheque', cheque, seal<Cheque>('cheque', { ...cheque.payload, ack: 1 }, payer)),
-  receipts: encodeFraud('receipt', batched, seal<Receipt>('receipt', { ...receiptPayload, fuel: 1n }, executor))
+  receipts: encodeFraud('receipt', batched, seal<Receipt>('receipt', { ...receiptPayload, fuel: 1n }, executor)),
+  heads: encodeFraud('head', head, seal<Head>('head', { ...head.payload, n: 2, nonce: new Uint8Array(16).fill(9) }, executor)),
+  hidden: encodeFraud('hidden', seal<Head>('head', { ...head.payload, n: 0, cheque: null }, executor), cheque)
 }
 
 export function makeVectors (): Vector[] {

@@ -1,0 +1,79 @@
+/**
+ * Where a multiaddr leads: into this machine, into a local network, or anywhere. Peers tell each
+ * other only addresses that can mean the same to both, so that nobody can make a node dial the
+ * services of its own machine or network by naming them. Whether anyone answers there is not
+ * looked at.
+ */
+
+/** From the widest to the narrowest. */
+const SCOPES = ['public', 'local', 'machine'] as const
+export type Scope = typeof SCOPES[number]
+
+const MEMORY = /^\/memory\/[^/]+$/
+const TCP = /^\/(ip4|ip6)\/([0-9a-f.:]+)\/tcp\/(\d{1,5})$/
+
+/** Without the PeerId at its end. */
+export function bareAddress (address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}
+
+/**
+ * @param address multiaddr, with or without its /p2p part
+ * @returns null for what is not told from peer to peer: names, relays, other transports, addresses that nobody can have
+ */
+export function scopeOf (address: string): Scope | null {
+  const bare = bareAddress(address)
+  if (MEMORY.test(bare)) return 'machine'
+  const [, family, host, port] = TCP.exec(bare) ?? []
+  if (host === undefined || Number(port) === 0 || Number(port) > 65_535) return null
+  return family === 'ip4' ? scopeOf4(host) : scopeOf6(host)
+}
+
+/** Of the addresses of a connection to a peer, the narrowest: where that peer is seen from here. */
+export function scopeOfPeer (addresses: readonly string[]): Scope | null {
+  const scopes = addresses.map(scopeOf)
+  return SCOPES.findLast(scope => scopes.includes(scope)) ?? null
+}
+
+/** Whether an address means the same to this node and to a peer that is seen in `scope`. */
+export function isShared (address: string, scope: Scope | null): boolean {
+  const own = scopeOf(address)
+  return own !== null && scope !== null && SCOPES.indexOf(own) <= SCOPES.indexOf(scope)
+}
+
+/** How the bytes of a connection travel: the last protocol a multiaddr names, such as "tcp". */
+export function transportOf (address: string): string {
+  return bareAddress(address).split('/').findLast(part => /^[a-z][a-z0-9-]*$/.test(part)) ?? 'unknown'
+}
+
+/** RFC 6890: loopback; private, shared and link-local; what is no host's. */
+function scopeOf4 (host: string): Scope | null {
+  const parts = host.split('.')
+  // No leading zeros: some take them for octal.
+  if (parts.length !== 4 || !parts.every(part => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)) return null
+  const [a, b] = parts.map(Number) as [number, number]
+  if (a === 0 || a >= 224) return null
+  if (a === 127) return 'machine'
+  const isLocal = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168) || (a === 169 && b === 254) || (a === 100 && b >= 64 && b < 128)
+  return isLocal ? 'local' : 'public'
+}
+
+/** RFC 4291 and 4193; addresses that only carry one of IPv4 are not told. */
+function scopeOf6 (host: string): Scope | null {
+  const groups = expand(host)
+  if (groups === null) return null
+  const [first] = groups as [number]
+  if (groups.slice(0, 7).every(group => group === 0)) return groups[7] === 1 ? 'machine' : null
+  if (groups.slice(0, 5).every(group => group === 0) || first >= 0xff00) return null
+  return (first & 0xfe00) === 0xfc00 || (first & 0xffc0) === 0xfe80 ? 'local' : 'public'
+}
+
+/** The eight groups of an IPv6 address; null when it has another form. */
+function expand (host: string): number[] | null {
+  const halves = host.split('::').map(half => half === '' ? [] : half.split(':'))
+  const given = halves.flat()
+  const right = halves.length === 2 ? given.length < 8 : halves.length === 1 && given.length === 8
+  if (!right || !given.every(group => /^[0-9a-f]{1,4}$/.test(group))) return null
+  const [head = [], tail = []] = halves
+  return [...head, ...Array<string>(8 - given.length).fill('0'), ...tail].map(group => parseInt(group, 16))
+}

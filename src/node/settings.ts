@@ -1,0 +1,75 @@
+/**
+ * What the owner of a node has decided about its trade: prices, who may buy, how much of the CPU
+ * jobs get. It lies as `settings.json` in the data directory; what `join()` is given stands above it.
+ */
+import { join } from 'node:path'
+import { isMap } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import type { PriceList } from '../packet/limits.ts'
+import { checkTariff } from '../processor/market.ts'
+import type { Tariff } from '../processor/processor.ts'
+import { readText, replaceFile } from './replace-file.ts'
+
+export interface Settings extends Tariff {
+  /** Part of all cores that jobs may have on average, 1 to 100. */
+  readonly cpuPercent: number
+}
+
+/** What is to be other than before; null gives a price back to the node itself. */
+export interface SettingsChange {
+  readonly prices?: Readonly<Partial<Record<keyof PriceList, bigint | null>>>
+  /** PeerIds; null: anyone. */
+  readonly buyers?: readonly string[] | null
+  readonly cpuPercent?: number
+}
+
+export const SETTINGS_NAME = 'settings.json'
+export const DEFAULT_SETTINGS: Settings = { prices: {}, buyers: null, cpuPercent: 100 }
+
+/** @throws {InosError} ERR_DATA_DIR when the file is there and cannot be used */
+export async function readSettings (dataDir: string): Promise<Settings> {
+  const path = join(dataDir, SETTINGS_NAME)
+  try {
+    const text = await readText(path)
+    return text === null ? DEFAULT_SETTINGS : parseSettings(text)
+  } catch (cause) {
+    throw new InosError('ERR_DATA_DIR', `The settings ${path} cannot be used: ${(cause as Error).message}`, { cause, hint: 'Mend the file, or delete it and set prices again with `inos price set`.' })
+  }
+}
+
+/** @throws {InosError} ERR_DATA_DIR */
+export async function writeSettings (dataDir: string, { prices, buyers, cpuPercent }: Settings): Promise<void> {
+  const path = join(dataDir, SETTINGS_NAME)
+  const asText = Object.fromEntries(Object.entries(prices).map(([name, price]) => [name, String(price)]))
+  try {
+    await replaceFile(path, `${JSON.stringify({ prices: asText, buyers, cpuPercent }, null, 2)}\n`)
+  } catch (cause) {
+    throw new InosError('ERR_DATA_DIR', `The settings ${path} cannot be written: ${(cause as Error).message}`, { cause, hint: 'Check the disk and its permissions.' })
+  }
+}
+
+/** @throws {InosError} ERR_USAGE */
+export function applyChange (settings: Settings, { prices = {}, buyers = settings.buyers, cpuPercent = settings.cpuPercent }: SettingsChange): Settings {
+  const next: Partial<PriceList> = { ...settings.prices }
+  for (const [name, price] of Object.entries(prices) as [keyof PriceList, bigint | null][]) {
+    if (price === null) delete next[name]
+    else next[name] = price
+  }
+  return checkSettings({ prices: next, buyers, cpuPercent })
+}
+
+function parseSettings (text: string): Settings {
+  const value: unknown = JSON.parse(text)
+  const { prices = {}, buyers = null, cpuPercent = DEFAULT_SETTINGS.cpuPercent, ...rest } = isMap(value) ? value : { unknown: value }
+  if (Object.keys(rest).length > 0 || !isMap(prices)) throw new InosError('ERR_USAGE', 'Settings are prices, buyers and cpuPercent.')
+  const read = Object.entries(prices).map(([name, price]) => {
+    if (typeof price !== 'string' || !/^\d{1,24}$/.test(price)) throw new InosError('ERR_USAGE', `The price "${name}" is no whole number of µcr as text.`)
+    return [name, BigInt(price)]
+  })
+  return checkSettings({ prices: Object.fromEntries(read) as Partial<PriceList>, buyers: buyers as string[] | null, cpuPercent: cpuPercent as number })
+}
+
+function checkSettings ({ prices, buyers, cpuPercent }: Settings): Settings {
+  if (!Number.isSafeInteger(cpuPercent) || cpuPercent < 1 || cpuPercent > 100) throw new InosError('ERR_USAGE', 'The share of the CPU is 1 to 100 percent.')
+  return { ...checkTariff({ prices, buyers }), cpuPercent }
+}
