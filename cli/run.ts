@@ -63,7 +63,7 @@ export function addRun (program: Command, context: Context): void {
 
 function collect (text: string, before: readonly string[]): string[] { return [...before, text] }
 
-function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+export function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError(`"${text}" is not NAME=VALUE.`)
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) }

@@ -14,6 +14,7 @@ import {
   CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
+import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import type { Operator } from './operator.ts'
 
@@ -106,6 +107,12 @@ async function answer (request: IncomingMessage, response: ServerResponse, opera
   try {
     const operation = OPERATIONS.find(name => request.method === 'POST' && request.url === `/${name}`)
     if (operation === undefined) throw new InosError('ERR_USAGE', 'The control socket does not know this operation.')
+    if (operation === 'map') {
+      using _turn = await gate.enter(0, signal)
+      await send({ kind: 'done', value: await serveMap(request as AsyncIterable<Uint8Array>, operator, signal, send, () => response.writableNeedDrain) })
+      response.end()
+      return
+    }
     const bytes = bodyLength(request)
     using _turn = await gate.enter(bytes, signal)
     const body = await readBody(request, bytes, signal)
@@ -146,7 +153,7 @@ async function readBody (request: IncomingMessage, bytes: number, signal: AbortS
 }
 
 async function operate (
-  operation: Operation, body: Uint8Array, operator: Operator, signal: AbortSignal,
+  operation: Exclude<Operation, 'map'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
   send: (frame: ControlFrame) => Promise<void>, isFull: () => boolean
 ): Promise<unknown> {
   switch (operation) {

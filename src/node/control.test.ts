@@ -71,6 +71,13 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     pid: process.pid,
     addresses: async () => ['/ip4/127.0.0.1/tcp/1'],
     run: async () => RESULT,
+    map: async function * (_wasm, inputs, { onProgress, concurrency }) {
+      let index = 0
+      for await (const input of inputs as AsyncIterable<Uint8Array>) {
+        onProgress?.({ done: index, failed: 0, running: concurrency ?? 0, repeats: 0, cost: 1n, held: 2n, fuel: 3n })
+        yield input.length === 0 ? { index: index++, error: new InosError('ERR_TRAP', 'It trapped.') } : { ...RESULT, bytes: input, index: index++ }
+      }
+    },
     quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
@@ -412,4 +419,31 @@ test('a mutated job request is decoded or refused by a code', () => {
       assert.ok(error instanceof InosError && ['ERR_USAGE', 'ERR_RECORD_INVALID'].includes(error.code), String(error))
     }
   }), { seed: 2, numRuns: 2000 })
+})
+
+// Goal: a map behind the socket is the same: inputs are read as they are taken, items, failures and progress come back, its
+// options arrive checked. Method: a source that waits for the item before; a failure among the items; bad options; a source that throws.
+test('a map goes through the socket', async () => {
+  await using both = await pair()
+  const seen: unknown[] = []
+  const progress: unknown[] = []
+  let woken = Promise.withResolvers<void>()
+  const inputs = async function * (): AsyncIterable<Uint8Array | string> {
+    for (const input of ['one', new Uint8Array(0), 'three']) {
+      yield input
+      await woken.promise
+      woken = Promise.withResolvers()
+    }
+  }
+  for await (const item of both.client.map(EMPTY, inputs(), { concurrency: 2, budget: 5n, onProgress: report => progress.push(report) })) {
+    seen.push(item.error === undefined ? [item.index, new TextDecoder().decode(item.bytes), item.cost] : [item.index, item.error.code])
+    woken.resolve()
+  }
+  assert.deepEqual(seen, [[0, 'one', RESULT.cost], [1, 'ERR_TRAP'], [2, 'three', RESULT.cost]])
+  assert.deepEqual(progress[0], { done: 0, failed: 0, running: 2, repeats: 0, cost: 1n, held: 2n, fuel: 3n })
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { budget: 'much' } as never)), { code: 'ERR_USAGE' })
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { purse: 1 } as never)), { code: 'ERR_USAGE' })
+  const broken = async function * (): AsyncIterable<string> { yield 'one'; throw new InosError('ERR_USAGE', 'No such file.') }
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, broken(), {})), /No such file/)
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { signal: AbortSignal.abort(new InosError('ERR_CANCELLED', 'enough')) })), { code: 'ERR_CANCELLED' })
 })

@@ -7,12 +7,16 @@ import type {
   AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
+import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { SettingsChange } from './settings.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
+
+/** The same for an item of a map. */
+export type PlainItem = Omit<MapItem, 'text' | 'json'>
 
 export interface Operator extends AsyncDisposable {
   /** PeerId of the node. */
@@ -22,6 +26,8 @@ export interface Operator extends AsyncDisposable {
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
+  map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
   /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
   quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
   /** @returns PeerId of who answered at the multiaddr */
@@ -70,6 +76,7 @@ export function operatorOf (node: Node): Operator {
       const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
       return plain
     },
+    map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
     quote: (wasm, input, options) => node.quote(wasm, input, options),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
@@ -97,5 +104,15 @@ export function operatorOf (node: Node): Operator {
     grant: (peer, amount) => node.grant(peer, amount),
     revoke: peer => node.revoke(peer),
     [Symbol.asyncDispose]: () => node.stop()
+  }
+}
+
+async function * plainItems (items: AsyncGenerator<MapItem | MapFailure, void>): AsyncGenerator<PlainItem | MapFailure, void> {
+  for await (const item of items) {
+    if (item.error !== undefined) yield item
+    else {
+      const { text: _text, json: _json, error: _error, ...plain } = item
+      yield plain
+    }
   }
 }

@@ -262,6 +262,10 @@ export const LIMITS = {
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
     fraudBytesMax: 512 * KIB,
     fraudsPerPeerMax: 16,
+    /** Orders given up that their sellers are to be told of by themselves; the oldest are told only when their receipts are shown. */
+    untoldMax: 65_536,
+    /** Answered orders that a payer gave up narrow its line, until it has paid this many times as much. */
+    waivedFactor: 10n,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
     graceSeconds: 600,
     /** Free fuel for peers of four fields. */
@@ -446,6 +450,8 @@ export const LIMITS = {
     eventsMax: 1_024,
     /** Without a terminal, a long job says once per this time what it waits for. */
     statusMs: 10_000,
+    /** How often a map's progress is drawn anew. */
+    progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
   },
