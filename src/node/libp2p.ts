@@ -22,6 +22,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { createSigner } from './keys.ts'
 import type { MdnsOptions } from './mdns.ts'
+import type { Libp2pMetrics } from './metrics.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
@@ -35,6 +36,8 @@ export interface NetworkOptions {
   known?: KnownPeers | undefined
   /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
   membership?: Membership | undefined
+  /** Counts what libp2p does. @default none */
+  metrics?: Libp2pMetrics | undefined
   /** Look for nodes of the local network, and answer those that look. @default not at all */
   mdns?: MdnsOptions | undefined
   timers?: Timers
@@ -69,9 +72,9 @@ type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Start
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
 export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2p<Services>> {
-  const { listen = [] } = options
+  const { listen = [], metrics } = options
   checkOptions(options)
-  const node = await createLibp2p({ ...await configure(options, admission, known), start: false })
+  const node = await createLibp2p({ ...await configure(options, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
   } catch (cause) {
