@@ -196,6 +196,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     parts.defer(() => runtime.stop())
     parts.defer(async () => { await network?.stop() })
     parts.defer(async () => { await sessions?.stop() })
+    parts.defer(async () => { await mingling?.leave() })
     stopping.abort(new InosError('ERR_CANCELLED', 'This node has stopped.'))
     jobs.stop(stopping.signal.reason)
     await Promise.allSettled(atWork)
