@@ -11,9 +11,10 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
+import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import type { Operator } from './operator.ts'
 
@@ -106,6 +107,12 @@ async function answer (request: IncomingMessage, response: ServerResponse, opera
   try {
     const operation = OPERATIONS.find(name => request.method === 'POST' && request.url === `/${name}`)
     if (operation === undefined) throw new InosError('ERR_USAGE', 'The control socket does not know this operation.')
+    if (operation === 'map') {
+      using _turn = await gate.enter(0, signal)
+      await send({ kind: 'done', value: await serveMap(request as AsyncIterable<Uint8Array>, operator, signal, send, () => response.writableNeedDrain) })
+      response.end()
+      return
+    }
     const bytes = bodyLength(request)
     using _turn = await gate.enter(bytes, signal)
     const body = await readBody(request, bytes, signal)
@@ -146,7 +153,7 @@ async function readBody (request: IncomingMessage, bytes: number, signal: AbortS
 }
 
 async function operate (
-  operation: Operation, body: Uint8Array, operator: Operator, signal: AbortSignal,
+  operation: Exclude<Operation, 'map'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
   send: (frame: ControlFrame) => Promise<void>, isFull: () => boolean
 ): Promise<unknown> {
   switch (operation) {
@@ -157,20 +164,37 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'quote': {
+      const { wasm, input, options } = decodeRun(body)
+      return await operator.quote(wasm, input, { ...options, signal })
+    }
     case 'connect': return await operator.connect(decodeText(body), signal)
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
     case 'history': return await sendAll(operator.history(), send)
+    case 'explainLine': return await operator.explainLine(decodeText(body))
+    case 'jobs': return await sendAll(await operator.jobs(), send)
     case 'explain': return await operator.explain(decodeText(body))
+    case 'cancel': {
+      await operator.cancel(decodeText(body))
+      return null
+    }
     case 'frauds': return await sendAll(operator.frauds(), send)
     case 'dump': return await sendAll(operator.dump(), send)
     case 'audit': return await operator.audit()
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
+    case 'refund': {
+      const { order, amount } = decodeRefund(body)
+      return await operator.refund(order, amount)
+    }
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()
     case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
+    case 'amend': return await operator.amend(decodeCharter(body))
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
     case 'grant': {
@@ -185,7 +209,7 @@ async function operate (
   }
 }
 
-async function sendAll (list: AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
+async function sendAll (list: Iterable<unknown> | AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
   for await (const value of list) await send({ kind: 'item', value })
   return null
 }

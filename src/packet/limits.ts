@@ -60,6 +60,8 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
+    /** Pings under way on one connection, in each direction. */
+    pingsMax: 4,
     /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
@@ -221,6 +223,8 @@ export const LIMITS = {
     sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
+    /** Jobs in a row are paid together this often: two syncs to disk for each cheque take longer than a small job. */
+    chequeMsMin: 20,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
     unackedChequesMax: 64,
     /** Receipts not yet paid, of one peer and of all: what an unpaid book takes in memory. */
@@ -251,11 +255,17 @@ export const LIMITS = {
     unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows that may wait for the disk before commands wait, too. */
+    rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
     rowsPerBatchMax: 1_000,
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
     fraudBytesMax: 512 * KIB,
     fraudsPerPeerMax: 16,
+    /** Orders given up that their sellers are to be told of by themselves; the oldest are told only when their receipts are shown. */
+    untoldMax: 65_536,
+    /** Answered orders that a payer gave up narrow its line, until it has paid this many times as much. */
+    waivedFactor: 10n,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
     graceSeconds: 600,
     /** Free fuel for peers of four fields. */
@@ -284,12 +294,31 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Before anything is known: the time there and back, and how fast a slot is. */
+    wayMs: 5,
+    fuelPerSecAssumed: 1_000_000_000,
+    /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
+    historyPeersMax: 1_024,
+    historyModulesMax: 1_024,
+    historyHalfMs: 3_600_000,
+    wrongHalfMs: 86_400_000,
+    historySaveMs: 5_000,
+    /** Slower than this counts no more. */
+    paceMax: 16,
+    /** A job shorter than this, or expected to be, says nothing of a peer's pace: a busy moment on the way there would. */
+    paceMsMin: 1_000,
+    /** Jobs that are over and still told of; states and choices of one, and candidates of one choice. */
+    jobsKeptMax: 1_000,
+    jobStepsMax: 64,
+    jobRoundsMax: 8,
+    jobBidsMax: 32,
     /** Peers whose buying is allowed by name. */
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer that knows nobody looks for somebody. */
+    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
     seekMsMax: 10_000,
+    seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
@@ -421,8 +450,16 @@ export const LIMITS = {
     eventsMax: 1_024,
     /** Without a terminal, a long job says once per this time what it waits for. */
     statusMs: 10_000,
+    /** How often a map's progress is drawn anew. */
+    progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** What a node tells Prometheus on its own machine; the port is the one OpenTelemetry's exporters use. */
+  metrics: {
+    port: 9_464,
+    requestMsMax: 10_000,
+    connectionsMax: 16
   },
   /** A mesh of the test kit, in one process. */
   testing: {

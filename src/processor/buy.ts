@@ -1,7 +1,7 @@
 /**
  * One job bought from one peer: mandate → send → verify → accept. For the order this ends in one of
- * three ways: owed; refused or answered wrongly, and nothing is owed; or lost, when nobody here
- * knows its end and reconciliation will say.
+ * three ways: owed; refused, and nothing is owed; or given up, because it was answered wrongly, its
+ * peer was lost or its caller cancelled it: then what its peer shows for it later is not paid.
  */
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
@@ -10,7 +10,7 @@ import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
-import { type Bundle, encodeBundle } from '../credits/bundle.ts'
+import type { Bundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
@@ -66,21 +66,18 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
     const done = await ask(node, job, order, purchase, options)
     if (!(done instanceof InosError)) {
       node.announce('bought', done.bundle)
-      void node.settlement.pay(peer)
+      node.settlement.paySoon(peer)
       return done
     }
-    // Of an order that was answered before, its receipt may still come.
-    if (done.code !== 'ERR_GONE') node.settlement.renounce(id)
-    await node.credits.refuseOrder(id)
-    throw done
-  } catch (error) {
-    if (error instanceof InosError && error.code === 'ERR_VERIFICATION') {
+    // An order that was answered before, and whose answer is gone, is not refused: its receipt may still be shown.
+    if (done.code !== 'ERR_GONE') {
       node.settlement.renounce(id)
       await node.credits.refuseOrder(id)
-    } else {
-      node.credits.loseOrder(id)
-      void node.settlement.reconcile(peer)
     }
+    throw done
+  } catch (error) {
+    // What was refused is released already; nothing else was answered rightly, or it would be owed.
+    await node.settlement.giveUp(peer, id)
     throw error
   }
 }
@@ -128,12 +125,12 @@ function refusalOf (peer: string, answer: Packet): InosError {
 async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, signal: AbortSignal): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
-  const bundle = await right(peer, () => {
-    const receipt = openEnvelope(record.slice(), 'receipt', checkReceipt)
-    checkFacts(job, receipt.payload)
-    return encodeBundle({ receipt, order, offer })
+  const receipt = await right(peer, () => {
+    const opened = openEnvelope(record.slice(), 'receipt', checkReceipt)
+    checkFacts(job, opened.payload)
+    return opened
   })
-  const said = bundle.receipt.payload
+  const said = receipt.payload
   const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
@@ -145,7 +142,7 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
-  await right(peer, () => node.credits.acceptReceipt(peer, bundle.bytes))
+  const bundle = await right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer }))
   return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 

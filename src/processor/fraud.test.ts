@@ -5,10 +5,12 @@ import { ECHO, ENDLESS } from '../../test/guests.ts'
 import { SAVE } from '../../test/wasi-guests.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { rawCid } from '../packet/cid.ts'
+import { openEnvelope } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { encodeFiles } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
+import { checkCancel } from '../packet/records.ts'
 import { BY_REFERENCE, own } from './job.ts'
 import { Mesh, settled, signerOf } from './mesh.fixture.ts'
 import { type RogueBuyer, type RogueJob, startRogue, startRogueBuyer } from './rogue.fixture.ts'
@@ -60,8 +62,9 @@ const LIES: Record<string, (job: RogueJob, earlier: RogueJob | undefined) => Par
 }
 
 for (const [lie, answer] of Object.entries(LIES)) {
-  // Goal: a lie is seen, nothing is owed for it, and somebody else does the job. Method: the liar is the less
-  // busy of two; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: refused too.
+  // Goal: a lie is seen, nothing is owed for it, and somebody else does the job. Method: the liar is so much
+  // cheaper that it is asked again in spite of what is known of it; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: the
+  // buyer's word that the order was given up is all it gets.
   test(`caught: ${lie}`, async () => {
     await using mesh = new Mesh()
     const buyer = await mesh.start('buyer', { serve: false })
@@ -73,13 +76,16 @@ for (const [lie, answer] of Object.entries(LIES)) {
       assert.deepEqual(error.attempts.map(({ code }) => code), ['ERR_VERIFICATION'])
       return true
     })
-    const honest = await mesh.start('honest', { slots: 1 })
+    const honest = await mesh.start('honest', { prices: { base: 10_000_000n } })
     await mesh.connect(buyer, honest)
     const result = await buyer.compute(SAVE, 'true', SMALL)
     assert.equal(result.text(), 'true')
     assert.deepEqual(result.files, { '/out/copy': text('true') })
     assert.deepEqual(result.attempts.map(({ peer, code }) => [peer, code]), [[liar.id, 'ERR_VERIFICATION']])
-    for (const job of liar.jobs) assert.equal((await liar.due(buyer.id, job, job.receipt())).kind, 'refusal')
+    for (const job of liar.jobs) {
+      const said = await liar.due(buyer.id, job, job.receipt())
+      assert.ok(openEnvelope(said.records[0]!.slice(), 'cancel', checkCancel).payload.order.equals(job.order.id))
+    }
     await settled(buyer, honest)
     assert.equal(buyer.credits().spent, honest.credits().earned)
     assert.equal(liar.cheques, 0)
