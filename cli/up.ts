@@ -10,7 +10,7 @@ import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -20,6 +20,7 @@ const PORT_MAX = 65_535n
 export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
+    .option('--mdns', 'find other nodes of the local network, and be found')
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
     .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
@@ -32,6 +33,7 @@ export function addUp (program: Command, context: Context): void {
     ['inos up --cpu 50% --price perMFuel=500ucr', 'half of the cores, at a price of your own; `inos price` shows all'],
     ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
     ['inos up --metrics', `serve http://127.0.0.1:${LIMITS.metrics.port}/metrics besides`],
+    ['inos up --mdns --listen /ip4/0.0.0.0/tcp/0', 'join whoever does the same in this local network'],
     ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
   command.action(async (options: UpOptions) => { context.finish(await serve(options, context)) })
@@ -48,10 +50,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, buyers, cpu } = options
+  const { slots, mesh, mdns = false, buyers, cpu } = options
   const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+    listen, serve: true, mdns, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()

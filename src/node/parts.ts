@@ -18,7 +18,7 @@ import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { calibrate, lookAtMachine } from './machine.ts'
-import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { amountOf, beLetIn, findMembership, rulesOf, termsOf, viewOf } from './mesh.ts'
 import type { Metrics } from './metrics.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
@@ -57,7 +57,9 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
   const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined, metrics: metrics?.libp2p })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({
+    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, membership: membership ?? undefined, metrics: metrics?.libp2p
+  })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
@@ -89,6 +91,8 @@ export async function start ({ parts, membership, metrics, pool, settings, opene
   const stop = once(() => resources.disposeAsync())
   return {
     ...processor,
+    knownPeers: () => parts.known?.list() ?? [],
+    forget: peer => parts.known?.forget(peer) ?? false,
     get slots () { return processor.slots },
     ...meshOf(membership, processor),
     ...tradeOf(settings, pool, processor),
@@ -108,13 +112,17 @@ function giveGrants (membership: Membership, { platform }: ProcessorParts, proce
   })
 }
 
-function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'grant' | 'revoke'> {
+function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'amend' | 'invite' | 'members' | 'grant' | 'revoke'> {
   const member = (): Membership => {
     if (membership !== null) return membership
     throw new InosError('ERR_NOT_MEMBER', 'This node belongs to no private mesh.', { hint: 'Found one with `inos mesh create`, or join one with `inos mesh join INVITE`.' })
   }
   return {
     mesh: () => membership === null ? null : viewOf(membership),
+    amend: async changes => {
+      await member().amend(rulesOf(changes))
+      return viewOf(member())
+    },
     invite: async (options = {}) => member().inviteText(termsOf(options), options.routes?.length ? options.routes : processor.addresses()),
     members: () => member().members().map(view => ({ ...view, account: member().isIssuer && !view.issuer ? processor.accountOf(view.id) : null })),
     grant: async (peer, amount) => {

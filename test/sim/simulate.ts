@@ -208,7 +208,7 @@ class Simulation {
     for (const end of ['wrong', 'ERR_DEADLINE', 'ERR_INTERNAL']) if (this.#ends[end] !== undefined) this.#problems.push(`${this.#ends[end]} jobs ended ${end}`)
     for (const pair of this.#pairs) {
       const [a, b] = pair.split(' ').map(Number) as [number, number]
-      const [there, here] = [nodes[a]!.explain(nodes[b]!.id), nodes[b]!.explain(nodes[a]!.id)]
+      const [there, here] = [nodes[a]!.explainLine(nodes[b]!.id), nodes[b]!.explainLine(nodes[a]!.id)]
       if (there.spent !== here.earned || there.earned !== here.spent) this.#problems.push(`nodes ${pair} disagree: ${there.spent} spent, ${here.earned} earned; ${there.earned} earned, ${here.spent} spent`)
     }
     for (const index of nodes.keys()) if (this.#isOpen(index)) this.#problems.push(`node ${index} has something open: ${JSON.stringify(nodes[index]!.credits(), (_, value: unknown) => typeof value === 'bigint' ? `${value}` : value)}`)
