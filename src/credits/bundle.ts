@@ -8,7 +8,7 @@
 import { equals } from 'multiformats/bytes'
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import type { CID } from '../packet/cid.ts'
-import { isBytes, isMap, openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
+import { isBytes, isMap, openEnvelope, sameRecord, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import type { Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -55,44 +55,38 @@ export function encodeBundle ({ receipt, order, offer }: BundleRecords): Bundle 
  * and the bill.
  * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
  */
-export function openBundle (bytes: Uint8Array, verify: Verify, known: KnownRecords = NOTHING_KNOWN): Bundle {
-  const parts = readParts(bytes)
-  const receipt = part('receipt', () => openEnvelope(parts.receipt, 'receipt', checkReceipt))
-  const order = part('order', () => openKnown(parts.order, known.order(receipt.payload.order), () => {
-    const opened = openEnvelope(parts.order, 'order', checkOrder)
-    verifySealed(opened, opened.payload.payer, verify)
-    return opened
-  }))
-  const offer = parts.offer === null ? null : part('offer', () => openOffer(parts.offer!, order, verify, known))
-  checkLinks({ receipt, order, offer })
-  part('receipt', () => { verifySealed(receipt, order.payload.executor, verify) })
-  return { receipt, order, offer, bytes, selfExecuted: offer === null }
+export function openBundle (bytes: Uint8Array, verify: Verify): Bundle {
+  return checkBundle(readBundle(bytes), verify)
 }
 
 /**
- * Read a bundle of one's own store: it was checked before it came there.
+ * Check all that opened records say of each other, and their signatures.
+ * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
+ */
+export function checkBundle (records: BundleRecords, verify: Verify, known: KnownRecords = NOTHING_KNOWN): Bundle {
+  const { receipt, order, offer } = records
+  if (!isKnown(order, known.order(order.id))) part('order', () => { verifySealed(order, order.payload.payer, verify) })
+  if (offer !== null && !isKnown(offer, known.offer(offer.id))) part('offer', () => { verifySealed(offer, offer.payload.executor, verify) })
+  const bundle = encodeBundle(records)
+  part('receipt', () => { verifySealed(receipt, order.payload.executor, verify) })
+  return bundle
+}
+
+function isKnown (record: Sealed, known: Sealed | undefined): boolean {
+  return known !== undefined && sameRecord(known, record)
+}
+
+/**
+ * Read a receipt file without checking its signatures and links: one of one's own store was checked before it came there.
  * @throws {InosError} ERR_RECEIPT_INVALID when it is damaged
  */
 export function readBundle (bytes: Uint8Array): BundleRecords {
   const parts = readParts(bytes)
-  return part('bytes', () => ({
-    receipt: openEnvelope(parts.receipt, 'receipt', checkReceipt),
-    order: openEnvelope(parts.order, 'order', checkOrder),
-    offer: parts.offer === null ? null : openEnvelope(parts.offer, 'offer', checkOffer)
-  }))
-}
-
-function openOffer (bytes: Uint8Array, order: Sealed<Order>, verify: Verify, known: KnownRecords): Sealed<Offer> {
-  const named = order.payload.offer
-  return openKnown(bytes, named === null ? undefined : known.offer(named), () => {
-    const opened = openEnvelope(bytes, 'offer', checkOffer)
-    verifySealed(opened, opened.payload.executor, verify)
-    return opened
-  })
-}
-
-function openKnown<T extends object> (bytes: Uint8Array, known: Sealed<T> | undefined, open: () => Sealed<T>): Sealed<T> {
-  return known !== undefined && equals(known.bytes, bytes) ? known : open()
+  return {
+    receipt: part('receipt', () => openEnvelope(parts.receipt, 'receipt', checkReceipt)),
+    order: part('order', () => openEnvelope(parts.order, 'order', checkOrder)),
+    offer: parts.offer === null ? null : part('offer', () => openEnvelope(parts.offer!, 'offer', checkOffer))
+  }
 }
 
 function readParts (bytes: Uint8Array): { receipt: Uint8Array, order: Uint8Array, offer: Uint8Array | null } {

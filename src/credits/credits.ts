@@ -20,7 +20,7 @@ import { checkOrder, type Cheque, type Offer, type Order } from '../packet/recor
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
-import { type Bundle, encodeBundle, openBundle, readBundle } from './bundle.ts'
+import { type Bundle, type BundleRecords, checkBundle, encodeBundle, readBundle } from './bundle.ts'
 import { Buyer, type OrderRequest } from './buyer.ts'
 import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
@@ -31,7 +31,7 @@ import { Reconciler, type SyncResult } from './reconcile.ts'
 import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { del, KEYS } from './store.ts'
 import { bouncedOf, type Room as Terms, type Rules } from './terms.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from './views.ts'
 
 export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
 
@@ -58,7 +58,7 @@ export interface Credits {
   creditors (): string[]
 
   /**
-   * Sign an order and hold its most; both are stored when this resolves.
+   * Sign an order and hold its most. Neither waits for the disk: an order that these books have lost is paid all the same.
    * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
    * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET, ERR_POLICY with proof of fraud, ERR_INSUFFICIENT_CREDITS
    * when this node would promise more than its account covers, or than it promises all new sellers together
@@ -69,12 +69,12 @@ export interface Credits {
   /** Nobody waits for the answer any more and the outcome is unknown: the hold stays until sync or expiry. */
   loseOrder (order: string): void
   /**
-   * A receipt bundle from a peer, with an answer or as `due`. As payer this node owes its charge
+   * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
    * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
-  acceptReceipt (peer: string, bundle: Uint8Array): Promise<Bundle>
+  acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords): Promise<Bundle>
   /**
    * One cheque over what is owed to a peer, durable when this resolves. Null when nothing is owed,
    * too many cheques wait for their ack, or the line is not synced.
@@ -158,10 +158,10 @@ export interface Credits {
   /**
    * Give back a part or all of what a sold order cost, once. It is owed from now on and goes out
    * with the next cheque.
-   * @param order CID as text @param amount µcr @returns the peer it is owed to
+   * @param order CID as text @param amount µcr, @default all of it
    * @throws {InosError} ERR_USAGE; nothing has changed
    */
-  refund (order: string, amount?: bigint): Promise<string>
+  refund (order: string, amount?: bigint): Promise<RefundView>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -246,7 +246,7 @@ class Room implements Credits {
   hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
   async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
   async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
-  async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
+  async refund (order: string, amount?: bigint): Promise<RefundView> { return await this.#seller.refund(order, amount) }
 
   async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
     const taken = await this.#seller.takeCheque(peer, cheque)
@@ -263,15 +263,16 @@ class Room implements Credits {
 
   /** @returns 1 for a receipt that was lacking, 0 for one that nobody asked for */
   async #takeBack (peer: string, bytes: Uint8Array): Promise<number> {
-    const order = readBundle(bytes).order.id.toString()
-    if (await this.#books.journal.read(KEYS.spent(peer, order)) === undefined) return 0
-    await this.acceptReceipt(peer, bytes)
+    const records = readBundle(bytes)
+    if (await this.#books.journal.read(KEYS.spent(peer, records.order.id.toString())) === undefined) return 0
+    await this.acceptReceipt(peer, records)
     return 1
   }
 
-  async acceptReceipt (peer: string, bytes: Uint8Array): Promise<Bundle> {
+  async acceptReceipt (peer: string, given: Uint8Array | BundleRecords): Promise<Bundle> {
     const { ledger, offers, verify } = this.#books
-    const bundle = openBundle(bytes, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
+    const records = given instanceof Uint8Array ? readBundle(given) : given
+    const bundle = checkBundle(records, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
     const role = this.#roleIn(bundle, peer)
     const id = bundle.order.id.toString()
     // An open order has no receipt yet; only for others must the disk be asked.

@@ -25,6 +25,7 @@ async function pair (): Promise<{ world: World, a: Node, b: Node }> {
 
 /** Nothing on disk and no sum may change while `work` runs; a proof of fraud may be kept. */
 async function changesNothing (node: Node, work: () => Promise<unknown>): Promise<void> {
+  await node.credits.close()
   const before = node.credits.balance()
   const look = (): string[] => [...node.disk.rows()].filter(([key]) => !key.startsWith('fraud!')).map(([key, value]) => `${key} ${toHex(value)}`)
   const rows = look()

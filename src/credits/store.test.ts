@@ -8,6 +8,7 @@ import { MemoryLevel } from 'memory-level'
 import { Disk, factsOf, LIMITS_OF_JOB, offerOf, signerOf, START } from '../../test/suites/credits-world.ts'
 import { verify } from '../node/keys.ts'
 import { rawCid } from '../packet/cid.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { createCredits } from './credits.ts'
 import { Pool } from './pool.ts'
 import { Replies } from './replies.ts'
@@ -30,6 +31,26 @@ test('commands that wait share one batch', async () => {
   assert.equal(await journal.read('b'), undefined)
   await Promise.all(done)
   assert.deepEqual(batches, [{ keys: ['a'], sync: false }, { keys: ['b', 'c'], sync: true }])
+})
+
+// Goal: only what must be durable waits for the disk, and never does more wait than has room. Method: a disk that
+// takes nothing until it is told.
+test('what need not be durable waits for nothing, until too much waits', async () => {
+  const disk = Promise.withResolvers<void>()
+  const journal = new Journal({ get: async () => undefined, batch: () => disk.promise, iterator: () => (async function * () {})() }, signerOf('a'))
+  const ended: string[] = []
+  const note = (name: string, work: Promise<unknown>): Promise<unknown> => work.then(() => ended.push(name))
+  await journal.commit([put('a', value)])
+  const record = await journal.commitSealed('note', { n: 1 }, ({ bytes }) => [put('b', bytes)])
+  assert.deepEqual(await journal.read('b'), record.bytes)
+  const waiting = [note('durable', journal.commit([put('c', value)], true))]
+  waiting.push(note('crowded', journal.commit(Array.from({ length: LIMITS.credits.rowsWaitingMax }, (_, i) => put(`d${i}`, value)))))
+  waiting.push(note('sealed', journal.commitSealed('note', { n: 2 }, ({ bytes }) => [put('e', bytes)])))
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(ended, [])
+  disk.resolve()
+  await Promise.all(waiting)
+  assert.deepEqual(ended.toSorted(), ['crowded', 'durable', 'sealed'])
 })
 
 // Goal: who looks at the disk sees everything committed before, nothing after. Method: look between two commits.

@@ -30,6 +30,7 @@
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import type { Signer } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { type Draft, sealAll } from './seals.ts'
 
 export type Put = { type: 'put', key: string, value: Uint8Array }
@@ -107,11 +108,16 @@ interface Group {
   readonly written: PromiseWithResolvers<void>
 }
 
+function add (group: Group, ops: readonly Op[]): void {
+  for (const op of ops) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+}
+
 /**
  * The store as one queue of atomic writes. Commands that come while one batch is being written
- * share the next: under load one sync to disk serves many cheques, and one signature all records
- * drafted for the batch. When nothing is being written a record is signed and written at once. A
- * write that fails ends the journal, because memory is then ahead of disk; opening anew starts from the disk.
+ * share the next: under load one sync to disk serves many cheques. Records drafted in one turn share
+ * one signature. What need not be durable is not waited for: a crash may take it in either case, and
+ * reconciliation brings it back. A write that fails ends the journal, because memory is then ahead
+ * of disk; opening anew starts from the disk.
  */
 export class Journal {
   readonly #store: Store
@@ -127,28 +133,31 @@ export class Journal {
 
   /**
    * Write all of `ops` or nothing, after everything committed before.
-   * @param durable survive a power cut before the promise resolves
+   * @param durable survive a power cut before the promise resolves; else it resolves at once, unless
+   * so much waits for the disk that more must not be taken
    * @throws {InosError} ERR_STORE
    */
   commit (ops: readonly Op[], durable = false): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const group = this.#tail()
-    for (const op of ops) group.rows.set(op.key, op.type === 'put' ? op.value : null)
+    add(group, ops)
     group.durable ||= durable
-    return group.written.promise
+    return durable ? group.written.promise : this.#room(group)
   }
 
   /**
-   * Sign a record with all others of its batch, and write what follows from it.
+   * Sign a record with all others that are drafted in the same turn, and write what follows from it.
    * @param rows called once, synchronously with the signature; it may change memory. What it throws is
    * this record's failure alone
-   * @returns the record, written
+   * @returns the record; its rows are read from now on, and written as by `commit`
    * @throws {InosError} ERR_STORE
    */
   commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[]): Promise<Sealed<T>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const done = Promise.withResolvers<Sealed>()
-    this.#tail().late.push({ type, payload, rows: rows as Late['rows'], done })
+    const group = this.#tail()
+    // Those of this turn come before what is queued here.
+    if (group.late.push({ type, payload, rows: rows as Late['rows'], done }) === 1) queueMicrotask(() => { this.#press(group) })
     return done.promise as Promise<Sealed<T>>
   }
 
@@ -164,12 +173,17 @@ export class Journal {
     }
     for (const [i, { rows, done }] of late.entries()) {
       try {
-        for (const op of rows(records[i]!)) group.rows.set(op.key, op.type === 'put' ? op.value : null)
-        group.written.promise.then(() => { done.resolve(records[i]!) }, done.reject)
+        add(group, rows(records[i]!))
+        this.#room(group).then(() => { done.resolve(records[i]!) }, done.reject)
       } catch (error) {
         done.reject(error)
       }
     }
+  }
+
+  /** Resolves when more may be queued. */
+  #room ({ rows, written }: Group): Promise<void> {
+    return rows.size > LIMITS.credits.rowsWaitingMax ? written.promise : Promise.resolve()
   }
 
   /**
@@ -197,6 +211,8 @@ export class Journal {
     const last = this.#queue.at(-1)
     if (last !== undefined && this.#queue.length > 1 && last.looks.length === 0) return last
     const group: Group = { rows: new Map(), durable: false, late: [], looks: [], written: Promise.withResolvers() }
+    // Whom a failed write concerns hears of it, or is told at the next command.
+    group.written.promise.catch(() => {})
     this.#queue.push(group)
     if (this.#queue.length === 1) void this.#write()
     return group
@@ -222,11 +238,9 @@ export class Journal {
 
   #fail (cause: unknown): void {
     const failure = this.#failure = new InosError('ERR_STORE', 'The books could not be written to disk.', {
-      cause, hint: 'Nothing was sent that was not written. Check the disk, then start the node again.'
+      cause, hint: 'No payment was sent or acknowledged that was not written. Check the disk, then start the node again.'
     })
     for (const { written, late } of this.#queue.splice(0)) {
-      // Whoever waits only for a signature hears of it below.
-      written.promise.catch(() => {})
       written.reject(failure)
       for (const { done } of late) done.reject(failure)
     }

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -177,10 +177,17 @@ async function operate (
     case 'audit': return await operator.audit()
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
+    case 'refund': {
+      const { order, amount } = decodeRefund(body)
+      return await operator.refund(order, amount)
+    }
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()
     case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
+    case 'amend': return await operator.amend(decodeCharter(body))
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
     case 'grant': {

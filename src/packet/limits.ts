@@ -60,6 +60,8 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
+    /** Pings under way on one connection, in each direction. */
+    pingsMax: 4,
     /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
@@ -221,6 +223,8 @@ export const LIMITS = {
     sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
+    /** Jobs in a row are paid together this often: two syncs to disk for each cheque take longer than a small job. */
+    chequeMsMin: 20,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
     unackedChequesMax: 64,
     /** Receipts not yet paid, of one peer and of all: what an unpaid book takes in memory. */
@@ -251,6 +255,8 @@ export const LIMITS = {
     unsoldMax: 1_024,
     /** A receipt file. */
     bundleBytesMax: 16 * KIB,
+    /** Rows that may wait for the disk before commands wait, too. */
+    rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
     rowsPerBatchMax: 1_000,
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
@@ -442,6 +448,12 @@ export const LIMITS = {
     statusMs: 10_000,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** What a node tells Prometheus on its own machine; the port is the one OpenTelemetry's exporters use. */
+  metrics: {
+    port: 9_464,
+    requestMsMax: 10_000,
+    connectionsMax: 16
   },
   /** A mesh of the test kit, in one process. */
   testing: {

@@ -10,7 +10,7 @@ import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
-import { type Bundle, encodeBundle } from '../credits/bundle.ts'
+import type { Bundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
@@ -66,7 +66,7 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
     const done = await ask(node, job, order, purchase, options)
     if (!(done instanceof InosError)) {
       node.announce('bought', done.bundle)
-      void node.settlement.pay(peer)
+      node.settlement.paySoon(peer)
       return done
     }
     // Of an order that was answered before, its receipt may still come.
@@ -128,12 +128,12 @@ function refusalOf (peer: string, answer: Packet): InosError {
 async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, signal: AbortSignal): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
-  const bundle = await right(peer, () => {
-    const receipt = openEnvelope(record.slice(), 'receipt', checkReceipt)
-    checkFacts(job, receipt.payload)
-    return encodeBundle({ receipt, order, offer })
+  const receipt = await right(peer, () => {
+    const opened = openEnvelope(record.slice(), 'receipt', checkReceipt)
+    checkFacts(job, opened.payload)
+    return opened
   })
-  const said = bundle.receipt.payload
+  const said = receipt.payload
   const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
@@ -145,7 +145,7 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
-  await right(peer, () => node.credits.acceptReceipt(peer, bundle.bytes))
+  const bundle = await right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer }))
   return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 

@@ -7,6 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -17,6 +18,7 @@ import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
 import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
+import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { createHistory, type History } from './history.ts'
 import { describeJob, describeModule, type Job } from './job.ts'
@@ -177,7 +179,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): ReturnType<typeof begin> => {
-    const work = begin(wasm, input, options).finally(() => { atWork.delete(work) })
+    const work = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { atWork.delete(work) })
     atWork.add(work)
     return work
   }
@@ -217,6 +219,12 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
+    async refund (order, amount) {
+      const refund = await credits.refund(order, amount)
+      node.changed()
+      if (open.has(refund.peer)) await settlement.pay(refund.peer)
+      return refund
+    },
     async giveGrant (peer, amount, certificate) {
       await credits.grant(peer, CID.parse(certificate), amount)
       node.changed()
@@ -272,12 +280,14 @@ function withHelpers (result: Finished & { readonly job: string }): Result {
   }
 }
 
-function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionInfo): PeerView {
+function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight }: SessionInfo): PeerView {
   const offer = node.market.offerBy(id)
   return {
     id,
     addresses,
     direction,
+    transport: transportOf(addresses[0] ?? ''),
+    latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)

@@ -2,13 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
+export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -178,6 +178,10 @@ export interface PeerView {
   readonly id: string
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
+  /** How the bytes travel, such as "tcp". */
+  readonly transport: string
+  /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
+  readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
@@ -214,6 +218,8 @@ export interface ProcessorEvents {
   'peer:disconnect': { readonly peer: string }
   /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
+  'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
   receipt: ReceiptView
 }
@@ -253,6 +259,12 @@ export interface Processor extends AsyncDisposable {
   account (): AccountView | null
   /** As the issuer of a mesh: what a member has, µcr. @throws {InosError} ERR_USAGE when this node is no issuer */
   accountOf (peer: string): bigint
+  /**
+   * As a seller: give back a part or all of what an order cost, once; durable when this resolves, and paid out at the next contact.
+   * @param order CID as text, as `history` and `receipts` have it @param amount µcr @default all of it
+   * @throws {InosError} ERR_USAGE when this node did not sell it, gave something back before, or charged less
+   */
+  refund (order: string, amount?: bigint): Promise<RefundView>
   /**
    * As the issuer: give a member credit; durable when this resolves, and paid out at the next contact.
    * @param certificate CID of what promises it, as text; the same one again gives nothing

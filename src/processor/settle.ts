@@ -16,6 +16,8 @@ import type { Rooms } from './rooms.ts'
 export interface Settlement {
   /** Pay what is owed to a peer; joins what is under way. Never throws: what stays is sent at the next contact. */
   pay (peer: string): Promise<void>
+  /** The same soon: at once after a pause, else with what else is owed by then. One cheque on disk at both ends serves many jobs in a row. */
+  paySoon (peer: string): void
   /** After a session opened, or an order's end is unknown: learn what the peer has, send what it lacks, then pay. */
   reconcile (peer: string): Promise<void>
   /**
@@ -45,6 +47,8 @@ export function createSettlement (node: Rooms): Settlement {
   const renounced = new Set<string>()
   /** Whether changed lanes wait for the moment to be handed to their keepers. */
   let replicating = false
+  /** Peers that were paid a moment ago, and whether there is something to pay since. */
+  const resting = new Map<string, boolean>()
   /** Peers to be asked again about orders that run there without this node waiting for them. */
   const asking = new Set<string>()
 
@@ -111,11 +115,30 @@ export function createSettlement (node: Rooms): Settlement {
     }
   }
 
+  const paySoon = async (peer: string): Promise<void> => {
+    if (resting.has(peer)) {
+      resting.set(peer, true)
+      return
+    }
+    try {
+      do {
+        resting.set(peer, false)
+        await join(peer, 'pay')
+        await node.platform.sleep(LIMITS.credits.chequeMsMin, node.stopping)
+      } while (resting.get(peer) === true)
+    } catch {
+      // A node that stops pays at once, in `leave`.
+    } finally {
+      resting.delete(peer)
+    }
+  }
+
   const takeDue = async (peer: string, bundle: Uint8Array): Promise<void> => {
-    const order = readBundle(bundle).order.id.toString()
+    const records = readBundle(bundle)
+    const order = records.order.id.toString()
     if (awaited.has(order)) throw new InosError('ERR_BUSY', `The answer to the order ${order} is still awaited.`)
     if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused, or answered with what was wrong.`)
-    await node.credits.acceptReceipt(peer, bundle)
+    await node.credits.acceptReceipt(peer, records)
     node.changed()
   }
 
@@ -128,6 +151,7 @@ export function createSettlement (node: Rooms): Settlement {
 
   return {
     pay: peer => join(peer, 'pay'),
+    paySoon (peer) { void paySoon(peer) },
     reconcile: peer => join(peer, 'reconcile'),
     await (order) {
       awaited.add(order)

@@ -171,16 +171,17 @@ function driven (node: TestNode, clock: VirtualClock): TestNode {
     connect: (address, signal) => clock.drive(node.connect(address, signal)),
     settle: () => clock.drive(node.settle()),
     giveGrant: (peer, amount, certificate) => clock.drive(node.giveGrant(peer, amount, certificate)),
-    map: (async function * (wasm, inputs, options) {
-      const items = node.map(wasm, inputs, options)
-      try {
-        for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
-      } finally {
-        await clock.drive(items.return(undefined))
-      }
-    }) as MapMethod,
+    map: ((wasm, inputs, options) => itemsOf(node.map(wasm, inputs, options), clock)) as MapMethod,
     stop,
     [Symbol.asyncDispose]: stop
+  }
+}
+
+async function * itemsOf<T> (items: AsyncGenerator<T, void>, clock: VirtualClock): AsyncGenerator<T, void> {
+  try {
+    for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
+  } finally {
+    await clock.drive(items.return(undefined))
   }
 }
 
