@@ -22,6 +22,7 @@ interface RunOptions {
   where: string
   peer: string[]
   receipt?: string
+  quote?: true
   entry?: string
   env: Record<string, string>
   data?: string
@@ -43,6 +44,7 @@ export function addRun (program: Command, context: Context): void {
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
     .option('--receipt <file>', 'write the signed receipt to a file')
+    .option('--quote', 'show who would run it and what it would cost; run nothing')
   addJson(addData(addPeers(command)), 'print one object: outcome, result in base64, costs and receipt')
   examples(command, [
     ['echo 1 2 3 | inos run sum.wasm', 'run here'],
@@ -51,6 +53,7 @@ export function addRun (program: Command, context: Context): void {
     ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
     ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
     ['inos run render.wasm --outputs /out --output-dir frames', 'files the guest leaves in /out, as frames/out/…'],
+    ['inos run big.wasm --where remote --quote', 'who would run it, for what price, in what time'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
   ])
   command.action(async (file: string, options: RunOptions) => {
@@ -106,6 +109,10 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     where: options.where,
     signal,
     onProgress: state => output.status(describeState(state))
+  }
+  if (options.quote === true) {
+    const quote = await operator.quote(program.wasm, input, job).finally(() => output.status(null))
+    return await (await import('./quote.ts')).printQuote(quote, operator.id, options.json === true, output)
   }
   const result = await operator.run(program.wasm, input, job).finally(() => output.status(null))
   return await deliver(result, options, result.executor === operator.id ? 'here' : `at ${result.executor}`, output)

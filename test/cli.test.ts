@@ -113,7 +113,7 @@ test('an older Node is refused', async () => {
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
   const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
-    'price', 'price set', 'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
+    'price', 'price set', 'peers', 'peers known', 'peers forget', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
     assert.equal(code, 0, command)
@@ -128,7 +128,6 @@ test('usage errors exit with 64', async () => {
     [[], /command is missing/],
     [['rum'], /Did you mean run/],
     [['run'], /missing required argument/],
-    [['run', wasm.echo, '--quote'], /unknown option/],
     [['run', wasm.echo, '--agree', '2/3'], /unknown option/],
     [['price', 'set', 'gold=1cr'], /no price; there are base/],
     [['price', 'set', 'base=1'], /not an amount/],
@@ -551,6 +550,13 @@ test('a private mesh by one string', { timeout: 2 * COMMAND_MS_MAX }, async () =
   assert.equal(spent.code, 107)
   assert.match(spent.stderr, /spent: it was for 2/)
 
+  assert.equal((await inos(['mesh', 'amend', '--data', a])).code, 64)
+  assert.equal((await inos(['mesh', 'amend', '--fee', '2', '--data', b])).code, 107)
+  const { mesh: amended } = await json(['mesh', 'amend', '--fee', '0.5', '--data', a]) as { mesh: Record<string, unknown> }
+  assert.deepEqual(amended, { ...created.mesh, version: 2, feePpm: 5_000 })
+  const meshOfB = async (): Promise<unknown> => (await json(['mesh', '--data', b]))['mesh']
+  for (const end = Date.now() + 30_000; JSON.stringify(await meshOfB()) !== JSON.stringify(amended);) assert.ok(Date.now() < end, 'B has the later charter')
+
   assert.deepEqual(await json(['mesh', 'grant', nodeB.id, '5cr', '--data', a]), { peer: nodeB.id, granted: '5000000' })
   const accountOfB = async (): Promise<unknown> => (await json(['credits', '--data', b]))['account']
   for (const end = Date.now() + 30_000; JSON.stringify(await accountOfB()) !== JSON.stringify({ issuer: created.id, cleared: '105000000', free: '105000000', uncleared: '0', promised: '0' });) {
@@ -613,6 +619,10 @@ test('credits history, --explain, frauds, export and import', async () => {
   assert.match(csv[1]!, new RegExp(`^\\d{4}-.*Z,spent,${seller.id},\\d+,job,`))
   const [line] = (await inos(['credits', 'history', '--json', '--data', seller.data])).stdout.toString().split('\n')
   assert.deepEqual(Object.keys(JSON.parse(line!) as object), csv[0].split(','))
+  const { order, amount } = JSON.parse(line!) as Record<string, string>
+  assert.equal((await inos(['credits', 'refund', order!, '1cr', '--data', seller.data])).code, 64, 'more than it cost')
+  assert.deepEqual(await json(['credits', 'refund', order!, '--data', seller.data]), { order, peer: (JSON.parse(line!) as Record<string, string>)['peer'], amount })
+  assert.match((await inos(['credits', 'refund', order!, '--data', seller.data])).stderr, /given back before/)
   assert.match((await inos(['credits', 'history', '--data', data])).stdout.toString(), /Z {2}-.* for job /)
   assert.equal((await inos(['credits', 'history', '--csv', '--json', '--data', data])).code, 64)
   const report = await json(['credits', '--explain', seller.id, '--data', data])
@@ -649,6 +659,12 @@ test('price', async () => {
     assert.equal((after['prices'] as Record<string, string>)['base'], '7')
     const bought = await json(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
     assert.deepEqual([bought['cost'], bought['executor']], ['7', seller.id])
+    const quote = ['run', wasm.echo, '--quote', '--where', 'remote', '--peer', seller.address, '--data', dataDir()]
+    const { chosen, bids } = await json(quote, { input: 'x' }) as { chosen: string, bids: { peer: string, costMax: string }[] }
+    assert.deepEqual([chosen, bids.map(({ peer, costMax }) => [peer, costMax])], [seller.id, [[seller.id, '7']]])
+    const dear = await inos([...quote, '--max-cost', '6ucr'], { input: 'x' })
+    assert.equal(dear.code, 105)
+    assert.match(dear.stdout.toString(), /nobody: No node takes this job for 6 µcr at these limits; the cheapest of 1 may charge up to 7 µcr\.\n$/)
     await json(['price', 'set', `buyers=${seller.id}`, '--data', data])
     const refused = await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
     assert.equal(refused.code, 104)

@@ -50,6 +50,22 @@ test('the library works from the package', async () => {
   assert.deepEqual(JSON.parse(stdout), { text: 'hello', selfExecuted: false, even: true })
 })
 
+// Goal: `inos/testing` is a mesh that needs nothing else, and its errors are those of `inos`. Method: a job between two of its nodes.
+test('the test kit works from the package', async () => {
+  await writeFile(join(project, 'kit.js'), `
+    import { readFile } from 'node:fs/promises'
+    import { InosError } from 'inos'
+    import { createTestMesh } from 'inos/testing'
+    await using mesh = await createTestMesh({ nodes: 2, seed: 3 })
+    const result = await mesh.nodes[1].compute(await readFile('echo.wasm'), 'hello', { where: 'remote' })
+    await mesh.settled()
+    const error = await mesh.restart(0).catch(error => error)
+    console.log(JSON.stringify({ text: result.text(), ours: error instanceof InosError, sum: String(mesh.nodes[0].credits().balance + mesh.nodes[1].credits().balance) }))
+  `)
+  const { stdout } = await run(process.execPath, ['kit.js'], { cwd: project })
+  assert.deepEqual(JSON.parse(stdout), { text: 'hello', ours: true, sum: '0' })
+})
+
 // Goal: so does the command. Method: run a program from a foreign directory through the bundle's entry.
 test('the command line works from the package', async () => {
   const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
@@ -101,10 +117,14 @@ test('a script in JavaScript runs from the package', withQuickJS, async () => {
 test('the types work from the package', async () => {
   await writeFile(join(project, 'types.ts'), `
     import { join, type Result } from 'inos'
+    import { createTestMesh, type TestMesh, type TestNode } from 'inos/testing'
     const node = await join({ slots: 1 })
     const result: Result = await node.compute(new Uint8Array(), 'x', { where: 'local' })
     const cost: bigint = result.cost
     for await (const item of node.map(new Uint8Array(), ['a'])) console.log(item.index, cost)
+    await using mesh: TestMesh = await createTestMesh({ nodes: 2, seed: 1, loss: 0.1, node: index => ({ serve: index === 0 }) })
+    const first: TestNode = mesh.nodes[0]!
+    console.log(mesh.trace(), first.credits().balance)
   `)
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   const flags = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024', '--lib', 'es2024,esnext.disposable', '--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')]

@@ -22,6 +22,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/emergent': ['src/packet', 'src/processor/processor.ts'],
   'src/node': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
   'src/browser': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
+  // A mesh in one process: all rooms, and of the platform's nothing but its keys.
+  'src/testing': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent', 'src/node/keys.ts'],
   'src/index.ts': ['src/packet', 'src/wasm', 'src/credits', 'src/processor', 'src/emergent', 'src/node'],
   // `inos demo` runs the example.
   cli: ['src', 'examples/demo/main.ts'],
@@ -34,7 +36,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Rooms on web standards alone: everything a platform offers is handed in. */
 const PORTABLE = ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent']
 /** Rooms that may import node:* and name Node's globals. */
-const ON_NODE = ['src/node', 'src/index.ts', 'cli', 'test', 'bench', 'examples', 'scripts']
+const ON_NODE = ['src/node', 'src/testing', 'src/index.ts', 'cli', 'test', 'bench', 'examples', 'scripts']
 
 const NODE_GLOBALS = ['process', 'Buffer', 'global', 'require', '__dirname', '__filename', 'setImmediate']
 const BROWSER_GLOBALS = ['window', 'document', 'navigator', 'indexedDB', 'localStorage', 'sessionStorage', 'Worker', 'location']
@@ -151,6 +153,8 @@ test('planted violations are found', () => {
     ['src/emergent/a.ts', "import { submit } from '../processor/submit.ts'", /imports src\/processor\/submit\.ts/],
     ['src/processor/a.ts', "import { readFile } from 'node:fs'", /imports node:fs/],
     ['src/node/a.ts', "import { main } from '../../cli/main.ts'", /imports cli\/main\.ts/],
+    ['src/testing/a.ts', "import { join } from '../node/join.ts'", /imports src\/node\/join\.ts/],
+    ['src/processor/a.ts', "import { openNode } from '../testing/node.ts'", /imports src\/testing\/node\.ts/],
     ['src/wasm/a.ts', 'export const home = process.env', /global process/],
     ['src/packet/a.ts', 'const b = { Buffer }', /global Buffer/],
     ['src/credits/a.ts', 'const now = Date.now()', /global Date/],

@@ -17,6 +17,7 @@ import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
 import type { OrderState } from './reconcile.ts'
 import { KEYS, type Op, put } from './store.ts'
+import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
 export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
@@ -209,10 +210,9 @@ export class Seller {
 
   /**
    * Give back a part or all of what an order cost, once; it is owed from now on.
-   * @returns the peer it is owed to
    * @throws {InosError} ERR_USAGE when nothing can be given back, or not so much; nothing has changed
    */
-  async refund (order: string, amount?: bigint): Promise<string> {
+  async refund (order: string, amount?: bigint): Promise<RefundView> {
     const { ledger, journal, signer, now } = this.#books
     if (this.#refunding.has(order)) throw new InosError('ERR_USAGE', 'For this order something is being given back.')
     this.#refunding.add(order)
@@ -226,7 +226,7 @@ export class Seller {
       if (before !== undefined) throw new InosError('ERR_USAGE', 'For this order something was given back before.')
       const peer = peerIdOfKey(sold.payer)
       await journal.commit(ledger.refund(sold.order, back, peer, now()), true)
-      return peer
+      return { order, peer, amount: back }
     } finally {
       this.#refunding.delete(order)
     }

@@ -45,7 +45,7 @@ export interface MapFailure { readonly index: number, readonly error: InosError 
 /** Any source of inputs, of any length; read only as fast as items are taken. Streams of the web and of Node are among them. */
 export type Inputs = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string> | ReadableStream<Uint8Array | string>
 
-/** How a node offers it: see `map`. */
+/** `map` of one node. */
 export interface MapMethod {
   (wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
   (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
@@ -108,6 +108,11 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
     if (reading) void Promise.resolve(source.return?.()).catch(() => {})
     else if (!ended) await source.return?.()
   }
+}
+
+/** `map` as a method of a node. */
+export function mapOf (node: Processor): MapMethod {
+  return ((wasm, inputs, options) => map(node, wasm, inputs, options)) as MapMethod
 }
 
 function iteratorOf (inputs: Inputs): AsyncIterator<Uint8Array | string> | Iterator<Uint8Array | string> {

@@ -1,19 +1,28 @@
 /**
  * A network within one process, for tests: a hub that nodes join under any name, with the same
  * contract as libp2p and faults that can be switched on. Nothing here is random, and nothing
- * waits unless a delay is set, so that a whole mesh runs the same way every time.
+ * waits unless bytes are carried, so that a whole mesh runs the same way every time.
  */
 import { InosError } from '../packet/errors.ts'
 import { toHex } from '../packet/identity.ts'
 import type { Admission } from './admission.ts'
+import { createPair, type Ether, type MemoryWire } from './memory-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
+import { originOf } from './places.ts'
+
+/** What becomes of bytes on their way from one node to another; null: the connection breaks. Empty bytes stand for what the transport says itself. */
+export type Carry = NonNullable<Ether['carry']>
 
 const ADDRESS = /^\/memory\/([^/]+)$/
 /** As yamux begins: bytes one side may send ahead of the other's reading. */
 const WINDOW_BYTES = 256 * 1024
+/** A new connection: TCP, Noise, and agreeing on muxer and protocol. */
+const CONNECT_TRIPS = 3
+/** As the DHT's k: how many providers one lookup names, and of how many nodes each step knows. */
+const NEIGHBOURS = 20
 
 export interface MemoryHubOptions {
-  /** Needed for `delay`. */
+  /** Needed for `carry`. */
   timers?: Timers
   /** Bytes a wire takes before `write` says false. @default 262_144 */
   windowBytes?: number
@@ -25,10 +34,12 @@ export interface MemoryHub {
   /** Sever two nodes: their wires are lost and no new ones open until `heal`. */
   cut (a: string, b: string): void
   heal (a: string, b: string): void
+  /** Sever all nodes of each group from those of every other; who is in none is a group of the rest. No groups: whole again. */
+  part (groups: readonly (readonly string[])[]): void
   /** A node is gone at once, as if its machine had lost power. */
   drop (id: string): void
-  /** Every chunk written from now on arrives this many milliseconds later; 0: at once. */
-  delay (ms: number): void
+  /** From now on connections, lookups and bytes take their way as `carry` says; null: all is there at once. */
+  carry (carry: Carry | null): void
 }
 
 export function createMemoryHub (options: MemoryHubOptions = {}): MemoryHub {
@@ -36,16 +47,15 @@ export function createMemoryHub (options: MemoryHubOptions = {}): MemoryHub {
 }
 
 class Hub implements MemoryHub {
+  /** What the streams see of it. */
+  readonly ether: Ether & { carry: Carry | null }
   readonly nodes = new Map<string, Node>()
   readonly providers = new Map<string, Set<string>>()
   readonly #cuts = new Set<string>()
-  readonly windowBytes: number
-  readonly timers: Timers | undefined
-  delayMs = 0
+  readonly #groups = new Map<string, number>()
 
   constructor ({ timers, windowBytes = WINDOW_BYTES }: MemoryHubOptions) {
-    this.timers = timers
-    this.windowBytes = windowBytes
+    this.ether = { timers, windowBytes, carry: null, sever: (a, b) => { this.nodes.get(a)?.disconnect(b) } }
   }
 
   network (id: string, admission?: Admission): Network {
@@ -62,27 +72,59 @@ class Hub implements MemoryHub {
 
   heal (a: string, b: string): void { this.#cuts.delete(pairOf(a, b)) }
 
+  part (groups: readonly (readonly string[])[]): void {
+    this.#groups.clear()
+    for (const [index, group] of groups.entries()) for (const id of group) this.#groups.set(id, index)
+    for (const node of this.nodes.values()) {
+      for (const peer of node.connected()) if (this.#isParted(node.id, peer)) node.disconnect(peer)
+    }
+  }
+
+  #isParted (a: string, b: string): boolean { return this.#groups.get(a) !== this.#groups.get(b) }
+
+  #isSevered (a: string, b: string): boolean { return this.#isParted(a, b) || this.#cuts.has(pairOf(a, b)) }
+
   drop (id: string): void {
     const node = this.nodes.get(id)
+    // Its provider records stay, as in the DHT, where they are a hint until they expire.
     this.nodes.delete(id)
-    for (const capability of this.providers.values()) capability.delete(id)
     for (const peer of node?.connected() ?? []) node?.disconnect(peer)
   }
 
-  delay (ms: number): void {
-    if (this.timers === undefined) throw new Error('a hub without timers cannot delay')
-    this.delayMs = ms
+  carry (carry: Carry | null): void {
+    if (this.ether.timers === undefined) throw new Error('a hub without timers cannot carry')
+    this.ether.carry = carry
+  }
+
+  /** The first node that can be reached. */
+  bootstrapOf (id: string): string | undefined {
+    return this.nodes.keys().find(other => other !== id && !this.#isSevered(id, other))
+  }
+
+  /** There and back so many times, at once where nothing is carried. @throws {InosError} ERR_NOT_REACHABLE when the way breaks */
+  async trip (a: string, b: string, times: number): Promise<void> {
+    const { carry, timers } = this.ether
+    if (carry === null || timers === undefined) return
+    let ms = 0
+    for (let i = 0; i < times; i++) {
+      const passages = [carry(a, b, NOTHING), carry(b, a, NOTHING)]
+      if (passages.includes(null)) throw new InosError('ERR_NOT_REACHABLE', `${b.slice(0, 80)} did not answer.`)
+      for (const passage of passages) ms += passage!.ms
+    }
+    await new Promise<void>(resolve => { timers.after(ms, resolve) })
   }
 
   /** @throws {InosError} ERR_NOT_REACHABLE */
   reach (from: string, to: string): Node {
     const node = this.nodes.get(to)
-    if (node === undefined || !this.nodes.has(from) || this.#cuts.has(pairOf(from, to)) || from === to) {
+    if (node === undefined || !this.nodes.has(from) || this.#isSevered(from, to) || from === to) {
       throw new InosError('ERR_NOT_REACHABLE', `${to.slice(0, 80)} cannot be reached.`)
     }
     return node
   }
 }
+
+const NOTHING = new Uint8Array(0)
 
 function pairOf (a: string, b: string): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`
@@ -114,16 +156,13 @@ class Node implements Network {
   async dial (address: string, signal: AbortSignal): Promise<string> {
     const name = ADDRESS.exec(address.replace(/\/p2p\/[^/]+$/, ''))?.[1]
     if (name === undefined) throw new InosError('ERR_USAGE', `"${address.slice(0, 80)}" is not an address of this network.`)
-    this.#checkAborted(signal)
-    this.#connect(this.#hub.reach(this.id, name))
+    await this.#meet(name, signal)
     await this.#admission?.settled(name, signal)
     return name
   }
 
   async open (peer: string, signal: AbortSignal): Promise<Wire> {
-    this.#checkAborted(signal)
-    const other = this.#hub.reach(this.id, peer)
-    this.#connect(other)
+    const other = await this.#meet(peer, signal)
     await this.#admission?.settled(peer, signal)
     const [ours, theirs] = this.#pair(other)
     // The other side learns of it after this call, as over a real network.
@@ -131,8 +170,22 @@ class Node implements Network {
     return ours
   }
 
+  /** Be connected. @throws {InosError} ERR_NOT_REACHABLE, ERR_CANCELLED */
+  async #meet (name: string, signal: AbortSignal): Promise<Node> {
+    this.#checkAborted(signal)
+    this.#hub.reach(this.id, name)
+    if (!this.#links.has(name)) {
+      await this.#hub.trip(this.id, name, CONNECT_TRIPS)
+      this.#checkAborted(signal)
+    }
+    // It may have left meanwhile, and another of its name have come.
+    const found = this.#hub.reach(this.id, name)
+    this.#connect(found)
+    return found
+  }
+
   #pair (other: Node): [MemoryWire, MemoryWire] {
-    const [ours, theirs] = createPair(this.#hub, this.id, other.id)
+    const [ours, theirs] = createPair(this.#hub.ether, this.id, other.id)
     this.#link(other.id, ours)
     other.#link(this.id, theirs)
     return [ours, theirs]
@@ -171,10 +224,19 @@ class Node implements Network {
     this.#hub.providers.set(key, providers.add(this.id))
   }
 
+  /**
+   * As a lookup in the DHT: begun at a connected node, else at whoever it would bootstrap from, so many steps long as the mesh is large, and it
+   * names a part of those who announced it, another for each who asks; some may have left.
+   */
   async * find (capability: string, signal: AbortSignal): AsyncIterable<string> {
-    for (const id of this.#hub.providers.get(this.#keyOf(capability)) ?? []) {
+    const first = this.connected()[0] ?? this.#hub.bootstrapOf(this.id)
+    if (first === undefined) return
+    const steps = Math.max(1, Math.ceil(Math.log2(this.#hub.nodes.size / NEIGHBOURS)))
+    await this.#hub.trip(this.id, first, steps)
+    const providers = [...this.#hub.providers.get(this.#keyOf(capability)) ?? []].filter(id => id !== this.id)
+    for (const [, id] of providers.map(id => [scatter(`${this.id} ${id}`), id] as const).sort(([a], [b]) => a - b).slice(0, NEIGHBOURS)) {
       if (signal.aborted) return
-      if (id !== this.id) yield id
+      yield id
     }
   }
 
@@ -215,7 +277,7 @@ class Node implements Network {
 
   #opened (peer: string, direction: 'in' | 'out'): void {
     if (this.#admission === undefined) for (const listener of this.#listeners) listener.connect(peer)
-    else this.#admission.opened(peer, direction)
+    else this.#admission.opened(peer, direction === 'out' ? null : originOf(`/memory/${peer}`))
   }
 
   #link (peer: string, wire: MemoryWire): void {
@@ -229,106 +291,9 @@ class Node implements Network {
   }
 }
 
-/** What one side has written and the other has not read. */
-interface Pipe { chunks: Uint8Array[], bytes: number, ended: boolean }
-
-function createPair (hub: Hub, a: string, b: string): [MemoryWire, MemoryWire] {
-  const there: Pipe = { chunks: [], bytes: 0, ended: false }
-  const back: Pipe = { chunks: [], bytes: 0, ended: false }
-  const ours = new MemoryWire(hub, b, back, there)
-  const theirs = new MemoryWire(hub, a, there, back)
-  ours.other = theirs
-  theirs.other = ours
-  return [ours, theirs]
-}
-
-class MemoryWire implements Wire {
-  readonly peer: string
-  readonly #hub: Hub
-  readonly #in: Pipe
-  readonly #out: Pipe
-  #error: Error | null = null
-  #ended = false
-  #wakeReader: () => void = () => {}
-  #wakeWriter: () => void = () => {}
-  other: MemoryWire = this
-  onOver: () => void = () => {}
-
-  constructor (hub: Hub, peer: string, incoming: Pipe, outgoing: Pipe) {
-    this.#hub = hub
-    this.peer = peer
-    this.#in = incoming
-    this.#out = outgoing
-  }
-
-  async * read (): AsyncIterable<Uint8Array> {
-    for (;;) {
-      if (this.#error !== null) throw this.#error
-      const chunk = this.#in.chunks.shift()
-      if (chunk !== undefined) {
-        this.#in.bytes -= chunk.length
-        this.other.#wakeWriter()
-        yield chunk
-      } else if (this.#in.ended) {
-        return
-      } else {
-        await new Promise<void>(resolve => { this.#wakeReader = resolve })
-      }
-    }
-  }
-
-  write (bytes: Uint8Array): boolean {
-    if (this.#error !== null || this.#ended) throw this.#error ?? new InosError('ERR_PEER_LOST', 'This side of the stream has ended.')
-    this.#out.bytes += bytes.length
-    // Copied, as a transport would: the writer may use its buffer again.
-    const chunk = bytes.slice()
-    this.#arrive(() => { this.#out.chunks.push(chunk) })
-    return this.#out.bytes < this.#hub.windowBytes
-  }
-
-  async drained (signal: AbortSignal): Promise<void> {
-    while (this.#out.bytes >= this.#hub.windowBytes) {
-      if (this.#error !== null) throw this.#error
-      if (signal.aborted) throw new InosError('ERR_CANCELLED', 'The wait was cancelled.', { cause: signal.reason })
-      await new Promise<void>(resolve => {
-        this.#wakeWriter = resolve
-        signal.addEventListener('abort', () => { resolve() }, { once: true })
-      })
-    }
-    if (this.#error !== null) throw this.#error
-  }
-
-  async end (): Promise<void> {
-    if (this.#error !== null) throw this.#error
-    if (this.#ended) return
-    this.#ended = true
-    this.#arrive(() => { this.#out.ended = true })
-    if (this.#in.ended) this.onOver()
-  }
-
-  abort (reason: Error): void {
-    this.lose(reason)
-    this.#arrive(() => { this.other.lose(new InosError('ERR_PEER_LOST', 'The other side has reset the stream.')) })
-  }
-
-  /** The stream is gone for this side. */
-  lose (error: Error): void {
-    if (this.#error !== null || (this.#ended && this.#in.ended && this.#in.bytes === 0)) return
-    this.#error = error
-    this.#in.chunks.length = 0
-    this.onOver()
-    this.#wakeReader()
-    this.#wakeWriter()
-  }
-
-  #arrive (change: () => void): void {
-    const run = (): void => {
-      change()
-      this.other.#wakeReader()
-      if (this.#ended && this.#in.ended) this.onOver()
-    }
-    const { delayMs, timers } = this.#hub
-    if (delayMs === 0 || timers === undefined) run()
-    else timers.after(delayMs, run)
-  }
+/** 32 bits of a text that say nothing of it (FNV-1a). */
+function scatter (text: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return hash >>> 0
 }

@@ -282,7 +282,7 @@ test('opening from both sides at once leaves one session', async () => {
   for (let phase = 0; phase < 12; phase++) {
     const timers = new HandClock()
     const hub = createMemoryHub({ timers })
-    hub.delay(10)
+    hub.carry(() => ({ ms: 10, copies: 1 }))
     const [a, b] = ['a', 'b'].map(id => joinNode(hub, id, { timers }))
     const first = phase % 2 === 0 ? a! : b!
     const second = phase % 2 === 0 ? b! : a!

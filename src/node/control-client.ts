@@ -10,8 +10,9 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, ReceiptView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
 import type { NodeTrade } from './join.ts'
 import type { Operator, PlainResult } from './operator.ts'
@@ -60,6 +61,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
       const events = ask('run', encodeRun({ wasm, input, options }), options.signal)
       return await last(events, state => options.onProgress?.(state as JobState)) as PlainResult
     },
+    quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,
@@ -70,10 +72,14 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     audit: async () => await last(ask('audit')) as AuditReport,
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
+    refund: async (order, amount) => await last(ask('refund', encodeCanonical({ order, amount }))) as RefundView,
     peers: async () => await last(ask('peers')) as PeerView[],
+    knownPeers: async () => await last(ask('knownPeers')) as KnownPeer[],
+    forget: async peer => await last(ask('forget', encodeCanonical(peer))) as boolean,
     trade: async () => await last(ask('trade')) as NodeTrade,
     setTrade: async change => await last(ask('setTrade', encodeCanonical({ ...change }))) as NodeTrade,
     mesh: async () => await last(ask('mesh')) as MeshView | null,
+    amend: async changes => await last(ask('amend', encodeCanonical({ ...changes }))) as MeshView,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],
     grant: async (peer, amount) => { await last(ask('grant', encodeCanonical({ peer, amount }))) },

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -157,6 +157,10 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'quote': {
+      const { wasm, input, options } = decodeRun(body)
+      return await operator.quote(wasm, input, { ...options, signal })
+    }
     case 'connect': return await operator.connect(decodeText(body), signal)
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
@@ -167,10 +171,17 @@ async function operate (
     case 'audit': return await operator.audit()
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
+    case 'refund': {
+      const { order, amount } = decodeRefund(body)
+      return await operator.refund(order, amount)
+    }
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()
     case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
+    case 'amend': return await operator.amend(decodeCharter(body))
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
     case 'grant': {

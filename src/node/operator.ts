@@ -4,11 +4,12 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, ReceiptView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { SettingsChange } from './settings.ts'
-import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
+import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
@@ -21,6 +22,8 @@ export interface Operator extends AsyncDisposable {
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
+  quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
@@ -33,13 +36,19 @@ export interface Operator extends AsyncDisposable {
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>
+  /** @param amount µcr; null: all of it */
+  refund (order: string, amount: bigint | null): Promise<RefundView>
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  knownPeers (): Promise<KnownPeer[]>
+  /** @returns whether it was known */
+  forget (peer: string): Promise<boolean>
   trade (): Promise<NodeTrade>
   setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
+  amend (changes: CharterOptions): Promise<MeshView>
   invite (options: InviteOptions): Promise<string>
   members (): Promise<MemberView[]>
   grant (peer: string, amount: bigint): Promise<void>
@@ -58,6 +67,7 @@ export function operatorOf (node: Node): Operator {
       const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
       return plain
     },
+    quote: (wasm, input, options) => node.quote(wasm, input, options),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),
@@ -68,10 +78,14 @@ export function operatorOf (node: Node): Operator {
     audit: () => node.audit(),
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
+    refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    knownPeers: async () => node.knownPeers(),
+    forget: async peer => node.forget(peer),
     trade: async () => node.trade(),
     setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
+    amend: changes => node.amend(changes),
     invite: options => node.invite(options),
     members: async () => node.members(),
     grant: (peer, amount) => node.grant(peer, amount),

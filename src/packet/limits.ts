@@ -60,6 +60,8 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
+    /** Pings under way on one connection, in each direction. */
+    pingsMax: 4,
     /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
@@ -288,12 +290,26 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Before anything is known: the time there and back, and how fast a slot is. */
+    wayMs: 5,
+    fuelPerSecAssumed: 1_000_000_000,
+    /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
+    historyPeersMax: 1_024,
+    historyModulesMax: 1_024,
+    historyHalfMs: 3_600_000,
+    wrongHalfMs: 86_400_000,
+    historySaveMs: 5_000,
+    /** Slower than this counts no more. */
+    paceMax: 16,
+    /** A run shorter than this says nothing of a peer's pace. */
+    paceMsMin: 100,
     /** Peers whose buying is allowed by name. */
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer that knows nobody looks for somebody. */
+    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
     seekMsMax: 10_000,
+    seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
@@ -427,6 +443,18 @@ export const LIMITS = {
     statusMs: 10_000,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** What a node tells Prometheus on its own machine; the port is the one OpenTelemetry's exporters use. */
+  metrics: {
+    port: 9_464,
+    requestMsMax: 10_000,
+    connectionsMax: 16
+  },
+  /** A mesh of the test kit, in one process. */
+  testing: {
+    nodesMax: 1_024,
+    /** How long one call may take, on the clock of that mesh. */
+    callMsMax: 3_600_000
   }
 } as const
 

@@ -7,6 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -17,8 +18,10 @@ import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
 import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
+import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
-import { describeJob, describeModule } from './job.ts'
+import { createHistory, type History } from './history.ts'
+import { describeJob, describeModule, type Job } from './job.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
@@ -26,6 +29,7 @@ import { outcomeError } from './outcome.ts'
 import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { serveJob } from './serve.ts'
+import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { type Finished, submitJob } from './submit.ts'
@@ -41,6 +45,8 @@ export interface ProcessorParts {
   readonly known?: KnownPeers
   readonly timers: Timers
   readonly market: MarketOptions
+  /** What was seen of others before. @default nothing */
+  readonly history?: History
   /** What peers of four fields get for free. @default LIMITS.credits */
   readonly allowance?: AllowanceLimits
 }
@@ -55,6 +61,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
   const market = createMarket(platform, runtime, parts.market)
+  const history = parts.history ?? createHistory(platform.now)
   const shelf = createShelf(cid => blobs.get(cid))
   const stopping = new AbortController()
   const open = new Set<string>()
@@ -84,6 +91,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
     market,
+    history,
     shelf,
     desk: createDesk(),
     stopping: stopping.signal,
@@ -148,14 +156,20 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return { id: cid.toString(), bytes }
   }
 
-  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+  const prepare = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Job> => {
     stopping.signal.throwIfAborted()
     const { where = 'any' } = options
     if (!PLACES.includes(where)) keyOfPeerId(where)
     if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
-    const signal = options.signal === undefined ? stopping.signal : AbortSignal.any([options.signal, stopping.signal])
     const { id, bytes } = await describe(wasm)
-    const job = await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+    return await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+  }
+
+  const either = (signal: AbortSignal | undefined): AbortSignal => signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal])
+
+  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+    const job = await prepare(wasm, input, options)
+    const signal = either(options.signal)
     const observed = {
       ...options,
       signal,
@@ -168,7 +182,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
 
   const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
-    const job = begin(wasm, input, options).finally(() => { jobs.delete(job) })
+    const job = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { jobs.delete(job) })
     jobs.add(job)
     return job
   }
@@ -203,9 +217,16 @@ export function createProcessor (parts: ProcessorParts): Processor {
       return withHelpers(result)
     },
     async run (wasm, input, options = {}) { return withHelpers(await submit(wasm, input, options)) },
+    async quote (wasm, input, options = {}) { return await quote(node, await prepare(wasm, input, options), options, either(options.signal)) },
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
+    async refund (order, amount) {
+      const refund = await credits.refund(order, amount)
+      node.changed()
+      if (open.has(refund.peer)) await settlement.pay(refund.peer)
+      return refund
+    },
     async giveGrant (peer, amount, certificate) {
       await credits.grant(peer, CID.parse(certificate), amount)
       node.changed()
@@ -258,12 +279,14 @@ function withHelpers (result: Finished): Result {
   }
 }
 
-function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionInfo): PeerView {
+function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight }: SessionInfo): PeerView {
   const offer = node.market.offerBy(id)
   return {
     id,
     addresses,
     direction,
+    transport: transportOf(addresses[0] ?? ''),
+    latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)

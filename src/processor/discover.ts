@@ -76,7 +76,9 @@ export async function seek (node: Rooms, network: Network | null, where: Where, 
   const enough = new AbortController()
   const bounded = AbortSignal.any([signal, enough.signal])
   const known = new Set([network.id, ...node.market.candidates().map(({ peer }) => peer)])
-  const deadline = node.platform.sleep(LIMITS.market.seekMsMax, bounded).then(() => { enough.abort() }, () => {})
+  const { seekMsMax, seekMsBrief } = LIMITS.market
+  // Those it knows have said no already, and whoever waits for the answer is told soon.
+  const deadline = node.platform.sleep(known.size > 1 ? seekMsBrief : seekMsMax, bounded).then(() => { enough.abort() }, () => {})
   try {
     if (where !== 'any' && where !== 'remote') return !known.has(where) && await reach(node, where, bounded)
     const found: Promise<boolean>[] = []

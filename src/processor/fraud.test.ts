@@ -60,8 +60,8 @@ const LIES: Record<string, (job: RogueJob, earlier: RogueJob | undefined) => Par
 }
 
 for (const [lie, answer] of Object.entries(LIES)) {
-  // Goal: a lie is seen, nothing is owed for it, and somebody else does the job. Method: the liar is the less
-  // busy of two; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: refused too.
+  // Goal: a lie is seen, nothing is owed for it, and somebody else does the job. Method: the liar is so much
+  // cheaper that it is asked again in spite of what is known of it; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: refused too.
   test(`caught: ${lie}`, async () => {
     await using mesh = new Mesh()
     const buyer = await mesh.start('buyer', { serve: false })
@@ -73,7 +73,7 @@ for (const [lie, answer] of Object.entries(LIES)) {
       assert.deepEqual(error.attempts.map(({ code }) => code), ['ERR_VERIFICATION'])
       return true
     })
-    const honest = await mesh.start('honest', { slots: 1 })
+    const honest = await mesh.start('honest', { prices: { base: 10_000_000n } })
     await mesh.connect(buyer, honest)
     const result = await buyer.compute(SAVE, 'true', SMALL)
     assert.equal(result.text(), 'true')

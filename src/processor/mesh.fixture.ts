@@ -1,68 +1,25 @@
 /**
- * For tests: a mesh of whole nodes in one process, over the in-memory network and with books in
- * memory. The engine runs in the calling thread; a hook before each run stands for what an executor
- * process would take or break. Nodes can be lost and started again on the books they left.
+ * For tests: a mesh of whole nodes in one process under the real clock, by name. What a node is made
+ * of is `testing/node.ts`; nodes can be lost and started again on the books they left.
  */
-import { createHash, hash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MemoryLevel } from 'memory-level'
-import type { AllowanceLimits } from '../credits/allowance.ts'
-import { type Credits, createCredits } from '../credits/credits.ts'
-import type { Rules } from '../credits/terms.ts'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
-import type { Timers } from '../network/network.ts'
-import { createSigner, verify } from '../node/keys.ts'
+import { createSigner } from '../node/keys.ts'
+import { timers } from '../node/timers.ts'
 import type { Signer } from '../packet/identity.ts'
+import { openNode, type NodeParts } from '../testing/node.ts'
+import type { TestNode } from '../testing/options.ts'
 import { createEngine } from '../wasm/engine.ts'
-import type { ExecuteOptions, Run, Runtime } from '../wasm/runtime.ts'
-import { createProcessor } from './create.ts'
-import type { Machine } from './gauge.ts'
-import type { PriceList } from '../packet/limits.ts'
 import type { Processor } from './processor.ts'
-import type { BlobStore, Platform } from './rooms.ts'
 
-export interface NodeOptions {
-  /** @default true */
-  serve?: boolean
-  /** @default 4 */
-  slots?: number
+export interface NodeOptions extends NodeParts {
   /** A mesh of one. */
   alone?: boolean
-  prices?: Partial<PriceList>
-  /** PeerIds that may buy. @default anyone */
-  buyers?: readonly string[]
-  machine?: Machine
-  /** Speed of a slot, as it stands in the offer. @default unknown */
-  fuelPerSec?: number
-  /** The private mesh it belongs to. */
-  charter?: Rules
-  lineMax?: bigint
-  poolMax?: bigint
-  sellerPoolMax?: bigint
-  allowance?: AllowanceLimits
-  /** Runs before each guest; what it throws the job ends with. */
-  before?: (run: Run, options: ExecuteOptions) => Promise<void>
-  /** Put others in place of some methods of the books. */
-  books?: (credits: Credits) => Partial<Credits>
 }
 
-export interface MeshNode extends Processor {
-  readonly name: string
-  /** Guests that were started here. */
-  readonly runs: () => number
-  readonly blobs: Map<string, Uint8Array>
-  /** Background faults, as they were logged. */
-  readonly log: string[]
-}
-
-/** Real time: what a mesh in one process waits for is short. */
-export const timers: Timers = {
-  now: () => performance.now(),
-  after (ms, run) {
-    const timer = setTimeout(run, ms)
-    return () => { clearTimeout(timer) }
-  }
-}
+export interface MeshNode extends TestNode { readonly name: string }
 
 /** PeerId and key of a name, always the same. */
 export function signerOf (name: string): Signer {
@@ -79,29 +36,21 @@ export class Mesh implements AsyncDisposable {
   ahead = 0
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
-  async start (name: string, options: NodeOptions = {}): Promise<MeshNode> {
-    const { serve = true, slots = 4, alone = false, prices, buyers, machine, fuelPerSec, before, charter = null, lineMax, poolMax, sellerPoolMax, books, allowance } = options
+  async start (name: string, { alone = false, ...options }: NodeOptions = {}): Promise<MeshNode> {
     const signer = signerOf(name)
     const store = this.#stores.get(name) ?? new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' })
     this.#stores.set(name, store)
-    const log: string[] = []
-    const platform = this.#platform(signer, log)
-    const credits = await createCredits({ store, ...platform, now: () => Math.floor(platform.now() / 1000) }, {
-      charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
-    })
-    const runtime = hooked(slots, before, fuelPerSec)
-    const { store: blobStore, blobs } = createBlobs()
-    const processor = createProcessor({
-      platform,
-      runtime,
-      credits: books === undefined ? credits : overlay(credits, books(credits)),
-      blobs: blobStore,
+    const opened = await openNode({
+      signer,
+      store,
+      engine: createEngine(),
       network: alone ? null : this.hub.network(signer.id),
       timers,
-      market: { serve, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(machine === undefined ? {} : { machine }) },
-      ...(allowance === undefined ? {} : { allowance })
-    })
-    const node: MeshNode = { ...processor, name, runs: () => runtime.runs, blobs, log }
+      now: () => Date.now() + this.ahead,
+      sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
+      randomBytes
+    }, options)
+    const node: MeshNode = { ...opened, name }
     this.#nodes.add(node)
     return node
   }
@@ -131,61 +80,6 @@ export class Mesh implements AsyncDisposable {
     await Promise.all([...this.#nodes].map(node => node.stop()))
     await this.opened.disposeAsync()
   }
-
-  #platform (signer: Signer, log: string[]): Platform {
-    return {
-      signer,
-      verify,
-      digest: bytes => hash('sha256', bytes, 'buffer'),
-      now: () => Date.now() + this.ahead,
-      sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
-      randomBytes,
-      log (what, error) { log.push(`${what}: ${error instanceof Error ? error.message : String(error)}`) }
-    }
-  }
-}
-
-function hooked (slots: number, before: NodeOptions['before'], fuelPerSec: number | undefined): Runtime & { readonly runs: number } {
-  const engine = createEngine()
-  let busy = 0
-  let runs = 0
-  return {
-    get runs () { return runs },
-    async execute (run, options) {
-      busy++
-      try {
-        await before?.(run, options)
-        runs++
-        return await engine.execute(run, options)
-      } finally {
-        busy--
-      }
-    },
-    inspect: wasm => engine.inspect(wasm),
-    load: () => ({ slots, busy: Math.min(busy, slots), queued: Math.max(0, busy - slots), ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }),
-    stop: () => engine.stop()
-  }
-}
-
-function createBlobs (): { store: BlobStore, blobs: Map<string, Uint8Array> } {
-  const blobs = new Map<string, Uint8Array>()
-  return {
-    blobs,
-    store: {
-      async get (cid) { return blobs.get(cid) ?? null },
-      async put (cid, bytes) { blobs.set(cid, bytes) }
-    }
-  }
-}
-
-/** `over` where it has a method, else `under`, each called on its own object. */
-function overlay (under: Credits, over: Partial<Credits>): Credits {
-  return new Proxy(under, {
-    get (target, name) {
-      const value = Reflect.get(over, name) ?? Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(Reflect.has(over, name) ? over : target) : value
-    }
-  })
 }
 
 /** Wait until `holds`, looking again and again. */

@@ -2,13 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
-import type { Attempt } from '../packet/errors.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
+import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
+export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -70,6 +70,40 @@ export type JobState =
   | { readonly state: 'verifying', readonly peer: string }
   | { readonly state: 'done', readonly peer: string }
 
+/** One peer as it was weighed for one job. */
+export interface Bid {
+  readonly peer: string
+  /** The most it may charge at the job's limits, µcr; what is held. */
+  readonly costMax: bigint | null
+  /** Expected charge, µcr, and time, by earlier runs of the module; at first by all that the limits allow. */
+  readonly cost: bigint | null
+  readonly seconds: number | null
+  /** By how much it counts as dearer and slower for what this node has seen of it; 1 for nothing bad. */
+  readonly burden: number | null
+  /** (cost + 1 µcr) × seconds × burden; the lowest wins. Null for who does not get the job. */
+  readonly score: number | null
+  /** It will take the job when earlier ones are settled; `reason` says which. */
+  readonly waits: boolean
+  /** Why it does not get the job, and what would help; null for who could. */
+  readonly code: ErrorCode | null
+  readonly reason: string | null
+  readonly hint: string | null
+  /** Its most memory for a job, where that is the reason. */
+  readonly memoryPagesMax: number | null
+}
+
+/** Who would take a job, and for what; nothing was run or held. */
+export interface Quote {
+  /** PeerId of who would get it now, this node's own for here; null where nobody takes it. */
+  readonly chosen: string | null
+  /** Why that one, or why nobody. */
+  readonly reason: string
+  /** Of nobody, the code that running it would end with. */
+  readonly code: ErrorCode | null
+  /** Everyone weighed, the best first; empty where this node runs it itself. */
+  readonly bids: readonly Bid[]
+}
+
 /** What came back. Present for every outcome the guest may end with. */
 export interface Result {
   readonly outcome: OutcomeKind
@@ -100,6 +134,10 @@ export interface PeerView {
   readonly id: string
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
+  /** How the bytes travel, such as "tcp". */
+  readonly transport: string
+  /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
+  readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
@@ -135,6 +173,8 @@ export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
+  'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
   receipt: ReceiptView
 }
@@ -164,11 +204,22 @@ export interface Processor extends AsyncDisposable {
   compute (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
   /** Like `compute`, but traps and limits come back as results too. */
   run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  /**
+   * Who would take this job and for what, as `compute` would choose now; nothing is run or held.
+   * @throws {InosError} ERR_USAGE, ERR_INVALID_MODULE, ERR_INVALID_SPEC, ERR_INPUT_TOO_LARGE
+   */
+  quote (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Quote>
   credits (): Balance
   /** In a private mesh: what this node has at the issuer; null in the open mesh, and for the issuer itself. */
   account (): AccountView | null
   /** As the issuer of a mesh: what a member has, µcr. @throws {InosError} ERR_USAGE when this node is no issuer */
   accountOf (peer: string): bigint
+  /**
+   * As a seller: give back a part or all of what an order cost, once; durable when this resolves, and paid out at the next contact.
+   * @param order CID as text, as `history` and `receipts` have it @param amount µcr @default all of it
+   * @throws {InosError} ERR_USAGE when this node did not sell it, gave something back before, or charged less
+   */
+  refund (order: string, amount?: bigint): Promise<RefundView>
   /**
    * As the issuer: give a member credit; durable when this resolves, and paid out at the next contact.
    * @param certificate CID of what promises it, as text; the same one again gives nothing

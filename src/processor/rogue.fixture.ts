@@ -20,7 +20,8 @@ import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import { describeOutput, factsOf, own, packOutput, runOf } from './job.ts'
-import { type Mesh, signerOf, timers } from './mesh.fixture.ts'
+import { timers } from '../node/timers.ts'
+import { type Mesh, signerOf } from './mesh.fixture.ts'
 
 export interface RogueJob {
   readonly packet: Packet

@@ -10,6 +10,7 @@ import type { Signer, Verify } from '../packet/identity.ts'
 import type { Runtime } from '../wasm/runtime.ts'
 import type { Desk } from './desk.ts'
 import type { Events } from './events.ts'
+import type { History } from './history.ts'
 import type { Digest } from './job.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
@@ -44,6 +45,7 @@ export interface Rooms {
   readonly allowance: Allowance
   readonly blobs: BlobStore
   readonly market: Market
+  readonly history: History
   readonly shelf: Shelf
   readonly desk: Desk
   readonly settlement: Settlement

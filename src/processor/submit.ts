@@ -9,6 +9,7 @@ import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS } from './buy.ts'
 import { type Choice, choose, type Wish } from './choose.ts'
+import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { ComputeOptions, JobState, Purse, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
@@ -21,6 +22,13 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_VERIFICATION', 'ERR_RECEIPT_INVALID', 'ERR_RECORD_INVALID', 'ERR_BAD_PACKET', 'ERR_UNKNOWN_KIND', 'ERR_GONE',
   'ERR_BUSY', 'ERR_POLICY', 'ERR_NO_OFFER', 'ERR_INSUFFICIENT_CREDITS', 'ERR_EXECUTOR_LOST', 'ERR_DEADLINE', 'ERR_INTERNAL', 'ERR_STORE'
 ])
+
+/** What an error says of the peer where it came up; the others are the job's own, or this node's. */
+const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
+  ERR_PEER_LOST: 'lost', ERR_NOT_REACHABLE: 'lost', ERR_GONE: 'lost', ERR_EXECUTOR_LOST: 'lost', ERR_DEADLINE: 'lost', ERR_INTERNAL: 'lost',
+  ERR_VERIFICATION: 'wrong', ERR_RECEIPT_INVALID: 'wrong', ERR_RECORD_INVALID: 'wrong', ERR_BAD_PACKET: 'wrong',
+  ERR_BUSY: 'refused', ERR_POLICY: 'refused', ERR_INSUFFICIENT_CREDITS: 'refused'
+}
 
 /** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
 export async function submitJob (node: Rooms, job: Job, options: ComputeOptions & { signal: AbortSignal }): Promise<Finished> {
@@ -87,11 +95,7 @@ class Submission {
       avoid: alsoAvoid === undefined ? avoid : new Set([...avoid, alsoAvoid]),
       costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free)
     }
-    try {
-      return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
-    } catch (error) {
-      return toInosError(error)
-    }
+    return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts).choice
   }
 
   /** @returns null to choose again */
@@ -112,14 +116,24 @@ class Submission {
   }
 
   async #buy (choice: Choice & { kind: 'buy' }): Promise<Done> {
+    const { history, platform } = this.#node
     this.#purse?.hold(choice.costMax)
     let charged = 0n
+    const began = platform.now()
     try {
       const done = await buy(this.#node, this.#job, choice, {
         signal: this.#signal, say: this.#say, lastHope: () => this.#choose(choice.peer) instanceof InosError
       })
-      charged = done.bundle.receipt.payload.charge
+      const { fuel, pages, resultBytes, filesBytes, charge } = done.bundle.receipt.payload
+      charged = charge
+      history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
+      const ms = platform.now() - began
+      history.note(choice.peer, 'ok', ms < LIMITS.market.paceMsMin ? undefined : ms / 1_000 / choice.seconds)
       return done
+    } catch (error) {
+      const experience = EXPERIENCE[toInosError(error).code]
+      if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
+      throw error
     } finally {
       this.#purse?.end(choice.costMax, charged)
     }
@@ -167,7 +181,9 @@ class Submission {
     this.#say({ state: 'running', peer: id })
     const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const bundle = await credits.recordOwn(spec.id, factsOf(spec, outcome, await describeOutput(outcome, digest)))
+    const facts = factsOf(spec, outcome, await describeOutput(outcome, digest))
+    const bundle = await credits.recordOwn(spec.id, facts)
+    this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
     return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
   }

@@ -18,6 +18,7 @@ export class Machine implements AsyncDisposable {
   readonly #hosts: Hosts
   #process: ChildProcess | null = null
   #operator: Promise<Operator>
+  #kills: Promise<void> = Promise.resolve()
   id = ''
   /** What it said when it ended by itself, which it never should. */
   fell: string | null = null
@@ -61,8 +62,13 @@ export class Machine implements AsyncDisposable {
     return await this.#start(starts - 1)
   }
 
-  /** Power fails; after a while it comes back. */
+  /** Power fails; after a while it comes back. Only then it can fail again. */
   async kill (downMs: number): Promise<void> {
+    this.#kills = this.#kills.then(() => this.#kill(downMs))
+    await this.#kills
+  }
+
+  async #kill (downMs: number): Promise<void> {
     await this.operator()
     this.#operator = this.#end('SIGKILL').then(() => sleep(downMs)).then(() => this.#start(STARTS))
     await this.operator()

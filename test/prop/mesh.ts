@@ -95,6 +95,7 @@ export class Mesh {
       if (this.#struck.has(payee)) continue
       for (const payer of this.#members) {
         if (payer === payee || this.refunded.has(payer)) continue
+        // What has bounced is in it: it is what a payee can lose by a payer that has promised too much.
         const { earned, due } = payee.credits.line(payer.id)
         const { total, cleared } = clearedOf(payee, payer, payee)
         if (earned - cleared + due - (total - cleared) > OFFLINE) assert.fail('6: what is not cleared stays within the offline limit')
