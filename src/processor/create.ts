@@ -105,7 +105,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     changed () {
       change.resolve()
       change = Promise.withResolvers()
-      events.emit('credits:change', credits.balance())
+      events.emit('credits:change', () => credits.balance())
     },
     change: () => change.promise,
     // Many jobs that find nobody search once.
@@ -114,7 +114,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       seeking.set(where, search)
       return unlessAborted(search, signal)
     },
-    announce (role, bundle) { events.emit('receipt', viewOf(role, bundle)) }
+    announce (role, bundle) { events.emit('receipt', () => viewOf(role, bundle)) }
   }
   const settlement = createSettlement(node)
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
@@ -124,7 +124,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         open.add(peer)
         mingling?.opened()
         for (const record of hello.records) learn(peer, record)
-        events.emit('peer:connect', { peer })
+        events.emit('peer:connect', () => ({ peer }))
         void settlement.reconcile(peer).then(() => credits.account()?.issuer === peer ? settlement.remind() : undefined)
       },
       close (peer) {
@@ -132,7 +132,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         mingling?.closed(peer)
         market.forget(peer)
         node.changed()
-        events.emit('peer:disconnect', { peer })
+        events.emit('peer:disconnect', () => ({ peer }))
       },
       offer: learn
     })
@@ -174,7 +174,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       ...options,
       signal,
       onProgress (state: JobState) {
-        events.emit('job:state', { job: job.spec.id.toString(), role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) })
+        events.emit('job:state', () => ({ job: job.spec.id.toString(), role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) }))
         options.onProgress?.(state)
       }
     }
