@@ -99,7 +99,7 @@ function describeEntry ({ direction, peer, cheque, n, amount, kind, order, modul
 
 async function explain (peer: string, options: CommonOptions, context: Context): Promise<number> {
   await using operator = await open(options, context)
-  const report = await operator.explain(peer)
+  const report = await operator.explainLine(peer)
   if (options.json === true) await context.output.json(report)
   else await context.output.write(describeLine(report))
   return 0

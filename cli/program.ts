@@ -13,11 +13,13 @@ type Family = (program: Command, context: Context) => void
 /** In the order of the help. */
 const FAMILIES: Readonly<Record<string, () => Promise<Family>>> = {
   run: async () => (await import('./run.ts')).addRun,
+  map: async () => (await import('./map.ts')).addMap,
   up: async () => (await import('./up.ts')).addUp,
   demo: async () => (await import('./demo.ts')).addDemo,
   credits: async () => (await import('./credits.ts')).addCredits,
   receipts: async () => (await import('./receipts.ts')).addReceipts,
   mesh: async () => (await import('./mesh.ts')).addMesh,
+  jobs: async () => (await import('./jobs.ts')).addJobs,
   price: async () => (await import('./price.ts')).addPrice,
   peers: async () => (await import('./peers.ts')).addPeers,
   module: async () => (await import('./module.ts')).addModule,
@@ -64,7 +66,7 @@ async function execute (argv: readonly string[], output: Output, signal: AbortSi
   const context = { output, signal, guestArgs: end === -1 ? [] : argv.slice(end + 1), finish: (code: number) => { exitCode = code } }
   try {
     const program = await buildProgram(own, context)
-    if (end !== -1 && own[0] !== 'run') throw new InosError('ERR_USAGE', 'Only `inos run` takes arguments behind `--`.')
+    if (end !== -1 && own[0] !== 'run' && own[0] !== 'map') throw new InosError('ERR_USAGE', 'Only `inos run` and `inos map` take arguments behind `--`.')
     await program.parseAsync(own, { from: 'user' })
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0
@@ -85,6 +87,7 @@ async function buildProgram (argv: readonly string[], context: Context): Promise
     .configureOutput({ outputError: () => {} })
   examples(program, [
     ['echo 1 2 3 | inos run sum.wasm', 'run a module here'],
+    ['inos map sum.wasm numbers.txt', 'run it once per line, wherever there is room'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001', 'serve others, earn credits'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001', 'run it there, pay with credits'],
     ['inos demo', 'three nodes at work']

@@ -63,7 +63,7 @@ export function addRun (program: Command, context: Context): void {
 
 function collect (text: string, before: readonly string[]): string[] { return [...before, text] }
 
-function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+export function collectEnv (text: string, before: Readonly<Record<string, string>>): Record<string, string> {
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError(`"${text}" is not NAME=VALUE.`)
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
@@ -181,10 +181,12 @@ export function exitCodeOf (guest: number): number {
 function describeState (state: JobState): string {
   switch (state.state) {
     case 'queued': return state.reason
+    case 'offered': return `chosen: ${state.peer}`
     case 'sending': return `sending to ${state.peer}`
     case 'running': return `running at ${state.peer}`
     case 'retrying': return `trying again: ${state.peer} ${state.reason}`
     case 'verifying': return `verifying the receipt of ${state.peer}`
-    case 'done': return `done by ${state.peer}`
+    case 'settled': return `done by ${state.peer}`
+    case 'failed': case 'cancelled': return state.reason
   }
 }

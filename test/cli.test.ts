@@ -113,7 +113,7 @@ test('an older Node is refused', async () => {
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
   const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
-    'price', 'price set', 'peers', 'peers known', 'peers forget', 'module', 'module check', 'module hash', 'doctor', 'id']
+    'jobs', 'jobs ls', 'jobs show', 'jobs explain', 'jobs cancel', 'price', 'price set', 'peers', 'peers known', 'peers forget', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
     assert.equal(code, 0, command)
@@ -647,6 +647,66 @@ test('credits history, --explain, frauds, export and import', async () => {
   assert.match(stderr, /newer/)
 })
 
+// Goal: a map takes lines, NUL-ended pieces, JSON lines or files and writes results alone, in their order. Method: each of them,
+// and what each refuses; the exit code says that some items failed, the others are there.
+test('map: pieces, order, failures', async () => {
+  const data = ['--data', dataDir()]
+  const lines = await inos(['map', wasm.echo, ...data], { input: 'one\ntwo\r\n\nfour' })
+  assert.deepEqual([lines.code, lines.stdout.toString()], [0, 'one\ntwo\n\nfour\n'], lines.stderr)
+  assert.match(lines.stderr, /^4 done · 0 cr\n$/)
+  const pieces = await inos(['map', wasm.echo, '--each', 'null', '-', ...data], { input: 'a\nb\0c\0' })
+  assert.equal(pieces.stdout.toString(), 'a\nb\0c\0')
+  const files = ['first', 'second'].map(name => { writeFileSync(join(root, name), name); return name })
+  assert.equal((await inos(['map', wasm.echo, ...files, '-j', '1', ...data])).stdout.toString(), 'first\nsecond\n')
+  const json = await inos(['map', wasm.echo, '--each', 'jsonl', '--json', ...data], { input: '{"a":1}\n\n[2]\n' })
+  assert.deepEqual(json.stdout.toString().trim().split('\n').map(line => JSON.parse(line)).map(({ seq, exitCode, result }) => [seq, exitCode, Buffer.from(result, 'base64').toString()]), [[1, 0, '{"a":1}'], [2, 0, '[2]']])
+  const bad = await inos(['map', wasm.echo, '--each', 'jsonl', ...data], { input: '{' })
+  assert.equal(bad.code, 64)
+  assert.match(bad.stderr, /line 1, is not JSON/)
+  // The exit code of this guest is the length of its input.
+  const some = await inos(['map', wasm.exit, ...data], { input: '\nab\n' })
+  assert.equal(some.code, 109)
+  const trapped = await inos(['map', wasm.trap, ...data], { input: 'x\n' })
+  assert.deepEqual([trapped.code, trapped.stdout.length], [109, 0])
+  assert.match(trapped.stderr, /item 1: .*ERR_TRAP/)
+  assert.equal((await inos(['map', wasm.echo, join(root, 'nothing'), ...data])).code, 64)
+})
+
+// Goal: a log says what became of each item, and a map that goes on from it runs only the rest, on the same inputs. Method: some
+// items fail; the same map again with another module of which all are done; other inputs.
+test('map: the job log and going on from it', async () => {
+  const data = ['--data', dataDir()]
+  const log = join(root, 'log.tsv')
+  assert.equal((await inos(['map', wasm.exit, '--joblog', log, ...data], { input: '\nab\n\n' })).code, 109)
+  const [header, ...rows] = readFileSync(log, 'utf8').trimEnd().split('\n').map(line => line.split('\t'))
+  assert.deepEqual(rows.map(row => [row[header!.indexOf('seq')], row[header!.indexOf('exit')]]), [['1', '0'], ['2', '2'], ['3', '0']])
+  const again = await inos(['map', wasm.echo, '--resume', log, ...data], { input: '\nab\n\nnew\n' })
+  assert.deepEqual([again.code, again.stdout.toString()], [0, 'ab\nnew\n'], again.stderr)
+  assert.match(again.stderr, /2 were done before/)
+  assert.equal((await inos(['map', wasm.echo, '--resume', log, ...data], { input: 'other\n' })).code, 64)
+  assert.equal((await inos(['map', wasm.echo, '--resume', wasm.echo, ...data], { input: '' })).code, 64)
+})
+
+// Goal: a budget is hard and clear, what is bought is paid, and a running node of the data directory is used. Method: a node
+// that serves, another one that runs and buys there; a budget for some of the items.
+test('map: bought elsewhere, within a budget, through a running node', async () => {
+  await using seller = await up()
+  await using buyer = await up(['--peer', seller.address])
+  const there = ['--where', 'remote', '--fuel', '10000000', '--memory', '64MiB', '--data', buyer.data]
+  const lines = Array.from({ length: 20 }, (_, at) => `line ${at}`)
+  const all = await inos(['map', wasm.echo, ...there], { input: lines.join('\n') })
+  assert.deepEqual([all.code, all.stdout.toString()], [0, `${lines.join('\n')}\n`], all.stderr)
+  const paid = await json(['credits', '--data', buyer.data]) as { spent: string, owed: string }
+  assert.ok(BigInt(paid.spent) + BigInt(paid.owed) > 0n)
+  const little = await inos(['map', wasm.echo, '--budget', '1ucr', ...there], { input: 'x\n' })
+  assert.equal(little.code, 109)
+  assert.match(little.stderr, /ERR_BUDGET/)
+  const { child, done } = start(['map', wasm.endless, '--fuel', '1000000000000', '--max-cost', '2000cr', '--where', 'local', '--data', buyer.data], { input: 'x\n' })
+  await sleep(1_500)
+  child.kill('SIGINT')
+  assert.equal((await done).code, 130)
+})
+
 // Goal: prices are set while a node runs and hold at once, and survive it; flags of `up` hold above them and are not kept.
 // Method: `price` at a running node, a job bought there, then `price` without the node.
 test('price', async () => {
@@ -679,4 +739,32 @@ test('price', async () => {
   const damaged = await inos(['price', '--data', data])
   assert.equal(damaged.code, 100)
   assert.match(damaged.stderr, /settings\.json cannot be used: The price "base"/)
+})
+
+// Goal: jobs given to a running node can be listed, explained and cancelled from elsewhere, and who waits for one is told.
+// Method: an endless guest at a running node, cancelled by its number; a job refused for its budget, explained.
+test('jobs', async () => {
+  await using node = await up()
+  const at = ['--data', node.data]
+  const endless = start(['run', wasm.endless, '--fuel', '9_000_000_000_000', '--where', 'local', ...at])
+  const list = async (): Promise<Record<string, unknown>[]> =>
+    (await inos(['jobs', 'ls', '--json', ...at])).stdout.toString().split('\n').filter(line => line !== '').map(line => JSON.parse(line) as Record<string, unknown>)
+  let jobs = await list()
+  while (jobs[0]?.['state'] !== 'running') jobs = await list()
+  const id = jobs[0]!['id'] as string
+  assert.deepEqual([jobs[0]!['peer'], jobs[0]!['ended']], [node.id, null])
+  assert.deepEqual(await json(['jobs', 'cancel', id, ...at]), { cancelled: id })
+  assert.equal((await endless.done).code, 130)
+  const shown = await json(['jobs', 'show', id, ...at])
+  assert.deepEqual([shown['state'], shown['code'], shown['where']], ['cancelled', 'ERR_CANCELLED', 'local'])
+  const refused = await inos(['run', wasm.echo, '--where', 'remote', ...at], { input: 'x' })
+  assert.equal(refused.code, 104)
+  const [, last] = await list()
+  const report = await json(['jobs', 'explain', last!['id'] as string, ...at]) as { state: string, rounds: { chosen: null, reason: string }[] }
+  assert.deepEqual([report.state, report.rounds[0]!.chosen], ['failed', null])
+  assert.match(report.rounds[0]!.reason, /^No other node is connected/)
+  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node is connected.*\n.*chosen: nobody/s)
+  for (const words of [['cancel', id], ['show', '99']]) assert.equal((await inos(['jobs', ...words, ...at])).code, 64)
+  const nobody = await inos(['jobs', 'ls', '--data', dataDir()])
+  assert.deepEqual([nobody.code, nobody.stdout.toString()], [0, ''])
 })

@@ -75,7 +75,7 @@ test('join({ mesh }) finds the members', { timeout: 120_000 }, async () => {
     const amended = await issuer.amend({ offlineMax: '40cr' })
     assert.deepEqual(amended, { ...mesh, version: 2, offlineMax: 40_000_000n })
     await until(() => buyer.mesh()?.version === 2 && seller.mesh()?.version === 2)
-    assert.equal(seller.explain(buyer.id).lineMax, 40_000_000n)
+    assert.equal(seller.explainLine(buyer.id).lineMax, 40_000_000n)
     await issuer.stop()
     // It knows the seller's certificate a moment before their door is open.
     let result: Result | null = null

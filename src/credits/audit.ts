@@ -9,7 +9,7 @@ import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey } from '../packet/identity.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { checkCheque, checkOrder, type Cheque, isIssuerKind } from '../packet/records.ts'
+import { checkCancel, checkCheque, checkOrder, type Cheque, isIssuerKind } from '../packet/records.ts'
 import { type Books, checkLane, checkVia, convict } from './books.ts'
 import { openBundle, readBundle } from './bundle.ts'
 import { encodeFraud, type FraudKind, openFraud } from './frauds.ts'
@@ -26,12 +26,13 @@ export async function audit (books: Books): Promise<AuditReport> {
   const { journal } = books
   const looked = journal.look(() => [
     journal.rows('receipt'), journal.rows('order'), journal.rows('granted'), journal.rows('clearing'), journal.rows('in'), journal.rows('out'),
-    journal.rows('fraud'), journal.rows('spent'), journal.rows('refund')
+    journal.rows('fraud'), journal.rows('spent'), journal.rows('refund'), journal.rows('cancel')
   ] as const)
   const running = books.ledger.balance()
-  const [receipts, orders, granted, clearings, incoming, outgoing, frauds, spentRows, refunds] = await looked
+  const [receipts, orders, granted, clearings, incoming, outgoing, frauds, spentRows, refunds, cancels] = await looked
   const fold = new Fold(books)
   for await (const [key] of spentRows) fold.lost.add(key.slice('spent!'.length))
+  await fold.each(cancels, (key, bytes) => fold.cancel(key, bytes))
   await fold.each(receipts, (key, bytes) => fold.receipt(key, bytes))
   await fold.each(orders, (key, bytes) => fold.order(key, bytes))
   for await (const [key, bytes] of refunds) fold.refund(key, bytes)
@@ -66,6 +67,8 @@ class Fold {
   /** Peers and orders whose receipts were lost after they were paid. */
   readonly lost = new Set<string>()
   readonly #answered = new Set<string>()
+  /** Orders their payers gave up. */
+  readonly #cancelled = new Set<string>()
   readonly mesh: MeshFold
   records = 0
   held = 0n
@@ -105,8 +108,19 @@ class Fold {
     requireNet('receipt', receipt.payload.net, this.#books.net)
     const role = equals(payer, publicKey) ? 'bought' : 'sold'
     const entry = { peer: peerIdOfKey(role === 'bought' ? executor : payer), amount: charge }
-    this[role].set(id, entry)
+    if (role === 'bought' || !this.#cancelled.has(id)) this[role].set(id, entry)
     this.refundable[role].set(id, entry)
+  }
+
+  cancel (key: string, bytes: Uint8Array): void {
+    const { net, verify, signer: { publicKey } } = this.#books
+    const cancel = openEnvelope(bytes, 'cancel', checkCancel)
+    const { order, payer, executor } = cancel.payload
+    mustHold(key === KEYS.cancel(order.toString()), 'It lies under another order’s key.')
+    mustHold(equals(payer, publicKey) || equals(executor, publicKey), 'It is between other parties.')
+    requireNet('cancel', cancel.payload.net, net)
+    verifySealed(cancel, payer, verify)
+    this.#cancelled.add(order.toString())
   }
 
   /** A refund is this node's own where it sold the order; a row of the peer's is on a cheque already. */

@@ -40,6 +40,8 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
   readonly replies: Replies
   readonly offers: KnownOffers
   readonly keeper: Keeper
+  /** By peer: orders given up that it has not heard of. */
+  readonly untold: Map<string, Set<string>>
 }
 
 /**
@@ -58,6 +60,7 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   for await (const [[peer], value] of keyed(journal, 'line')) ledger.restoreLine(peer!, value)
   for await (const [[peer, order], value] of keyed(journal, 'owed')) ledger.restoreOwed(peer!, readDebt(CID.parse(order!), value))
   for await (const [[peer, order], value] of keyed(journal, 'due')) ledger.restoreDue(peer!, readDebt(CID.parse(order!), value))
+  for await (const [[peer], value] of keyed(journal, 'waived')) ledger.restoreWaived(peer!, value)
   for await (const [[id], value] of keyed(journal, 'order')) restoreOrder(ledger, id!, value)
   for await (const [[peer, id], value] of keyed(journal, 'fraud')) ledger.ban(peer!, id!, value)
   for await (const [, value] of keyed(journal, 'clearing')) restoreClearing(ledger, hub, value)
@@ -71,8 +74,14 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   if (promises !== undefined) ledger.restorePromises(promises)
   await restoreFloors(journal, ledger)
   const kept = await restoreReplicas(journal)
-  const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify) }
+  const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify), untold: await restoreUntold(journal) }
   return { ...books, keeper: new Keeper(books, kept) }
+}
+
+async function restoreUntold (journal: Journal): Promise<Map<string, Set<string>>> {
+  const untold = new Map<string, Set<string>>()
+  for await (const [[peer, order]] of keyed(journal, 'untold')) untold.set(peer!, (untold.get(peer!) ?? new Set<string>()).add(order!))
+  return untold
 }
 
 /** Cheques of this node that exist although it has them not. */

@@ -5,11 +5,12 @@
 import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { type Ack, checkAck, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
+import { type Ack, type Cancel, checkAck, checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
 import type { Bundle } from './bundle.ts'
-import { KEYS, put } from './store.ts'
+import { del, KEYS, type Op, put } from './store.ts'
 
 export interface OrderRequest {
   /** PeerId of who is to run it. */
@@ -24,6 +25,7 @@ export interface OrderRequest {
 }
 
 const NONCE_BYTES = 16
+const NOTHING = new Uint8Array(0)
 
 export class Buyer {
   readonly #books: Books
@@ -56,6 +58,39 @@ export class Buyer {
   loseOrder (order: string): void {
     const open = this.#books.ledger.openOrder(order)
     if (open !== undefined) open.lost = true
+  }
+
+  /** Give an open order up: its hold ends, and what is shown for it from now on is not paid. Durable before it is said. */
+  async giveUp (order: string): Promise<void> {
+    const { ledger, journal, signer, untold } = this.#books
+    const open = ledger.openOrder(order)
+    if (open === undefined) return
+    const { peer, order: { id, payload: { net, payer, executor } } } = open
+    const cancel = seal<Cancel>('cancel', { net, payer, executor, order: id }, signer)
+    const orders = untold.get(peer) ?? new Set<string>()
+    untold.set(peer, orders.add(order))
+    const oldest = orders.size > LIMITS.credits.untoldMax ? [...orders.keys().take(1)] : []
+    await journal.commit([...ledger.releaseOrder(order), put(KEYS.cancel(order), cancel.bytes), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+  }
+
+  /** Cancels the peer has not heard of, as many as one packet carries. */
+  async untold (peer: string): Promise<Uint8Array[]> {
+    const orders = this.#books.untold.get(peer)?.keys().take(LIMITS.wire.recordsPerPacketMax).toArray() ?? []
+    const found = await Promise.all(orders.map(async order => await this.#books.journal.read(KEYS.cancel(order))))
+    return found.filter(bytes => bytes !== undefined)
+  }
+
+  /** The peer has heard of these. */
+  async told (peer: string, cancels: readonly Uint8Array[]): Promise<void> {
+    const ops = this.#told(peer, cancels.map(bytes => openEnvelope(bytes, 'cancel', checkCancel).payload.order.toString()))
+    if (ops.length > 0) await this.#books.journal.commit(ops)
+  }
+
+  #told (peer: string, orders: readonly string[]): Op[] {
+    const { untold } = this.#books
+    for (const order of orders) untold.get(peer)?.delete(order)
+    if (untold.get(peer)?.size === 0) untold.delete(peer)
+    return orders.map(order => del(KEYS.untold(peer, order)))
   }
 
   /** A verified receipt for an order of mine becomes owed. The caller has made sure that it is the first. */

@@ -8,15 +8,16 @@
  * Three promises carry it: what must not be unsaid (cheque, ack) is durable before it leaves; what
  * is sent again is the stored bytes, never signed anew; and taking the same record twice is taking
  * it once. An order binds its payer: whatever became of the hold, a valid receipt for it is paid,
- * once, even if these books have lost the order.
+ * once, even if these books have lost the order; but not after this node has given the order up
+ * unanswered, by a signed word that its executor gets (`giveUpOrder`).
  */
 import { equals } from 'multiformats/bytes'
 import { CID } from '../packet/cid.ts'
-import { seal, type Sealed } from '../packet/envelope.ts'
+import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
+import { checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
@@ -66,13 +67,29 @@ export interface Credits {
   placeOrder (request: OrderRequest): Promise<Sealed<Order>>
   /** The executor refused: nothing ran, the hold is released. */
   refuseOrder (order: string): Promise<void>
+  /**
+   * The job is done elsewhere or not at all: the hold is released, and a receipt shown for the order from now on is not paid.
+   * Durable when this resolves. An order that was answered or released before stays what it is.
+   */
+  giveUpOrder (order: string): Promise<void>
+  /** This node's word on orders that it gave up and the peer has not heard of, as many as one packet carries. */
+  untoldCancels (peer: string): Promise<Uint8Array[]>
+  /** The peer has heard of these. */
+  toldCancels (peer: string, cancels: readonly Uint8Array[]): Promise<void>
+  /** This node's word that it gave the order up; null when it did not. */
+  cancelOf (order: string): Promise<Uint8Array | null>
+  /**
+   * A payer's word that it gave an order up: what is due for it is dropped, what runs for it cannot be settled any more.
+   * @returns the order's id, for its work to be ended @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH; nothing has changed
+   */
+  takeCancel (peer: string, cancel: Uint8Array): Promise<string>
   /** Nobody waits for the answer any more and the outcome is unknown: the hold stays until sync or expiry. */
   loseOrder (order: string): void
   /**
    * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
-   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_BUSY when it comes late and is to come again; nothing has changed
+   * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_GONE when this node has given the order up, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
   acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords): Promise<Bundle>
   /**
@@ -238,6 +255,16 @@ class Room implements Credits {
   async placeOrder (request: OrderRequest): Promise<Sealed<Order>> { return await this.#buyer.placeOrder(request) }
   async refuseOrder (order: string): Promise<void> { await this.#buyer.refuseOrder(order) }
   loseOrder (order: string): void { this.#buyer.loseOrder(order) }
+  async giveUpOrder (order: string): Promise<void> { await this.#buyer.giveUp(order) }
+  async untoldCancels (peer: string): Promise<Uint8Array[]> { return await this.#buyer.untold(peer) }
+  async toldCancels (peer: string, cancels: readonly Uint8Array[]): Promise<void> { await this.#buyer.told(peer, cancels) }
+  async takeCancel (peer: string, cancel: Uint8Array): Promise<string> { return await this.#seller.takeCancel(peer, cancel) }
+  async cancelOf (order: string): Promise<Uint8Array | null> {
+    const cancel = await this.#books.journal.read(KEYS.cancel(order))
+    // As a seller these books keep the payer's word under the same key.
+    return cancel !== undefined && equals(openEnvelope(cancel, 'cancel', checkCancel).payload.payer, this.#books.signer.publicKey) ? cancel : null
+  }
+
   async nextCheque (peer: string): Promise<Sealed<Cheque> | null> { return await this.#buyer.nextCheque(peer) }
   async takeAck (peer: string, ack: Uint8Array): Promise<void> { await this.#buyer.takeAck(peer, ack) }
   async acceptOrder (peer: string, order: Sealed<Order>, offer: Sealed<Offer>, limits: SpecLimits): Promise<Hold> { return await this.#seller.acceptOrder(peer, order, offer, limits) }
@@ -312,6 +339,7 @@ class Room implements Credits {
     }
     if (this.#seller.isRunning(bundle.order.id)) throw new InosError('ERR_BUSY', 'The order of this receipt is running here again.')
     if (role === 'payer' && spent !== undefined) return await journal.commit([...bundleRows(bundle), del(KEYS.spent(peer, id))])
+    if (role === 'payer' && await journal.read(KEYS.cancel(id)) !== undefined) throw new InosError('ERR_GONE', `This node has given the order ${id} up.`)
     await (role === 'payer' ? this.#buyer.owe(bundle, peer) : this.#seller.adopt(bundle, peer))
   }
 

@@ -15,6 +15,7 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from '../packet/cid.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
+import { decodeCanonical } from '../packet/cbor.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { type Cheque, type ChequeItem, type Clearing, isIssuerKind, type Order } from '../packet/records.ts'
@@ -287,6 +288,12 @@ export class Ledger {
     return [...bundleRows(bundle), put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), ...pool]
   }
 
+  /** The payer has given an order up that is due. */
+  waive (peer: string, order: CID): Op[] { return this.#sheet.waive(peer, order) }
+
+  /** The payer pays for what it gave up: it is due again. */
+  unwaive (peer: string, debt: Debt): Op[] { return this.#sheet.unwaive(peer, debt) }
+
   /**
    * Whether the next cheque of a peer fits its lane.
    * @param refundable µcr that may be given back for an order; undefined where no receipt for it is here
@@ -330,6 +337,7 @@ export class Ledger {
       ...jobs.map(({ order }) => del(KEYS.due(peer, order.toString()))),
       ...items.filter(({ kind }) => kind === 'refund').map(({ order, amount }) => refundRow(order.toString(), amount)),
       ...pool,
+      ...this.#sheet.makeGood(line, sumOf(jobs)),
       ...this.acknowledge(peer, ack),
       this.#sheet.lanesRow(line)
     ]
@@ -387,6 +395,8 @@ export class Ledger {
   }
 
   restoreOwed (peer: string, debt: Debt): void { this.#sheet.addOwed(peer, debt) }
+
+  restoreWaived (peer: string, bytes: Uint8Array): void { this.#sheet.known(peer).waived = BigInt(decodeCanonical(bytes) as bigint) }
 
   restoreDue (peer: string, debt: Debt): void { this.#sheet.addDue(this.#sheet.known(peer), debt) }
 

@@ -90,6 +90,8 @@ export interface Line {
   readonly owed: Debts
   /** Its to pay. */
   readonly due: Debts
+  /** Charges that it gave up after it may have seen the answer, less what it has made good since. */
+  waived: bigint
   /** In a mesh: of its cheques to me, and of mine to it. */
   clearedIn: Cleared
   clearedOut: Cleared
@@ -108,6 +110,7 @@ export function newLine (peer: string, key: Uint8Array): Line {
     running: 0n,
     owed: new Debts(),
     due: new Debts(),
+    waived: 0n,
     clearedIn: { ...NOTHING_CLEARED },
     clearedOut: { ...NOTHING_CLEARED },
     drawn: 0n

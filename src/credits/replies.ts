@@ -47,6 +47,9 @@ export class Replies {
     return over.toArray().flatMap(([order]) => this.#drop(order))
   }
 
+  /** An answer that nobody may ask for any more. */
+  forget (order: string): Op[] { return this.#kept.has(order) ? this.#drop(order) : [] }
+
   /** Rows of `kept`, in any order, as they were stored. @throws {InosError} ERR_STORE */
   restore (rows: readonly (readonly [order: string, value: Uint8Array])[]): void {
     const all = rows.map(([order, value]) => [order, readKept(value)] as const)

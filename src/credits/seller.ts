@@ -10,13 +10,13 @@ import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import type { SpecLimits } from '../packet/spec.ts'
-import { type Ack, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
+import { type Ack, checkCancel, checkCheque, checkReceipt, type Cheque, type Offer, type Order, type Receipt } from '../packet/records.ts'
 import { type Books, checkLane, checkVia, convict, requireField } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
 import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
 import type { OrderState } from './reconcile.ts'
-import { KEYS, type Op, put } from './store.ts'
+import { del, KEYS, type Op, put } from './store.ts'
 import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
@@ -50,6 +50,8 @@ export class Seller {
   readonly #running = new Map<string, string>()
   /** Orders that were looked for on disk and have no receipt, so that accepting one need not look again. */
   readonly #unsold = new Set<string>()
+  /** Of those that run: given up by their payers. */
+  readonly #cancelled = new Set<string>()
   /** Orders for which something is being given back. */
   readonly #refunding = new Set<string>()
 
@@ -102,6 +104,7 @@ export class Seller {
     const end = (burnt: bigint): Op[] => {
       open = false
       this.#running.delete(order.id.toString())
+      this.#cancelled.delete(order.id.toString())
       return this.#books.ledger.unreserve(peer, order.payload.costMax, burnt, this.#books.now())
     }
     const release = async (burnt = 0n): Promise<void> => {
@@ -131,11 +134,33 @@ export class Seller {
     const { order } = records
     let bundle: Bundle | undefined
     await journal.commitSealed('receipt', receipt, sealed => {
+      if (this.#cancelled.has(order.id.toString())) throw new InosError('ERR_CANCELLED', 'The payer has given this order up.')
       bundle = encodeBundle({ receipt: sealed, ...records })
       const kept = replies.add(order.id.toString(), peer, order.payload.expires, makeReply(bundle), now())
       return [...kept, ...end(), ...ledger.charge(bundle, peer, now())]
     })
     return bundle!
+  }
+
+  /**
+   * The payer's word that it has given an order up: what runs for it ends without a charge, what is due for it is dropped. One
+   * that is paid stays paid, and of one that never came nothing is kept.
+   * @returns the order's id
+   */
+  async takeCancel (peer: string, bytes: Uint8Array): Promise<string> {
+    const { net, ledger, journal, replies, signer, verify } = this.#books
+    const cancel = openEnvelope(bytes, 'cancel', checkCancel)
+    const { payer, executor, order } = cancel.payload
+    const { key } = ledger.line(peer)
+    requireNet('cancel', cancel.payload.net, net)
+    requireField(equals(payer, key), 'cancel', 'payer', 'is not the peer that sent it')
+    requireField(equals(executor, signer.publicKey), 'cancel', 'executor', 'is not this node')
+    verifySealed(cancel, key, verify)
+    const id = order.toString()
+    if (this.#running.get(id) === peer) this.#cancelled.add(id)
+    const waived = ledger.waive(peer, order)
+    if (waived.length > 0) await journal.commit([...waived, ...replies.forget(id), put(KEYS.cancel(id), bytes)])
+    return id
   }
 
   /** Whether an order runs here now. */
@@ -184,6 +209,7 @@ export class Seller {
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)
     if (n > line.in.n + 1) return { kind: 'behind', lacking: [] }
+    await this.#unwaive(peer, cheque)
     const refundable = await this.#refundable(peer, cheque)
     // Where the disk was asked, the same cheque may have been taken meanwhile.
     if (n <= ledger.line(peer).in.n) return await this.#repeatAck(peer, cheque)
@@ -192,6 +218,19 @@ export class Seller {
     const ack = seal<Ack>('ack', { net, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
     await journal.commit([...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
+  }
+
+  /** A payer with an old copy of its books may have given up what a cheque of its own pays for: the cheque counts. */
+  async #unwaive (peer: string, { payload: { items } }: Sealed<Cheque>): Promise<void> {
+    const { ledger, journal } = this.#books
+    for (const { order, kind } of items) {
+      const id = order.toString()
+      if (kind !== 'job' || ledger.line(peer).due.has(order) || await journal.read(KEYS.cancel(id)) === undefined) continue
+      const bytes = await journal.read(KEYS.receipt(id))
+      if (bytes === undefined || ledger.line(peer).due.has(order)) continue
+      const { receipt: { payload: { charge, payer } } } = readBundle(bytes)
+      if (equals(payer, ledger.line(peer).key)) await journal.commit([...ledger.unwaive(peer, { order, amount: charge, kind }), del(KEYS.cancel(id))])
+    }
   }
 
   /** For each refund on a cheque, what the peer charged this node for that order; below zero where it may give back nothing. */
@@ -225,6 +264,8 @@ export class Seller {
       const before = await journal.read(KEYS.refund(order))
       if (before !== undefined) throw new InosError('ERR_USAGE', 'For this order something was given back before.')
       const peer = peerIdOfKey(sold.payer)
+      // What is not paid may still be given up by its payer, and then nothing was ever paid that could be given back.
+      if (ledger.line(peer).due.has(sold.order) || await journal.read(KEYS.cancel(order)) !== undefined) throw new InosError('ERR_USAGE', `The order ${order} is not paid.`)
       await journal.commit(ledger.refund(sold.order, back, peer, now()), true)
       return { order, peer, amount: back }
     } finally {
@@ -256,7 +297,7 @@ export class Seller {
   /** What became of an order of the peer here. */
   async stateOf (peer: string, order: string): Promise<OrderState> {
     if (this.#running.get(order) === peer) return 'running'
-    if (this.#books.replies.payer(order) === peer || await this.#soldTo(peer, order)) return 'done'
+    if (this.#books.replies.payer(order) === peer || await this.#soldTo(peer, order)) return await this.#books.journal.read(KEYS.cancel(order)) === undefined ? 'done' : 'unknown'
     // It may have arrived or ended while the disk was asked.
     if (this.#running.get(order) === peer) return 'running'
     return this.#books.replies.payer(order) === peer ? 'done' : 'unknown'

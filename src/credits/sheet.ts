@@ -4,8 +4,10 @@
  */
 import { encodeCanonical } from '../packet/cbor.ts'
 import type { Sealed } from '../packet/envelope.ts'
+import type { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
 import type { Cheque, Order } from '../packet/records.ts'
 import { advance, type Debt, encodeDebt, encodeLanes, type Line, newLine, sumOf } from './line.ts'
 import { del, KEYS, type Op, put } from './store.ts'
@@ -57,7 +59,7 @@ export class Sheet {
 
   /** A line on which nothing ever happened needs no memory. */
   forget (line: Line): void {
-    const isBlank = line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0
+    const isBlank = line.out.n === 0 && line.in.n === 0 && line.held === 0n && line.running === 0n && line.owed.size === 0 && line.due.size === 0 && line.waived === 0n
     if (isBlank && line.drawn === 0n && line.clearedIn.total === 0n && line.clearedOut.total === 0n) this.#lines.delete(line.peer)
   }
 
@@ -106,6 +108,35 @@ export class Sheet {
     this.sums.due += debt.amount
   }
 
+  /**
+   * The payer has given an order up that is due: its charge is no debt any more. It stays on the line and in the pool, because
+   * the payer may have seen the answer: work that is given away by one's own word must not be without end.
+   */
+  waive (peer: string, order: CID): Op[] {
+    const line = this.line(peer)
+    const debt = line.due.get(order)
+    if (debt === undefined) return []
+    line.due.remove(order)
+    this.unpaid--
+    this.sums.due -= debt.amount
+    line.waived += debt.amount
+    return [del(KEYS.due(peer, order.toString())), waivedRow(line)]
+  }
+
+  unwaive (peer: string, debt: Debt): Op[] {
+    const line = this.known(peer)
+    this.addDue(line, debt)
+    line.waived -= least(line.waived, debt.amount)
+    return [put(KEYS.due(peer, debt.order.toString()), encodeDebt(debt)), waivedRow(line)]
+  }
+
+  /** Who pays is forgiven what it gave up, a share of what it pays. */
+  makeGood (line: Line, paid: bigint): Op[] {
+    if (line.waived === 0n) return []
+    line.waived -= least(line.waived, paid / LIMITS.credits.waivedFactor)
+    return [waivedRow(line)]
+  }
+
   /** A cheque of mine takes its place on its lane, and what it pays is no longer owed. @returns the debts that were */
   spend (line: Line, cheque: Sealed<Cheque>): Debt[] {
     const paid = cheque.payload.items.flatMap(({ order }) => line.owed.get(order) ?? [])
@@ -131,3 +162,7 @@ export class Sheet {
 
 /** What was given back for an order. */
 export function refundRow (order: string, amount: bigint): Op { return put(KEYS.refund(order), encodeCanonical(amount)) }
+
+function waivedRow (line: Line): Op { return put(KEYS.waived(line.peer), encodeCanonical(line.waived)) }
+
+function least (a: bigint, b: bigint): bigint { return a < b ? a : b }

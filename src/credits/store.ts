@@ -16,6 +16,9 @@
  *     refund!ORDER                  what was given back for an order, by me or to me
  *     spent!PEER!ORDER              order on a cheque of mine, whose receipt these books have lost
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
+ *     cancel!ORDER                  payer's word that it gave the order up: mine for good, a peer's where I had run it
+ *     untold!PEER!ORDER             such an order of mine that the peer has not heard of
+ *     waived!PEER                   derived: charges that peer gave up after it was answered, less what its cheques made good
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
  *     reply!ORDER, kept!ORDER       answer to be given again, and derived: whose and until when
@@ -65,6 +68,9 @@ export const KEYS = {
   head: (peer: string) => `head!${peer}`,
   claim: (peer: string) => `claim!${peer}`,
   replica: (author: string, peer: string) => `replica!${author}!${peer}`,
+  cancel: (order: string) => `cancel!${order}`,
+  untold: (peer: string, order: string) => `untold!${peer}!${order}`,
+  waived: (peer: string) => `waived!${peer}`,
   refund: (order: string) => `refund!${order}`,
   spent: (peer: string, order: string) => `spent!${peer}!${order}`,
   owed: (peer: string, order: string) => `owed!${peer}!${order}`,
@@ -77,7 +83,7 @@ export const KEYS = {
 
 export type Prefix =
   | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
-  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted'
+  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted' | 'cancel' | 'untold' | 'waived'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')

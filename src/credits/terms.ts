@@ -52,7 +52,7 @@ function positive (amount: bigint): bigint { return amount > 0n ? amount : 0n }
 
 /** What this node still gives a peer of the open mesh. */
 export function givenInOpen (line: Line, lineMax: bigint): Room {
-  const free = positive(lineMax - netOf(line) - line.running)
+  const free = positive(lineMax - netOf(line) - line.running - line.waived)
   return { free, says: `${free} µcr of your line of ${lineMax} are free here`, hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.' }
 }
 
@@ -75,7 +75,7 @@ export function givenByMember (line: Line, rules: Rules): Room {
   const bounced = bouncedOf(line.clearedIn)
   if (bounced > 0n) return { free: 0n, says: `${bounced} µcr of your cheques have bounced`, hint: `Earn them by working for other members, or ask the issuer ${issuer} for a grant.` }
   const uncleared = isIssuer ? 0n : unclearedIn(line)
-  const free = positive(rules.offlineMax - uncleared - line.due.sum - line.running)
+  const free = positive(rules.offlineMax - uncleared - line.due.sum - line.running - line.waived)
   return {
     free,
     says: `${free} µcr of the ${rules.offlineMax} that may be uncleared are free here`,

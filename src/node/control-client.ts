@@ -6,11 +6,13 @@
 import { readFile } from 'node:fs/promises'
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
+import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
@@ -18,7 +20,7 @@ import type { NodeTrade } from './join.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */
-type Ask = (operation: Operation, body?: Uint8Array, signal?: AbortSignal) => AsyncGenerator<unknown, unknown, void>
+type Ask = (operation: Operation, body?: Uint8Array | AsyncIterable<Uint8Array>, signal?: AbortSignal) => AsyncGenerator<unknown, unknown, void>
 
 /** Operations without arguments carry one byte: dag-cbor null. */
 const NO_BODY = encodeCanonical(null)
@@ -61,12 +63,16 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
       const events = ask('run', encodeRun({ wasm, input, options }), options.signal)
       return await last(events, state => options.onProgress?.(state as JobState)) as PlainResult
     },
+    map: (wasm, inputs, options) => decodeItems(ask('map', encodeMap(wasm, inputs, options), options.signal), options.onProgress),
     quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,
     history: () => ask('history') as AsyncIterable<HistoryEntry>,
-    explain: async peer => await last(ask('explain', encodeCanonical(peer))) as LineReport,
+    explainLine: async peer => await last(ask('explainLine', encodeCanonical(peer))) as LineReport,
+    jobs: async () => await Array.fromAsync(ask('jobs')) as JobView[],
+    explain: async job => await last(ask('explain', encodeCanonical(job))) as JobReport,
+    cancel: async job => { await last(ask('cancel', encodeCanonical(job))) },
     frauds: () => ask('frauds') as AsyncIterable<FraudView>,
     dump: () => ask('dump') as AsyncIterable<readonly [string, Uint8Array]>,
     audit: async () => await last(ask('audit')) as AuditReport,
@@ -97,17 +103,20 @@ async function last (events: AsyncGenerator<unknown, unknown, void>, onItem: (it
   }
 }
 
-async function * exchange (path: string, operation: Operation, body: Uint8Array, signal?: AbortSignal): AsyncGenerator<unknown, unknown, void> {
-  if (body.length > LIMITS.control.bodyBytesMax) {
+async function * exchange (path: string, operation: Operation, body: Uint8Array | AsyncIterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<unknown, unknown, void> {
+  const isWhole = body instanceof Uint8Array
+  if (isWhole && body.length > LIMITS.control.bodyBytesMax) {
     throw new InosError('ERR_INPUT_TOO_LARGE', `Module, input and files have ${body.length} bytes together; ${LIMITS.control.bodyBytesMax} are allowed.`)
   }
   signal?.throwIfAborted()
-  const request = httpRequest({ socketPath: path, method: 'POST', path: `/${operation}`, headers: { 'content-length': body.length }, agent: false })
+  const request = httpRequest({ socketPath: path, method: 'POST', path: `/${operation}`, headers: isWhole ? { 'content-length': body.length } : {}, agent: false })
   // Closing the request is how a client cancels; the node aborts the job and settles.
   const cancel = (): void => { request.destroy(signal?.reason as Error) }
   signal?.addEventListener('abort', cancel, { once: true })
+  // A source of inputs may fail at any time; the request is not told of it when its answer has begun.
+  let failed: unknown
   try {
-    const response = await send(request, body)
+    const response = await send(request, body, error => { failed = error })
     for await (const { kind, value } of readFrames(response as AsyncIterable<Uint8Array>)) {
       if (kind === 'error') throw decodeError(value)
       if (kind === 'done') return reviveBigints(value)
@@ -116,6 +125,7 @@ async function * exchange (path: string, operation: Operation, body: Uint8Array,
     throw lost()
   } catch (error) {
     signal?.throwIfAborted()
+    if (failed instanceof InosError) throw failed
     throw error instanceof InosError ? error : lost(error)
   } finally {
     signal?.removeEventListener('abort', cancel)
@@ -123,11 +133,18 @@ async function * exchange (path: string, operation: Operation, body: Uint8Array,
   }
 }
 
-async function send (request: ClientRequest, body: Uint8Array): Promise<IncomingMessage> {
+async function send (request: ClientRequest, body: Uint8Array | AsyncIterable<Uint8Array>, onFault: (error: unknown) => void): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   request.on('response', resolve)
   request.on('error', reject)
-  request.end(body)
+  if (body instanceof Uint8Array) request.end(body)
+  else {
+    pipeline(body, request).catch((error: Error) => {
+      onFault(error)
+      reject(error)
+      request.destroy(error)
+    })
+  }
   return await promise
 }
 

@@ -2,7 +2,7 @@
  * What travels over the control socket: a request's body, and the frames of its answer. Server and
  * client share this file, so that neither knows the other.
  *
- *     POST /OPERATION, body: canonical dag-cbor
+ *     POST /OPERATION, body: canonical dag-cbor; that of `map` is frames as well (`control-map.ts`)
  *     answer: frames, each u32 length (big-endian) | canonical dag-cbor [kind, value]
  *
  * Kinds: any number of `item` (progress of a job, an entry of a list), then one `done` or one `error`.
@@ -24,7 +24,7 @@ export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
-  'status', 'run', 'quote', 'connect', 'credits', 'account', 'history', 'explain', 'frauds',
+  'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
   'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke'
 ] as const
 export type Operation = typeof OPERATIONS[number]
@@ -49,7 +49,7 @@ export function encodeFrame ({ kind, value }: ControlFrame): Uint8Array {
  * Cut a stream into frames; at most one frame is held.
  * @throws {InosError} ERR_BAD_PACKET for what is no frame, or more than the limit
  */
-export async function * readFrames (chunks: AsyncIterable<Uint8Array>): AsyncIterable<ControlFrame> {
+export async function * readFrames (chunks: AsyncIterable<Uint8Array>, bytesMax: number = LIMITS.control.frameBytesMax): AsyncIterable<ControlFrame> {
   let held: Uint8Array[] = []
   let heldBytes = 0
   let wanted = PREFIX_BYTES
@@ -63,17 +63,17 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>): AsyncIte
       held = [all.subarray(wanted)]
       heldBytes -= wanted
       if (inBody) yield parseFrame(part)
-      wanted = inBody ? PREFIX_BYTES : frameLength(part)
+      wanted = inBody ? PREFIX_BYTES : frameLength(part, bytesMax)
       inBody = !inBody
     }
   }
   if (heldBytes > 0 || inBody) throw new InosError('ERR_BAD_PACKET', 'An answer of the control socket was cut off.')
 }
 
-function frameLength (prefix: Uint8Array): number {
+function frameLength (prefix: Uint8Array, bytesMax: number): number {
   const length = new DataView(prefix.buffer, prefix.byteOffset).getUint32(0)
-  if (length === 0 || length > LIMITS.control.frameBytesMax) {
-    throw new InosError('ERR_BAD_PACKET', `A frame of the control socket has ${length} bytes; ${LIMITS.control.frameBytesMax} are allowed.`)
+  if (length === 0 || length > bytesMax) {
+    throw new InosError('ERR_BAD_PACKET', `A frame of the control socket has ${length} bytes; ${bytesMax} are allowed.`)
   }
   return length
 }
@@ -228,7 +228,7 @@ export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint }
   return { peer, amount: BigInt(amount) }
 }
 
-/** Body of `connect`, `receipt`, `explain`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

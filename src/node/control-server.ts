@@ -14,6 +14,7 @@ import {
   CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
+import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import type { Operator } from './operator.ts'
 
@@ -106,6 +107,12 @@ async function answer (request: IncomingMessage, response: ServerResponse, opera
   try {
     const operation = OPERATIONS.find(name => request.method === 'POST' && request.url === `/${name}`)
     if (operation === undefined) throw new InosError('ERR_USAGE', 'The control socket does not know this operation.')
+    if (operation === 'map') {
+      using _turn = await gate.enter(0, signal)
+      await send({ kind: 'done', value: await serveMap(request as AsyncIterable<Uint8Array>, operator, signal, send, () => response.writableNeedDrain) })
+      response.end()
+      return
+    }
     const bytes = bodyLength(request)
     using _turn = await gate.enter(bytes, signal)
     const body = await readBody(request, bytes, signal)
@@ -146,7 +153,7 @@ async function readBody (request: IncomingMessage, bytes: number, signal: AbortS
 }
 
 async function operate (
-  operation: Operation, body: Uint8Array, operator: Operator, signal: AbortSignal,
+  operation: Exclude<Operation, 'map'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
   send: (frame: ControlFrame) => Promise<void>, isFull: () => boolean
 ): Promise<unknown> {
   switch (operation) {
@@ -165,7 +172,13 @@ async function operate (
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
     case 'history': return await sendAll(operator.history(), send)
+    case 'explainLine': return await operator.explainLine(decodeText(body))
+    case 'jobs': return await sendAll(await operator.jobs(), send)
     case 'explain': return await operator.explain(decodeText(body))
+    case 'cancel': {
+      await operator.cancel(decodeText(body))
+      return null
+    }
     case 'frauds': return await sendAll(operator.frauds(), send)
     case 'dump': return await sendAll(operator.dump(), send)
     case 'audit': return await operator.audit()
@@ -196,7 +209,7 @@ async function operate (
   }
 }
 
-async function sendAll (list: AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
+async function sendAll (list: Iterable<unknown> | AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
   for await (const value of list) await send({ kind: 'item', value })
   return null
 }

@@ -28,7 +28,7 @@ function folder (name = ''): string {
 
 const RESULT: PlainResult = {
   outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
-  receiptId: 'bafy', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+  receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
@@ -39,6 +39,13 @@ const QUOTE = {
   chosen: 'p', reason: 'why', code: null, bids: [{
     peer: 'p', costMax: 5n, cost: 4n, seconds: 0.5, burden: 1, score: 2.5, waits: false, code: null, reason: null, hint: null, memoryPagesMax: null
   }]
+}
+const JOB = {
+  id: '7', module: 'm', input: 'i', spec: 's', where: 'any', state: 'settled' as const, peer: 'p', reason: null, began: 1_800_000_000_000, ended: 1_800_000_000_001, tries: 1, outcome: 'ok' as const,
+  fuel: 2n ** 60n, cost: 3n, receipt: 'r', code: null
+}
+const JOB_REPORT = {
+  ...JOB, steps: [{ at: 1, state: 'queued' as const, peer: null, reason: 'why' }], rounds: [{ at: 1, chosen: 'p', reason: 'why', asked: 1, bids: QUOTE.bids }], attempts: RESULT.attempts, hint: null
 }
 const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
 const REPORT = {
@@ -64,12 +71,22 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     pid: process.pid,
     addresses: async () => ['/ip4/127.0.0.1/tcp/1'],
     run: async () => RESULT,
+    map: async function * (_wasm, inputs, { onProgress, concurrency }) {
+      let index = 0
+      for await (const input of inputs as AsyncIterable<Uint8Array>) {
+        onProgress?.({ done: index, failed: 0, running: concurrency ?? 0, repeats: 0, cost: 1n, held: 2n, fuel: 3n })
+        yield input.length === 0 ? { index: index++, error: new InosError('ERR_TRAP', 'It trapped.') } : { ...RESULT, bytes: input, index: index++ }
+      }
+    },
     quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
     account: async () => ACCOUNT,
     history: async function * () { yield ENTRY; yield ENTRY },
-    explain: async peer => ({ ...REPORT, peer }),
+    explainLine: async peer => ({ ...REPORT, peer }),
+    jobs: async () => [JOB, JOB],
+    explain: async id => ({ ...JOB_REPORT, id }),
+    cancel: async id => { if (id !== '7') throw new InosError('ERR_USAGE', `not ${id}`) },
     frauds: async function * () { yield FRAUD },
     dump: async function * () { yield * ROWS },
     audit: async () => ({ ok: false, id: 'x', records: 2, bad: [{ key: 'k', reason: 'why' }], ...BALANCE }),
@@ -115,7 +132,11 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
-  assert.deepEqual(await client.explain('q'), { ...REPORT, peer: 'q' })
+  assert.deepEqual(await client.explainLine('q'), { ...REPORT, peer: 'q' })
+  assert.deepEqual(await client.jobs(), [JOB, JOB])
+  assert.deepEqual(await client.explain('8'), { ...JOB_REPORT, id: '8' })
+  await client.cancel('7')
+  await assert.rejects(client.cancel('8'), { code: 'ERR_USAGE', message: 'not 8' })
   assert.deepEqual(await Array.fromAsync(client.frauds()), [FRAUD])
   assert.deepEqual(await Array.fromAsync(client.dump()), ROWS)
   assert.deepEqual(await client.trade(), TRADE)
@@ -156,7 +177,7 @@ test('options of a job travel whole, progress comes back', async () => {
     entry: 'go', args: ['-c', 'x'], env: { fuel: '1' }, files: { '/a': Uint8Array.of(1) }, limits: { fuelMax: 10n, memoryPagesMax: 3 }, seed: new Uint8Array(32),
     costMax: 2n ** 54n, where: 'remote', avoid: ['p'], retries: 2
   }
-  const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'done', peer: 'p' }]
+  const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'offered', peer: 'p', costMax: 5n }, { state: 'settled', peer: 'p' }]
   let got: unknown
   await using both = await pair({
     run: async (wasm, input, { signal, onProgress, ...rest }) => {
@@ -398,4 +419,31 @@ test('a mutated job request is decoded or refused by a code', () => {
       assert.ok(error instanceof InosError && ['ERR_USAGE', 'ERR_RECORD_INVALID'].includes(error.code), String(error))
     }
   }), { seed: 2, numRuns: 2000 })
+})
+
+// Goal: a map behind the socket is the same: inputs are read as they are taken, items, failures and progress come back, its
+// options arrive checked. Method: a source that waits for the item before; a failure among the items; bad options; a source that throws.
+test('a map goes through the socket', async () => {
+  await using both = await pair()
+  const seen: unknown[] = []
+  const progress: unknown[] = []
+  let woken = Promise.withResolvers<void>()
+  const inputs = async function * (): AsyncIterable<Uint8Array | string> {
+    for (const input of ['one', new Uint8Array(0), 'three']) {
+      yield input
+      await woken.promise
+      woken = Promise.withResolvers()
+    }
+  }
+  for await (const item of both.client.map(EMPTY, inputs(), { concurrency: 2, budget: 5n, onProgress: report => progress.push(report) })) {
+    seen.push(item.error === undefined ? [item.index, new TextDecoder().decode(item.bytes), item.cost] : [item.index, item.error.code])
+    woken.resolve()
+  }
+  assert.deepEqual(seen, [[0, 'one', RESULT.cost], [1, 'ERR_TRAP'], [2, 'three', RESULT.cost]])
+  assert.deepEqual(progress[0], { done: 0, failed: 0, running: 2, repeats: 0, cost: 1n, held: 2n, fuel: 3n })
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { budget: 'much' } as never)), { code: 'ERR_USAGE' })
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { purse: 1 } as never)), { code: 'ERR_USAGE' })
+  const broken = async function * (): AsyncIterable<string> { yield 'one'; throw new InosError('ERR_USAGE', 'No such file.') }
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, broken(), {})), /No such file/)
+  await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { signal: AbortSignal.abort(new InosError('ERR_CANCELLED', 'enough')) })), { code: 'ERR_CANCELLED' })
 })

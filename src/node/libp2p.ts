@@ -51,7 +51,7 @@ export interface NetworkOptions {
  */
 export async function createNetwork (options: NetworkOptions): Promise<Network> {
   const { seed, bootstrap = [], membership, timers = platformTimers, limits = LIMITS.wire } = options
-  for (const address of bootstrap) parseAddress(address)
+  checkOptions(options)
   const admission = membership === undefined ? undefined : new Admission(membership, timers)
   const { known = new KnownPeers({ self: createSigner(seed).id, now: () => Math.floor(Date.now() / 1000) }) } = options
   const node = await startNode(options, admission, known)
@@ -72,9 +72,8 @@ type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Start
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
 export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2p<Services>> {
-  const { seed, listen = [], metrics } = options
-  for (const address of listen) parseAddress(address)
-  if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
+  const { listen = [], metrics } = options
+  checkOptions(options)
   const node = await createLibp2p({ ...await configure(options, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
@@ -82,6 +81,11 @@ export async function startNode (options: NetworkOptions, admission?: Admission,
     throw notListening(listen, cause)
   }
   return node
+}
+
+function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): void {
+  for (const address of [...listen, ...bootstrap]) parseAddress(address)
+  if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
 }
 
 async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {

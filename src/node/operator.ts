@@ -4,15 +4,19 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
+import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { SettingsChange } from './settings.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
+
+/** The same for an item of a map. */
+export type PlainItem = Omit<MapItem, 'text' | 'json'>
 
 export interface Operator extends AsyncDisposable {
   /** PeerId of the node. */
@@ -22,6 +26,8 @@ export interface Operator extends AsyncDisposable {
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
+  map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
   /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
   quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
   /** @returns PeerId of who answered at the multiaddr */
@@ -30,7 +36,10 @@ export interface Operator extends AsyncDisposable {
   /** In a private mesh: what the node has at its issuer; null elsewhere, and for the issuer. */
   account (): Promise<AccountView | null>
   history (): AsyncIterable<HistoryEntry>
-  explain (peer: string): Promise<LineReport>
+  explainLine (peer: string): Promise<LineReport>
+  jobs (): Promise<JobView[]>
+  explain (job: string): Promise<JobReport>
+  cancel (job: string): Promise<void>
   frauds (): AsyncIterable<FraudView>
   /** Every row of the books, in order of keys. */
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
@@ -67,12 +76,16 @@ export function operatorOf (node: Node): Operator {
       const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
       return plain
     },
+    map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
     quote: (wasm, input, options) => node.quote(wasm, input, options),
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),
     history: () => node.history(),
-    explain: async peer => node.explain(peer),
+    explainLine: async peer => node.explainLine(peer),
+    jobs: async () => node.jobs(),
+    explain: async job => node.explain(job),
+    cancel: async job => { node.cancel(job) },
     frauds: () => node.frauds(),
     dump: () => node.dump(),
     audit: () => node.audit(),
@@ -91,5 +104,15 @@ export function operatorOf (node: Node): Operator {
     grant: (peer, amount) => node.grant(peer, amount),
     revoke: peer => node.revoke(peer),
     [Symbol.asyncDispose]: () => node.stop()
+  }
+}
+
+async function * plainItems (items: AsyncGenerator<MapItem | MapFailure, void>): AsyncGenerator<PlainItem | MapFailure, void> {
+  for await (const item of items) {
+    if (item.error !== undefined) yield item
+    else {
+      const { text: _text, json: _json, error: _error, ...plain } = item
+      yield plain
+    }
   }
 }

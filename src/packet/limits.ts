@@ -262,6 +262,10 @@ export const LIMITS = {
     /** A proof of fraud: two cheques of full length; and how many are kept against one peer. */
     fraudBytesMax: 512 * KIB,
     fraudsPerPeerMax: 16,
+    /** Orders given up that their sellers are to be told of by themselves; the oldest are told only when their receipts are shown. */
+    untoldMax: 65_536,
+    /** Answered orders that a payer gave up narrow its line, until it has paid this many times as much. */
+    waivedFactor: 10n,
     /** How long after an order's expiry its receipt may still come before the hold is released. */
     graceSeconds: 600,
     /** Free fuel for peers of four fields. */
@@ -301,8 +305,13 @@ export const LIMITS = {
     historySaveMs: 5_000,
     /** Slower than this counts no more. */
     paceMax: 16,
-    /** A run shorter than this says nothing of a peer's pace. */
-    paceMsMin: 100,
+    /** A job shorter than this, or expected to be, says nothing of a peer's pace: a busy moment on the way there would. */
+    paceMsMin: 1_000,
+    /** Jobs that are over and still told of; states and choices of one, and candidates of one choice. */
+    jobsKeptMax: 1_000,
+    jobStepsMax: 64,
+    jobRoundsMax: 8,
+    jobBidsMax: 32,
     /** Peers whose buying is allowed by name. */
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
@@ -441,6 +450,8 @@ export const LIMITS = {
     eventsMax: 1_024,
     /** Without a terminal, a long job says once per this time what it waits for. */
     statusMs: 10_000,
+    /** How often a map's progress is drawn anew. */
+    progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
   },

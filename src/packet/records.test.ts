@@ -10,13 +10,14 @@ import { rawCid } from './cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { checkCharter, checkInvite, checkMember, checkRevocations, openCharter, openInvite, openMember, openRevocations } from './mesh.ts'
-import { checkAck, checkCheque, checkClearing, checkHead, checkOffer, checkOrder, checkReceipt } from './records.ts'
+import { checkAck, checkCancel, checkCheque, checkClearing, checkHead, checkOffer, checkOrder, checkReceipt } from './records.ts'
 import { decodeSpec } from './spec.ts'
 
 const committed = JSON.parse(readFileSync(new URL('../../test/vectors/records.json', import.meta.url), 'utf8')) as vectors.Vector[]
 const KINDS = {
   offer: { check: checkOffer, payload: vectors.offer.payload, author: vectors.EXECUTOR_SEED },
   order: { check: checkOrder, payload: vectors.order.payload, author: vectors.PAYER_SEED },
+  cancel: { check: checkCancel, payload: vectors.cancel.payload, author: vectors.PAYER_SEED },
   receipt: { check: checkReceipt, payload: vectors.receipt.payload, author: vectors.EXECUTOR_SEED },
   cheque: { check: checkCheque, payload: vectors.cheque.payload, author: vectors.PAYER_SEED },
   ack: { check: checkAck, payload: vectors.ack.payload, author: vectors.EXECUTOR_SEED },

@@ -1,5 +1,5 @@
 /**
- * The signed records: offer, order, receipt, cheque, ack, head, clearing. For each its fields, and a check that
+ * The signed records: offer, order, cancel, receipt, cheque, ack, head, clearing. For each its fields, and a check that
  * turns decoded dag-cbor from outside into the typed payload or refuses it by field name.
  *
  * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
@@ -72,6 +72,13 @@ export interface Order extends InMesh {
   tick: bigint
   expires: number
   nonce: Uint8Array
+}
+
+/** The payer has given an order up: what its executor shows for it from now on is not paid. The payer signs. */
+export interface Cancel extends InMesh {
+  payer: Uint8Array
+  executor: Uint8Array
+  order: CID
 }
 
 /** What the executor claims happened. A pure function of order, offer and run. */
@@ -223,6 +230,13 @@ export function checkOrder (payload: unknown): Order {
   }
   f.end()
   return order
+}
+
+export function checkCancel (payload: unknown): Cancel {
+  const f = new Fields('cancel', payload)
+  const cancel: Cancel = { net: f.get('net', isNet), payer: f.party('payer'), executor: f.party('executor'), order: f.get('order', isLink) }
+  f.end()
+  return cancel
 }
 
 export function checkReceipt (payload: unknown): Receipt {

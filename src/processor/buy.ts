@@ -1,7 +1,7 @@
 /**
  * One job bought from one peer: mandate → send → verify → accept. For the order this ends in one of
- * three ways: owed; refused or answered wrongly, and nothing is owed; or lost, when nobody here
- * knows its end and reconciliation will say.
+ * three ways: owed; refused, and nothing is owed; or given up, because it was answered wrongly, its
+ * peer was lost or its caller cancelled it: then what its peer shows for it later is not paid.
  */
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
@@ -69,18 +69,15 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
       node.settlement.paySoon(peer)
       return done
     }
-    // Of an order that was answered before, its receipt may still come.
-    if (done.code !== 'ERR_GONE') node.settlement.renounce(id)
-    await node.credits.refuseOrder(id)
-    throw done
-  } catch (error) {
-    if (error instanceof InosError && error.code === 'ERR_VERIFICATION') {
+    // An order that was answered before, and whose answer is gone, is not refused: its receipt may still be shown.
+    if (done.code !== 'ERR_GONE') {
       node.settlement.renounce(id)
       await node.credits.refuseOrder(id)
-    } else {
-      node.credits.loseOrder(id)
-      void node.settlement.reconcile(peer)
     }
+    throw done
+  } catch (error) {
+    // What was refused is released already; nothing else was answered rightly, or it would be owed.
+    await node.settlement.giveUp(peer, id)
     throw error
   }
 }

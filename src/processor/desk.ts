@@ -18,6 +18,8 @@ export interface Desk {
    * @throws {InosError} ERR_BUSY
    */
   work (peer: string, order: string, signal: AbortSignal, start: (cancel: AbortSignal) => Promise<Answer>): Promise<Answer>
+  /** Its payer has given an order up: work on it ends. */
+  cancel (peer: string, order: string): void
   /**
    * Wait until so many bytes may be held for a peer; leaving the scope of what comes back frees them.
    * @throws {InosError} ERR_CANCELLED
@@ -63,6 +65,7 @@ export function createDesk (limits: DeskLimits = LIMITS.market): Desk {
         signal.removeEventListener('abort', onAbort)
       }
     },
+    cancel (peer, order) { atWork.get(`${peer}/${order}`)?.cancel.abort(new InosError('ERR_CANCELLED', 'The payer has given this order up.')) },
     room: (peer, bytes, signal) => space.take(peer, bytes, signal),
     async idle () {
       while (atWork.size > 0) await Promise.allSettled(Array.from(atWork.values(), ({ answer }) => answer))

@@ -5,10 +5,12 @@ import { ECHO, ENDLESS } from '../../test/guests.ts'
 import { SAVE } from '../../test/wasi-guests.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { rawCid } from '../packet/cid.ts'
+import { openEnvelope } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { encodeFiles } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
+import { checkCancel } from '../packet/records.ts'
 import { BY_REFERENCE, own } from './job.ts'
 import { Mesh, settled, signerOf } from './mesh.fixture.ts'
 import { type RogueBuyer, type RogueJob, startRogue, startRogueBuyer } from './rogue.fixture.ts'
@@ -61,7 +63,8 @@ const LIES: Record<string, (job: RogueJob, earlier: RogueJob | undefined) => Par
 
 for (const [lie, answer] of Object.entries(LIES)) {
   // Goal: a lie is seen, nothing is owed for it, and somebody else does the job. Method: the liar is so much
-  // cheaper that it is asked again in spite of what is known of it; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: refused too.
+  // cheaper that it is asked again in spite of what is known of it; asked alone it is ERR_VERIFICATION. Afterwards it shows a receipt without a flaw: the
+  // buyer's word that the order was given up is all it gets.
   test(`caught: ${lie}`, async () => {
     await using mesh = new Mesh()
     const buyer = await mesh.start('buyer', { serve: false })
@@ -79,7 +82,10 @@ for (const [lie, answer] of Object.entries(LIES)) {
     assert.equal(result.text(), 'true')
     assert.deepEqual(result.files, { '/out/copy': text('true') })
     assert.deepEqual(result.attempts.map(({ peer, code }) => [peer, code]), [[liar.id, 'ERR_VERIFICATION']])
-    for (const job of liar.jobs) assert.equal((await liar.due(buyer.id, job, job.receipt())).kind, 'refusal')
+    for (const job of liar.jobs) {
+      const said = await liar.due(buyer.id, job, job.receipt())
+      assert.ok(openEnvelope(said.records[0]!.slice(), 'cancel', checkCancel).payload.order.equals(job.order.id))
+    }
     await settled(buyer, honest)
     assert.equal(buyer.credits().spent, honest.credits().earned)
     assert.equal(liar.cheques, 0)

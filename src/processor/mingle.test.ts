@@ -83,6 +83,16 @@ test('lies about other peers are not believed', async () => {
   assert.equal(known.list().some(({ id }) => id === signerOf('lie').id), false)
 })
 
+// Goal: a node that leaves soon after it came knows next time whom it met. Method: stop it right after it has connected.
+test('who was met a moment ago is remembered', async () => {
+  await using mesh = new Mesh()
+  const known = book('brief')
+  const [node, brief] = [await mesh.start('node'), await mesh.start('brief', { known })]
+  await mesh.connect(brief, node)
+  await brief.stop()
+  assert.deepEqual(known.list().map(({ id, addresses }) => [id, addresses]), [[node.id, [`/memory/${node.id}`]]])
+})
+
 // Goal: who asks all the time is refused, and nobody is told of itself. Method: two questions at once, of a peer the node has an offer of.
 test('peers are told of others now and then', async () => {
   await using mesh = new Mesh()

@@ -56,7 +56,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   })
   node.changed()
   node.announce('sold', bundle)
-  node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'done', peer }))
+  node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'settled', peer }))
   return { outcome: outcome.outcome, answer }
 }
 

@@ -25,7 +25,12 @@ export interface Settlement {
    * is taken with the answer and its result, where it is checked, and not when shown alone.
    */
   await (order: string): Disposable
-  /** The peer refused this order, or gave for it what is wrong: a receipt it shows for it later is not paid. */
+  /**
+   * The job is done elsewhere or not at all: its hold ends, a receipt shown for the order later is not paid, and the peer is
+   * told, now or at the next contact. Durable when this resolves.
+   */
+  giveUp (peer: string, order: string): Promise<void>
+  /** The peer refused this order: a receipt it shows for it later is not paid. */
   renounce (order: string): void
   /** In a mesh: show the issuer cheques that it has not cleared; joins what is under way. Never throws. @param again also those that have bounced */
   claim (again: boolean): Promise<void>
@@ -71,6 +76,7 @@ export function createSettlement (node: Rooms): Settlement {
       const first = turn.reconcile || !node.credits.isSynced(peer)
       turn.reconcile = turn.pay = false
       try {
+        await tellCancels(node, peer)
         if (first) {
           if (await reconcile(node, peer)) void askAgain(peer)
           await clearing.tell(peer)
@@ -133,13 +139,21 @@ export function createSettlement (node: Rooms): Settlement {
     }
   }
 
-  const takeDue = async (peer: string, bundle: Uint8Array): Promise<void> => {
+  /** @returns this node's word that it gave the order up, for who shows a receipt of it */
+  const takeDue = async (peer: string, bundle: Uint8Array): Promise<Uint8Array | null> => {
     const records = readBundle(bundle)
     const order = records.order.id.toString()
     if (awaited.has(order)) throw new InosError('ERR_BUSY', `The answer to the order ${order} is still awaited.`)
-    if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused, or answered with what was wrong.`)
-    await node.credits.acceptReceipt(peer, records)
+    if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused.`)
+    try {
+      await node.credits.acceptReceipt(peer, records)
+    } catch (error) {
+      const cancel = error instanceof InosError && error.code === 'ERR_GONE' ? await node.credits.cancelOf(order) : null
+      if (cancel === null) throw error
+      return cancel
+    }
     node.changed()
+    return null
   }
 
   const answerSync = async (peer: string, question: Uint8Array): Promise<Uint8Array> => {
@@ -157,6 +171,11 @@ export function createSettlement (node: Rooms): Settlement {
       awaited.add(order)
       return { [Symbol.dispose]: () => { awaited.delete(order) } }
     },
+    async giveUp (peer, order) {
+      await node.credits.giveUpOrder(order)
+      node.changed()
+      void join(peer, 'pay')
+    },
     renounce (order) {
       renounced.add(order)
       if (renounced.size > LIMITS.store.repliesMax) renounced.delete(renounced.values().next().value!)
@@ -173,9 +192,14 @@ export function createSettlement (node: Rooms): Settlement {
         case 'clear': case 'clearing': return await clearing.answer(peer, packet)
         case 'sync': return { kind: 'answer', body: own(await answerSync(peer, packet.body.slice())) }
         case 'due': {
-          await takeDue(peer, packet.body.slice())
+          const cancel = await takeDue(peer, packet.body.slice())
+          if (cancel !== null) return { kind: 'answer', records: [own(cancel)] }
           // Paid after the answer, so that whoever presents many is not kept waiting.
           void join(peer, 'pay')
+          return { kind: 'answer' }
+        }
+        case 'cancelled': {
+          await takeCancels(node, peer, packet)
           return { kind: 'answer' }
         }
         default: throw new InosError('ERR_UNKNOWN_KIND', `This node knows no packet of kind "${packet.kind}".`)
@@ -203,6 +227,24 @@ async function ask (node: Rooms, peer: string, packet: Partial<Packet>): Promise
   } finally {
     answered.abort()
   }
+}
+
+/** What the peer does not hear of now it hears of at the next contact, or when it shows a receipt. */
+async function tellCancels (node: Rooms, peer: string): Promise<void> {
+  for (let cancels = await node.credits.untoldCancels(peer); cancels.length > 0; cancels = await node.credits.untoldCancels(peer)) {
+    const answer = await ask(node, peer, { kind: 'cancelled', records: cancels.map(own) })
+    // Who does not want to hear of it is not paid for it either; what it is owed is another matter.
+    if (answer.kind === 'refusal') {
+      node.platform.log(`telling ${peer} which orders were given up`, new InosError('ERR_PEER_LOST', answer.text))
+      return
+    }
+    await node.credits.toldCancels(peer, cancels)
+  }
+}
+
+async function takeCancels (node: Rooms, peer: string, { records }: Packet): Promise<void> {
+  for (const record of records.slice(0, LIMITS.wire.recordsPerPacketMax)) node.desk.cancel(peer, await node.credits.takeCancel(peer, record.slice()))
+  if (records.length > 0) node.changed()
 }
 
 async function payAll (node: Rooms, peer: string): Promise<void> {
@@ -269,6 +311,7 @@ async function sendAll (node: Rooms, peer: string, records: AsyncIterable<Resend
       await takeAck(node, peer, answer)
     } else {
       const reply = await ask(node, peer, { kind, body: own(bytes) })
+      await takeCancels(node, peer, reply)
       if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
     }
   }

@@ -20,6 +20,7 @@ function sumOf (mesh: TestMesh): bigint {
 test('nodes buy from each other and their books agree', async () => {
   await using mesh = await createTestMesh({ nodes: 3, node: index => ({ serve: index === 2 }) })
   const [, buyer, seller] = mesh.nodes
+  assert.equal((await buyer!.quote(ECHO, 'hello', REMOTE)).chosen, seller!.id)
   const result = await buyer!.compute(ECHO, 'hello', REMOTE)
   assert.equal(result.text(), 'hello')
   assert.equal(result.executor, seller!.id)

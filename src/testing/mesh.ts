@@ -168,6 +168,8 @@ function driven (node: TestNode, clock: VirtualClock): TestNode {
     ...node,
     compute: (wasm, input, options) => clock.drive(node.compute(wasm, input, options)),
     run: (wasm, input, options) => clock.drive(node.run(wasm, input, options)),
+    quote: (wasm, input, options) => clock.drive(node.quote(wasm, input, options)),
+    refund: (order, amount) => clock.drive(node.refund(order, amount)),
     connect: (address, signal) => clock.drive(node.connect(address, signal)),
     settle: () => clock.drive(node.settle()),
     giveGrant: (peer, amount, certificate) => clock.drive(node.giveGrant(peer, amount, certificate)),

@@ -19,7 +19,7 @@ import { alive, COST_MAX, LIAR, Mesh, OFFLINE } from './mesh.ts'
 export type Command =
   | { do: 'buy' | 'pay' | 'sync' | 'trade' | 'overdraw', who: number, whom: number }
   | { do: 'lose' | 'backup', who: number }
-  | { do: 'refund', who: number, which: number }
+  | { do: 'refund' | 'giveUp', who: number, which: number }
   | { do: 'deliver' | 'drop' | 'repeat' | 'burst' | 'flip', which: number }
   | { do: 'cut', who: number, kept: number }
   | { do: 'fuse', who: number, after: number, kept: number }
@@ -48,7 +48,7 @@ export function drawsOf (seed: number): (below: number) => number {
 }
 
 const WEIGHTS: Record<Exclude<Command['do'], 'grant' | 'clear' | 'overdraw'>, number> = {
-  trade: 10, buy: 10, pay: 10, sync: 4, lose: 2, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
+  trade: 10, buy: 10, pay: 10, sync: 4, lose: 2, giveUp: 5, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
 }
 const deckOf = (weights: Readonly<Record<string, number>>): Command['do'][] => Object.entries(weights).flatMap(([name, weight]) => Array.from({ length: weight }, () => name as Command['do']))
 const DECK = deckOf(WEIGHTS)
@@ -90,7 +90,7 @@ function drawCommand (draw: (below: number) => number, nodes: number, deck: read
     case 'lose': case 'clear': return { do: name, who }
     case 'grant': return { do: name, who, amount: 1 + draw(1_000_000) }
     case 'backup': return { do: name, who: FRAIL }
-    case 'refund': return { do: name, who, which }
+    case 'refund': case 'giveUp': return { do: name, who, which }
     case 'cut': return { do: name, who, kept: draw(6) }
     case 'fuse': return { do: name, who, after: 1 + draw(12), kept: draw(4) }
     case 'restore': return { do: name, blank: draw(4) === 0 }
@@ -183,6 +183,7 @@ class Play {
         await this.#close(node, this.#nodes[command.whom]!)
         break
       case 'lose': await world.loseAll(node); break
+      case 'giveUp': await alive(node, world.giveUp(node, command.which)); break
       case 'backup': this.#copy = new Map(node.disk.rows()); this.#tally.backups++; break
       case 'refund': this.mesh?.refunded.add(node); await refund(node, command.which); break
       case 'fuse': Object.assign(node.disk, { fuse: command.after, keptAtDeath: command.kept }); break
@@ -297,6 +298,7 @@ function assertAlways (world: World, nodes: readonly Node[]): void {
 
 /** 4, by the history: what holds when all has arrived. The other ends of it, 1, 3, 5, 9 and 12, are in balances and audits. */
 async function assertPaidOnce (nodes: readonly Node[]): Promise<void> {
+  const unpaid = await givenUp(nodes)
   for (const node of nodes) {
     const receipts = new Map((await Array.fromAsync(node.credits.receipts())).map(facts => [facts.order, facts] as const))
     const paid = new Map<string, bigint>()
@@ -309,7 +311,16 @@ async function assertPaidOnce (nodes: readonly Node[]): Promise<void> {
       assert.ok(!into.has(order), '4: an order settles at most once')
       into.set(order, amount)
     }
-    for (const [order, { charge }] of receipts) assert.equal(paid.get(order), charge, '4: every receipt is paid in full')
+    for (const [order, { charge }] of receipts) assert.equal(paid.get(order), unpaid.has(order) ? undefined : charge, '4: every receipt is paid in full, or given up and not at all')
     for (const [order, amount] of refunded) assert.ok(amount <= (paid.get(order) ?? 0n), '4: no refund is above its charge')
   }
+}
+
+/** Orders that their payers gave up before they had the answer, and that their sellers have dropped. */
+async function givenUp (nodes: readonly Node[]): Promise<Set<string>> {
+  const orders = new Set<string>()
+  for (const { disk } of nodes) for (const key of disk.rows().keys()) if (key.startsWith('cancel!')) orders.add(key.slice(7))
+  // What was paid although it was given up, by an older self of the payer, stands as paid.
+  for (const { credits } of nodes) for await (const { order, kind } of credits.history()) if (kind === 'job') orders.delete(order)
+  return orders
 }

@@ -26,13 +26,13 @@ else await simulateOne()
 
 async function simulateOne (): Promise<void> {
   const began = performance.now()
-  const { firstOfferMs, discoveryMs, messagesPerJob, bytesPerJob, memory, ...report } = await simulate({ nodes, seed, jobs, loss, duplicate, churn })
+  const { firstOfferMs, discoveryMs, quietMessages, messagesPerJob, bytesPerJob, memory, ...report } = await simulate({ nodes, seed, jobs, loss, duplicate, churn })
   const ok = report.problems.length === 0
   for (const problem of report.problems.slice(0, 20)) console.error(problem)
   console.error(`trace ${report.trace}`)
   console.log(JSON.stringify({
     ok, nodes, seed, loss, duplicate, churn, ...report, problems: report.problems.length,
-    firstOfferMs: quantiles(firstOfferMs), discoveryMs: quantiles(discoveryMs),
+    firstOfferMs: quantiles(firstOfferMs), discoveryMs: quantiles(discoveryMs), quietMessages: quantiles(quietMessages),
     messagesPerJob: Math.round(messagesPerJob), bytesPerJob: Math.round(bytesPerJob), bytesPerNode: Math.round(memory / nodes), realMs: Math.round(performance.now() - began)
   }))
   process.exitCode = ok ? 0 : 1

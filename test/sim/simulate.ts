@@ -5,7 +5,7 @@
  */
 import { createTestMesh } from '../../src/testing/index.ts'
 import { type Chance, createChance } from '../../src/testing/chance.ts'
-import type { TestMesh } from '../../src/testing/options.ts'
+import type { TestMesh, TestNode } from '../../src/testing/options.ts'
 import { toInosError } from '../../src/packet/errors.ts'
 import { ECHO } from '../guests.ts'
 import { createMemoRuntime } from './memo-runtime.ts'
@@ -30,6 +30,8 @@ export interface SimReport {
   /** Milliseconds of the mesh's time, newcomer by newcomer, least first: to the first offer from its start; from its first job to the order on its way. */
   readonly firstOfferMs: readonly number[]
   readonly discoveryMs: readonly number[]
+  /** Writes to streams, least first, for a newcomer's second job until it is paid, in a mesh that is idle but for its upkeep. */
+  readonly quietMessages: readonly number[]
   /** Writes to streams in the time of faults and after it, everything included, for each job. */
   readonly messagesPerJob: number
   readonly bytesPerJob: number
@@ -78,6 +80,7 @@ class Simulation {
   readonly #indices = new Map<string, number>()
   readonly #firstOfferMs: number[] = []
   readonly #discoveryMs: number[] = []
+  readonly #quietMessages: number[] = []
 
   constructor (options: SimOptions) {
     this.#options = options
@@ -109,6 +112,7 @@ class Simulation {
       killed: this.#killed.size,
       firstOfferMs: this.#firstOfferMs.sort((a, b) => a - b),
       discoveryMs: this.#discoveryMs.sort((a, b) => a - b),
+      quietMessages: this.#quietMessages.sort((a, b) => a - b),
       messagesPerJob: (messages - sent.messages) / count,
       bytesPerJob: (bytes - sent.bytes) / count,
       virtualMs: mesh.now(),
@@ -129,6 +133,11 @@ class Simulation {
     await node.compute(ECHO, '0', { ...JOB, onProgress: ({ state }) => { if (state === 'sending') sending ||= mesh.now() } })
     this.#discoveryMs.push(sending - asked)
     await offered
+    await mesh.until(() => isAtRest(node))
+    const { messages } = mesh.traffic()
+    await node.compute(ECHO, '1', JOB)
+    await mesh.until(() => isAtRest(node))
+    this.#quietMessages.push(mesh.traffic().messages - messages)
   }
 
   /** Everything at its time: jobs, power cuts, and the border that comes and goes. */
@@ -191,10 +200,7 @@ class Simulation {
     }
   }
 
-  #isOpen (index: number): boolean {
-    const { held, due, owed } = this.#mesh.nodes[index]!.credits()
-    return held + due + owed !== 0n
-  }
+  #isOpen (index: number): boolean { return !isAtRest(this.#mesh.nodes[index]!) }
 
   /** Both ends of each line must say the same, and all nodes together must have nothing. */
   #compare (): void {
@@ -202,13 +208,18 @@ class Simulation {
     for (const end of ['wrong', 'ERR_DEADLINE', 'ERR_INTERNAL']) if (this.#ends[end] !== undefined) this.#problems.push(`${this.#ends[end]} jobs ended ${end}`)
     for (const pair of this.#pairs) {
       const [a, b] = pair.split(' ').map(Number) as [number, number]
-      const [there, here] = [nodes[a]!.explain(nodes[b]!.id), nodes[b]!.explain(nodes[a]!.id)]
+      const [there, here] = [nodes[a]!.explainLine(nodes[b]!.id), nodes[b]!.explainLine(nodes[a]!.id)]
       if (there.spent !== here.earned || there.earned !== here.spent) this.#problems.push(`nodes ${pair} disagree: ${there.spent} spent, ${here.earned} earned; ${there.earned} earned, ${here.spent} spent`)
     }
     for (const index of nodes.keys()) if (this.#isOpen(index)) this.#problems.push(`node ${index} has something open: ${JSON.stringify(nodes[index]!.credits(), (_, value: unknown) => typeof value === 'bigint' ? `${value}` : value)}`)
     const sum = nodes.reduce((total, node) => total + node.credits().balance, 0n)
     if (sum !== 0n) this.#problems.push(`all balances together are ${sum} µcr`)
   }
+}
+
+function isAtRest (node: TestNode): boolean {
+  const { held, due, owed } = node.credits()
+  return held + due + owed === 0n
 }
 
 /** Bytes of the heap and outside it; exact only where the collector can be called. */

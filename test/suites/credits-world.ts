@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { createHash, hash } from 'node:crypto'
 import { type Credits, type CreditsOptions, createCredits, type RunFacts } from '../../src/credits/credits.ts'
+import { readBundle } from '../../src/credits/bundle.ts'
 import { KEYS, type Op, type Store } from '../../src/credits/store.ts'
 import { decodeAnswer } from '../../src/credits/sync.ts'
 import { encodeCanonical } from '../../src/packet/cbor.ts'
@@ -304,6 +305,7 @@ export class World {
   }
 
   async sync (from: Node, to: Node): Promise<void> {
+    for (const cancel of await from.credits.untoldCancels(to.id)) this.send(from, to, 'cancelled', cancel)
     for (const question of await from.credits.syncQuestions(to.id)) this.send(from, to, 'question', question)
   }
 
@@ -340,7 +342,21 @@ export class World {
     switch (kind) {
       case 'order': await this.#serve(to, from, bytes); break
       case 'refusal': await credits.refuseOrder(order!); break
-      case 'due': await credits.acceptReceipt(from.id, bytes); break
+      case 'due': {
+        const taken = await credits.acceptReceipt(from.id, bytes).then(() => true, error => {
+          if (error instanceof InosError && error.code === 'ERR_GONE') return false
+          throw error
+        })
+        const cancel = taken ? null : await credits.cancelOf(readBundle(bytes).order.id.toString())
+        if (cancel !== null) this.send(to, from, 'cancelled', cancel)
+        break
+      }
+      case 'cancelled': {
+        await credits.takeCancel(from.id, bytes)
+        this.send(to, from, 'heard', bytes)
+        break
+      }
+      case 'heard': await credits.toldCancels(from.id, [bytes]); break
       case 'ack': await credits.takeAck(from.id, bytes); break
       case 'claim': {
         for (const clearing of await credits.clear(from.id, [bytes])) this.send(to, from, 'clearing', clearing)
@@ -413,6 +429,17 @@ export class World {
       assert.ok(++count < 10_000, 'the wire never gets quiet')
       await this.deliver(message)
     }
+  }
+
+  /** A buyer does one of its open jobs elsewhere. */
+  async giveUp (node: Node, which: number): Promise<void> {
+    const open = [...node.disk.rows()].filter(([key]) => key.startsWith('order!'))
+    const row = open[which % open.length]
+    if (row === undefined) return
+    await node.credits.giveUpOrder(row[0].slice(6))
+    const cancel = await node.credits.cancelOf(row[0].slice(6))
+    const seller = this.nodes.get(peerIdOfKey(openEnvelope(row[1], 'order', checkOrder).payload.executor))
+    if (cancel !== null && seller !== undefined) this.send(node, seller, 'cancelled', cancel)
   }
 
   /** Nobody waits for anything any more. */

@@ -12,7 +12,7 @@ import { seal, type Sealed, sealBatch } from '../../src/packet/envelope.ts'
 import { toHex } from '../../src/packet/identity.ts'
 import { DEFAULT_PRICES } from '../../src/packet/limits.ts'
 import { type Charter, type Invite, type Member, netOf, type Revocations } from '../../src/packet/mesh.ts'
-import type { Ack, Cheque, Clearing, Head, Offer, Order, Receipt } from '../../src/packet/records.ts'
+import type { Ack, Cancel, Cheque, Clearing, Head, Offer, Order, Receipt } from '../../src/packet/records.ts'
 import { encodeSpec } from '../../src/packet/spec.ts'
 
 export interface Vector { readonly name: string, readonly id: string, readonly bytes: string }
@@ -38,6 +38,9 @@ export const offer: Sealed<Offer> = seal('offer', {
 export const order: Sealed<Order> = seal('order', {
   net: null, payer: payer.publicKey, executor: executor.publicKey, offer: offer.id, spec: spec.id, costMax: 20_000_000n, level: 0, tick: 0n, expires: EXPIRES, nonce: new Uint8Array(16).fill(4)
 }, payer)
+
+/** The payer gives it up. */
+export const cancel: Sealed<Cancel> = seal('cancel', { net: null, payer: payer.publicKey, executor: executor.publicKey, order: order.id }, payer)
 
 const usage = { fuel: 123_456_789n, pages: 17, resultBytes: 1_025, filesBytes: 999 }
 
@@ -115,7 +118,7 @@ export const frauds = {
 }
 
 export function makeVectors (): Vector[] {
-  const records = Object.entries({ spec, offer, order, receipt, batched, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  const records = Object.entries({ spec, offer, order, cancel, receipt, batched, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
   const proofs = Object.entries(frauds).map(([name, { id, bytes }]) => ({ name: `fraud ${name}`, id: id.toString(), bytes: toHex(bytes) }))
   return [...records, ...files, ...proofs]

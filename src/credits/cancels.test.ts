@@ -1,0 +1,154 @@
+/** Orders given up: what runs ends uncharged, what is due is dropped, what is paid stays paid; and a payer's word is worth only what it says. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { assertSettled, factsOf, LIMITS_OF_JOB, type Node, signerOf, World } from '../../test/suites/credits-world.ts'
+import { seal, type Sealed } from '../packet/envelope.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Order } from '../packet/records.ts'
+
+const isCode = (code: string) => (error: unknown): boolean => error instanceof InosError && error.code === code
+
+async function pair (): Promise<{ world: World, a: Node, b: Node }> {
+  const world = new World()
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  await a.meet(b)
+  await b.meet(a)
+  return { world, a, b }
+}
+
+/** Run an order at its seller. @returns the answer: its bundle */
+async function run (b: Node, a: Node, order: Sealed<Order>): Promise<Uint8Array> {
+  await using hold = await b.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB)
+  return (await hold.settle(factsOf(order.id), bundle => bundle.bytes)).bytes
+}
+
+/** Give up, and tell. */
+async function giveUp (a: Node, b: Node, order: Sealed<Order>): Promise<void> {
+  await a.credits.giveUpOrder(order.id.toString())
+  const cancels = await a.credits.untoldCancels(b.id)
+  for (const cancel of cancels) await b.credits.takeCancel(a.id, cancel)
+  await a.credits.toldCancels(b.id, cancels)
+}
+
+// Goal: giving up frees the hold and ends the debt, for good. Method: an order that was run and whose answer was lost;
+// the receipt is shown before and after the seller has heard; both start again.
+test('what is given up is not paid, and not due', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  const id = order.id.toString()
+  const receipt = await run(b, a, order)
+  await a.credits.giveUpOrder(id)
+  assert.equal(a.credits.balance().held, 0n)
+  assert.ok(a.disk.isSafe(`cancel!${id}`), 'durable before it is said')
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await a.start()
+  const [cancel] = await a.credits.untoldCancels(b.id)
+  assert.deepEqual(await a.credits.cancelOf(id), cancel)
+  for (let i = 0; i < 2; i++) assert.equal(await b.credits.takeCancel(a.id, cancel!), id)
+  await a.credits.toldCancels(b.id, [cancel!])
+  assert.deepEqual(await a.credits.untoldCancels(b.id), [])
+  for (const node of [a, b]) await node.start()
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await a.meet(b)
+  await b.meet(a)
+  await assertSettled(a, b)
+  // The answer is no longer given out either.
+  assert.equal(await b.credits.storedReply(a.id, id), 'gone')
+  await assert.rejects(b.credits.refund(id), isCode('ERR_USAGE'))
+  await assert.rejects(b.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB), isCode('ERR_GONE'))
+})
+
+// Goal: an order that runs cannot be settled any more, one that was answered or never came stays what it is. Method: a
+// cancel during the run, also while its receipt waits to be signed; giving up after the receipt; a cancel of an unknown order.
+test('only what is unanswered can be given up', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  await using hold = await b.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB)
+  await giveUp(a, b, order)
+  await assert.rejects(hold.settle(factsOf(order.id), bundle => bundle.bytes), isCode('ERR_CANCELLED'))
+  await hold.release()
+  const late = await a.order(b)
+  await using settling = await b.credits.acceptOrder(a.id, late, b.offer, LIMITS_OF_JOB)
+  await a.credits.giveUpOrder(late.id.toString())
+  const [cancel] = await a.credits.untoldCancels(b.id)
+  const settled = assert.rejects(settling.settle(factsOf(late.id), bundle => bundle.bytes), isCode('ERR_CANCELLED'))
+  // Before anything is written.
+  await Promise.all([b.credits.takeCancel(a.id, cancel!), settled])
+  await a.credits.toldCancels(b.id, [cancel!])
+  await settling.release()
+  const answered = await a.order(b)
+  await a.credits.acceptReceipt(b.id, await run(b, a, answered))
+  await giveUp(a, b, answered)
+  assert.equal(await a.credits.cancelOf(answered.id.toString()), null)
+  await giveUp(a, b, await a.order(b))
+  await a.pay(b)
+  await assertSettled(a, b)
+  assert.ok(b.credits.balance().earned > 0n)
+  assert.equal(b.credits.explain(a.id).acceptable, LIMITS.credits.strangerLineMax - b.credits.balance().earned)
+})
+
+// Goal: what was given up after the work was done narrows the line and the pool like a debt, until ten times as much was
+// paid. Method: take answers and give them up until nothing is free; pay for other work.
+test('giving up what was done is not free work without end', async () => {
+  const world = new World({ lineMax: 12_000_000n })
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  await a.meet(b)
+  const free = (): bigint => b.credits.explain(a.id).acceptable
+  const before = { free: free(), pool: b.credits.explain(a.id).poolFree }
+  let taken = 0n
+  for (let i = 0; i < 8; i++) {
+    const order = await a.order(b)
+    await run(b, a, order)
+    taken += b.credits.balance().due
+    await giveUp(a, b, order)
+  }
+  assert.deepEqual([free(), b.credits.explain(a.id).poolFree], [before.free - taken, before.pool - taken])
+  await b.start()
+  assert.equal(free(), before.free - taken)
+  await a.buyFrom(b)
+  await a.pay(b)
+  const { earned } = b.credits.balance()
+  assert.equal(free(), before.free - taken - earned + earned / LIMITS.credits.waivedFactor)
+})
+
+// Goal: a cheque counts whatever was said before it. Method: the payer gives an order up from a copy of its books in which it
+// is open, then the cheque that pays for it comes home.
+test('an order that is on a cheque stays paid', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  const copy = new Map(a.disk.rows())
+  await a.credits.acceptReceipt(b.id, await run(b, a, order))
+  const cheque = await a.credits.nextCheque(b.id)
+  a.disk.restore(copy)
+  await a.start()
+  await giveUp(a, b, order)
+  assert.equal(b.credits.balance().due, 0n)
+  const taken = await b.credits.takeCheque(a.id, cheque!.bytes)
+  assert.equal(taken.kind, 'ack')
+  await a.meet(b)
+  await a.meet(b)
+  await assertSettled(a, b)
+  assert.ok(b.credits.balance().earned > 0n)
+})
+
+// Goal: nobody's word but the payer's. Method: cancels signed by others, for another executor, of another mesh, from another peer.
+test('a cancel that is not its payer’s changes nothing', async () => {
+  const { world, a, b } = await pair()
+  const c = await world.node('c')
+  const order = await a.order(b)
+  await run(b, a, order)
+  const payload = { net: null, payer: a.signer.publicKey, executor: b.signer.publicKey, order: order.id }
+  const wrong: [Node, Sealed][] = [
+    [a, seal('cancel', payload, c.signer)],
+    [c, seal('cancel', payload, a.signer)],
+    [c, seal('cancel', { ...payload, payer: c.signer.publicKey, executor: c.signer.publicKey }, c.signer)],
+    [a, seal('cancel', { ...payload, executor: c.signer.publicKey }, a.signer)],
+    [a, seal('cancel', { ...payload, net: signerOf('net').publicKey }, a.signer)]
+  ]
+  const { due } = b.credits.balance()
+  for (const [from, cancel] of wrong) await assert.rejects(b.credits.takeCancel(from.id, cancel.bytes), InosError)
+  // One of its own, for an order that is not its own, is no word on that.
+  await b.credits.takeCancel(c.id, seal('cancel', { ...payload, payer: c.signer.publicKey }, c.signer).bytes)
+  assert.equal(b.credits.balance().due, due)
+})
