@@ -2,9 +2,8 @@
  * Canonical dag-cbor: what is signed and hashed. Decoding accepts only the one encoding that
  * encoding would give, so no two byte strings mean the same record.
  *
- * Integers, texts, bytes, lists, maps, CIDs, booleans and null; records have no floats. Written for
- * what every job does some dozen times: one pass each way, and what is canonical is checked while it
- * is read (dag-cbor specification, "Strictness"; RFC 8949, section 4.2.3, for the order of keys).
+ * Written for what every job does some dozen times: one pass each way, and what is canonical is checked
+ * while it is read (dag-cbor specification, "Strictness"; RFC 8949, section 4.2.3, for the order of keys).
  */
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
@@ -15,6 +14,8 @@ const DEPTH_MAX = 32
 
 const MAJOR = { uint: 0, negative: 1, bytes: 2, text: 3, list: 4, map: 5, tag: 6, simple: 7 } as const
 const SIMPLE: ReadonlyMap<number, unknown> = new Map<number, unknown>([[0xf4, false], [0xf5, true], [0xf6, null]])
+/** Of 8 bytes, the only one of dag-cbor. */
+const FLOAT = 0xfb
 /** Tag 42, the only one of dag-cbor. */
 const CID_TAG = [0xd8, 0x2a] as const
 /** CIDv1, any codec below 128, sha2-256 of 32 bytes: its bytes after the codec. */
@@ -163,9 +164,17 @@ class Reader {
   }
 
   #simple (first: number): unknown {
-    const value = SIMPLE.get(first)
-    if (value === undefined) throw new Error('it has a float, or what dag-cbor leaves out')
     this.#at++
+    if (first === FLOAT) return this.#float()
+    const value = SIMPLE.get(first)
+    if (value === undefined) throw new Error('it has what dag-cbor leaves out')
+    return value
+  }
+
+  #float (): number {
+    const value = this.#view.getFloat64(this.#at)
+    if (!Number.isFinite(value) || Number.isSafeInteger(value)) throw new Error('a float is none, or an integer')
+    this.#at += 8
     return value
   }
 
@@ -188,7 +197,7 @@ function compare (a: Uint8Array, b: Uint8Array): number {
 }
 
 /**
- * Plain objects, arrays, texts, bytes, CIDs, whole numbers and bigints of 64 bits, booleans and null.
+ * Plain objects, arrays, texts, bytes, CIDs, finite numbers, bigints of 64 bits, booleans and null.
  * @throws {TypeError} for anything else
  */
 export function encodeCanonical (value: unknown): Uint8Array<ArrayBuffer> {
@@ -215,7 +224,7 @@ class Writer {
   value (value: unknown): void {
     if (value === null) this.#byte(0xf6)
     else if (typeof value === 'string') this.#text(value)
-    else if (typeof value === 'number') this.#integer(value)
+    else if (typeof value === 'number') this.#number(value)
     else if (typeof value === 'bigint') this.#big(value)
     else if (typeof value === 'boolean') this.#byte(value ? 0xf5 : 0xf4)
     else if (value instanceof Uint8Array) this.#blob(value)
@@ -262,10 +271,18 @@ class Writer {
     }
   }
 
-  #integer (value: number): void {
-    if (!Number.isSafeInteger(value)) throw new TypeError(`${value} is no whole number`)
-    if (value < 0) this.#header(MAJOR.negative, -1 - value)
+  #number (value: number): void {
+    if (!Number.isSafeInteger(value)) this.#float(value)
+    else if (value < 0) this.#header(MAJOR.negative, -1 - value)
     else this.#header(MAJOR.uint, value)
+  }
+
+  #float (value: number): void {
+    if (!Number.isFinite(value)) throw new TypeError(`${value} is no number of a record`)
+    this.#reserve(9)
+    this.#bytes[this.#at] = FLOAT
+    this.#view.setFloat64(this.#at + 1, value)
+    this.#at += 9
   }
 
   #big (value: bigint): void {
