@@ -4,7 +4,8 @@
  *
  * Ours are independent compute() calls, nothing chunked or cached: each is described, ordered, run in an
  * executor of another node, and verified before its result is handed out; the clock stops when the
- * last cheque is acknowledged. Systems take turns, and a ratio is the median over the rounds. Beside
+ * last cheque is acknowledged. Systems take turns, and a ratio is the median over the rounds; what one
+ * task takes of the processors, in all processes of a system, is told beside its rate. Beside
  * them a bare libp2p echo of as many bytes, the stages of one job, and map: how much of the cores guests
  * of some milliseconds get, beside the same guests in bare engines, one on each core.
  *
@@ -25,6 +26,7 @@ import { startNode } from '../src/node/libp2p.ts'
 import { openParts, start } from '../src/node/parts.ts'
 import type { ComputeOptions, Module } from '../src/processor/processor.ts'
 import { echo } from '../test/programs.ts'
+import { cpuMsOf } from './cpu.ts'
 import { type MapFigures, measureMap } from './market-map.ts'
 import { installNeighbours, type Neighbour, startNeighbour, type System, SYSTEMS } from './neighbours.ts'
 import { medianOf, measure, measureSettled, type Rate } from './rate.ts'
@@ -42,7 +44,8 @@ const WORKERS = availableParallelism()
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }
 const WIDE: JoinOptions = { lineMax: 10n ** 12n, poolMax: 10n ** 12n, sellerPoolMax: 10n ** 12n }
 
-type Round = Record<Kind, Record<'inos' | 'echo', Rate> & Partial<Record<System, Rate>>>
+interface TaskRate extends Rate { readonly cpuUs: number }
+type Round = Record<Kind, { readonly echo: Rate, readonly inos: TaskRate } & Partial<Record<System, TaskRate>>>
 
 /** What the seller's process is asked for, and what it says. */
 interface Seller { readonly node: string, readonly bare: string }
@@ -59,12 +62,28 @@ function jobsOf (node: Node, module: Module): Job {
   }
 }
 
-async function measureRound (node: Node, job: Job, bare: () => Promise<void>, neighbours: ReadonlyMap<System, Neighbour>): Promise<Round> {
+/** A sample, and what one task of it takes of the processors in all processes of its system. */
+async function withCpu (count: number, cpuMs: () => number, sample: () => Promise<Rate>): Promise<TaskRate> {
+  const before = cpuMs()
+  const rate = await sample()
+  return { ...rate, cpuUs: Math.round((cpuMs() - before) * 1_000 / count) }
+}
+
+/** This process, which also starts the others, and the seller with its executors. */
+function ownCpuMs (seller: number): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000 + cpuMsOf([seller])
+}
+
+async function measureRound (node: Node, seller: number, job: Job, bare: () => Promise<void>, neighbours: ReadonlyMap<System, Neighbour>): Promise<Round> {
   const round = {} as Round
   for (const kind of Object.keys(SAMPLES) as Kind[]) {
     const { inFlight, count } = SAMPLES[kind]
-    const rates = round[kind] = { echo: await measure(bare, inFlight, count), inos: await measureSettled(node, () => job(), inFlight, count) }
-    for (const [system, neighbour] of neighbours) Object.assign(rates, { [system]: await neighbour.measure(inFlight, count) })
+    const echo = await measure(bare, inFlight, count)
+    const rates = round[kind] = { echo, inos: await withCpu(count, () => ownCpuMs(seller), () => measureSettled(node, () => job(), inFlight, count)) }
+    for (const [system, neighbour] of neighbours) {
+      Object.assign(rates, { [system]: await withCpu(count, () => cpuMsOf([neighbour.pid]), () => neighbour.measure(inFlight, count)) })
+    }
   }
   return round
 }
@@ -109,7 +128,7 @@ async function bench (scratch: string, rounds: number, neighbours: ReadonlyMap<S
     await measure(bare, 64, WARM_UP)
     for (const neighbour of neighbours.values()) await neighbour.measure(64, WARM_UP)
     const figures: Figures['rounds'] = []
-    for (let i = 0; i < rounds; i++) figures.push(await measureRound(node, job, bare, neighbours))
+    for (let i = 0; i < rounds; i++) figures.push(await measureRound(node, child.pid!, job, bare, neighbours))
     return { rounds: figures, stages: await measureStages(node, job, child), cpu: await measureCpu(node, job, child), map: await measureMap(node, WORKERS, rounds) }
   } finally {
     await bareNode.stop()
@@ -145,6 +164,7 @@ function compare (rounds: readonly Round[]): Record<string, number> {
   for (const system of ['ray', 'dask', 'echo'] as const) {
     if (rounds[0]!.latency[system] === undefined) continue
     found[`${system}LatencyRatio`] = ratioOf(rounds, ({ latency }) => latency.inos.p50Ms / latency[system]!.p50Ms)
+    if (system !== 'echo') found[`${system}CpuRatio`] = ratioOf(rounds, ({ throughput }) => throughput.inos.cpuUs / throughput[system]!.cpuUs)
     found[`${system}ThroughputRatio`] = ratioOf(rounds, ({ throughput }) => throughput.inos.perSecond / throughput[system]!.perSecond)
   }
   return found
@@ -155,7 +175,8 @@ function show ({ rounds, stages, cpu, map }: Figures): void {
     if (rounds[0]!.latency[system] === undefined) continue
     const p50 = medianOf(rounds.map(({ latency }) => latency[system]!.p50Ms))
     const perSecond = medianOf(rounds.map(({ throughput }) => throughput[system]!.perSecond))
-    console.error(`${system.padEnd(6)} p50 ${p50.toFixed(3)} ms   ${perSecond} tasks/s`)
+    const cpu = system === 'echo' ? '' : `, each ${medianOf(rounds.map(({ throughput }) => throughput[system]!.cpuUs))} µs of CPU`
+    console.error(`${system.padEnd(6)} p50 ${p50.toFixed(3)} ms   ${perSecond} tasks/s${cpu}`)
   }
   console.error(`one job alone, µs: ${Object.entries(stages).map(([name, us]) => `${name} ${us}`).join(' · ')}`)
   console.error(`CPU of a job of many, µs: buyer ${cpu.buyerUs}, seller ${cpu.sellerUs}`)

@@ -16,6 +16,8 @@ export const SYSTEMS = ['ray', 'dask'] as const
 export type System = typeof SYSTEMS[number]
 
 export interface Neighbour extends AsyncDisposable {
+  /** The process that all others of the system descend from. */
+  readonly pid: number
   /** So many no-op tasks with distinct inputs; with one in flight one after the other, else all handed over at once. */
   measure (inFlight: number, count: number): Promise<Rate>
 }
@@ -49,6 +51,7 @@ export async function startNeighbour (python: string, system: System, workers: n
   }
   await hear()
   return {
+    pid: child.pid!,
     async measure (inFlight, count) {
       child.stdin.write(`${JSON.stringify({ inFlight, count })}\n`)
       return await hear() as Rate

@@ -112,7 +112,7 @@ test('a seller that disappears is replaced', async () => {
 test('when the only seller is lost the error says so, with the attempts', async () => {
   await using mesh = new Mesh()
   const buyer = await mesh.start('buyer', { serve: false })
-  const seller = await mesh.start('seller', { before: (_run, { signal }) => new Promise((_, reject) => { signal!.addEventListener('abort', () => reject(new InosError('ERR_CANCELLED', 'x'))); setImmediate(() => { mesh.hub.drop(seller.id) }); setTimeout(() => reject(new InosError('ERR_CANCELLED', 'x')), 20) }) })
+  const seller = await mesh.start('seller', { before: (_run, { signal }) => new Promise((_, reject) => { signal!.addEventListener('abort', () => reject(new InosError('ERR_CANCELLED', 'x'))); setImmediate(() => { mesh.hub.drop(seller.id); setTimeout(() => reject(new InosError('ERR_CANCELLED', 'x')), 20) }) }) })
   await mesh.connect(buyer, seller)
   await assert.rejects(buyer.compute(ECHO, 'x', { where: 'remote', ...SMALL }), error => {
     code('ERR_PEER_LOST')(error)
