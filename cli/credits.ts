@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { InosError } from '../src/packet/errors.ts'
 import type { AccountView, Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
-import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
+import { parseCredits } from '../src/packet/amounts.ts'
+import { addData, addJson, type CommonOptions, type Context, examples, read } from './command.ts'
 import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
 import { formatCredits } from './units.ts'
@@ -19,6 +20,7 @@ export function addCredits (program: Command, context: Context): void {
     ['inos credits', 'balance, held, due, owed, earned, spent'],
     ['inos credits --explain 12D3KooW…', 'one line: its limit, what uses it up, and why'],
     ['inos credits history --json', 'every payment, one JSON object a line'],
+    ['inos credits refund bafyrei…', 'give back what a job sold here cost'],
     ['inos credits audit', 'verify every signature and sum again']
   ])
   credits.action(async (options: ShowOptions) => { context.finish(await (options.explain === undefined ? show(options, context) : explain(options.explain, options, context))) })
@@ -33,6 +35,11 @@ export function addCredits (program: Command, context: Context): void {
   addJson(addData(audit))
   examples(audit, [['inos credits audit --json', 'ok, the sums, and records that do not count']])
   audit.action(async (_options: CommonOptions, command: Command) => { context.finish(await check(command.optsWithGlobals(), context)) })
+  const refund = credits.command('refund').description('give back what a job sold here cost, or a part of it, once')
+    .argument('<order>', 'as `inos credits history --json` and `inos receipts ls --json` name it').argument('[amount]', 'such as 2cr (default: all of it)', read(parseCredits))
+  addJson(addData(refund))
+  examples(refund, [['inos credits refund bafyrei…', 'all of what the job cost'], ['inos credits refund bafyrei… 2cr', 'two credits of it']])
+  refund.action(async (order: string, amount: bigint | undefined, _options: CommonOptions, command: Command) => { context.finish(await giveBack(order, amount, command.optsWithGlobals(), context)) })
   addFrauds(credits, context, open)
   addCopies(credits, context, open)
 }
@@ -92,9 +99,18 @@ function describeEntry ({ direction, peer, cheque, n, amount, kind, order, modul
 
 async function explain (peer: string, options: CommonOptions, context: Context): Promise<number> {
   await using operator = await open(options, context)
-  const report = await operator.explain(peer)
+  const report = await operator.explainLine(peer)
   if (options.json === true) await context.output.json(report)
   else await context.output.write(describeLine(report))
+  return 0
+}
+
+async function giveBack (order: string, amount: bigint | undefined, options: CommonOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const refund = await operator.refund(order, amount ?? null)
+  const { output } = context
+  if (options.json === true) await output.json({ order: refund.order, peer: refund.peer, amount: refund.amount })
+  else output.say(`${plain(refund.peer)} gets ${formatCredits(refund.amount)} back, by the next cheque to it`)
   return 0
 }
 

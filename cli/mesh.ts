@@ -4,7 +4,7 @@ import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
-import type { MemberView, MeshView } from '../src/network/mesh-views.ts'
+import type { CharterOptions, MemberView, MeshView } from '../src/network/mesh-views.ts'
 import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, collect, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
@@ -23,6 +23,7 @@ export function addMesh (program: Command, context: Context): void {
   ])
   mesh.action(async (options: CommonOptions) => { context.finish(await show(options, context)) })
   addCreate(mesh, context)
+  addAmend(mesh, context)
   addInvite(mesh, context)
   addJoin(mesh, context)
   addMembers(mesh, context)
@@ -32,12 +33,27 @@ export function addMesh (program: Command, context: Context): void {
 
 function addCreate (mesh: Command, context: Context): void {
   const command = mesh.command('create').description('found a private mesh; this data directory is its issuer for good')
-    .option('--name <name>', 'how people call it')
-    .option('--fee <percent>', 'what the issuer keeps of each payment, such as 1 or 0.25 (default: 0)', read(parseFee))
-    .option('--offline-limit <amount>', `what a member may owe one payee while the issuer is away (default: ${formatCredits(LIMITS.mesh.offlineMax)})`, read(parseCredits))
-  addJson(addData(command))
+  addJson(addData(addCharter(command, ` (default: ${formatCredits(LIMITS.mesh.offlineMax)})`)))
   examples(command, [['inos mesh create --name lab --fee 1 --offline-limit 50cr', 'one percent for the issuer']])
   command.action(async (_options: CreateOptions, self: Command) => { context.finish(await create(self.optsWithGlobals(), context)) })
+}
+
+function addAmend (mesh: Command, context: Context): void {
+  const command = mesh.command('amend').description('change the charter, as the issuer; members take the later one over as they meet')
+  addJson(addData(addCharter(command, '')))
+  examples(command, [['inos mesh amend --fee 0.5 --offline-limit 100cr', 'what is cleared from now on pays half a percent']])
+  command.action(async (_options: CreateOptions, self: Command) => { context.finish(await amend(self.optsWithGlobals(), context)) })
+}
+
+/** What a charter says. */
+function addCharter (command: Command, offlineDefault: string): Command {
+  return command.option('--name <name>', 'how people call it')
+    .option('--fee <percent>', 'what the issuer keeps of each payment, such as 1 or 0.25', read(parseFee))
+    .option('--offline-limit <amount>', `what a member may owe one payee while the issuer is away${offlineDefault}`, read(parseCredits))
+}
+
+function charterOf ({ name, fee, offlineLimit }: CreateOptions): CharterOptions {
+  return { ...(name === undefined ? {} : { name }), ...(fee === undefined ? {} : { feePpm: fee }), ...(offlineLimit === undefined ? {} : { offlineMax: offlineLimit }) }
 }
 
 function addInvite (mesh: Command, context: Context): void {
@@ -108,15 +124,24 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   return 0
 }
 
-async function create ({ data, json, name, fee, offlineLimit }: CreateOptions, { output }: Context): Promise<number> {
+async function create ({ data, json, ...options }: CreateOptions, { output }: Context): Promise<number> {
   const { refuseRunning } = await import('./open.ts')
   const { createMesh } = await import('../src/node/create-mesh.ts')
   const dataDir = await refuseRunning(data)
-  const mesh = await createMesh({
-    dataDir, ...(name === undefined ? {} : { name }), ...(fee === undefined ? {} : { feePpm: fee }), ...(offlineLimit === undefined ? {} : { offlineMax: offlineLimit })
-  })
+  const mesh = await createMesh({ dataDir, ...charterOf(options) })
   if (json === true) await output.json({ id: mesh.issuer, mesh })
   else await output.write(`${describe(mesh, mesh.issuer)}Next: \`inos up --listen /ip4/0.0.0.0/tcp/4001\` here, then \`inos mesh invite\`.\n`)
+  return 0
+}
+
+async function amend (options: CreateOptions, context: Context): Promise<number> {
+  const changes = charterOf(options)
+  if (Object.keys(changes).length === 0) throw new InosError('ERR_USAGE', 'Nothing to change was named.', { hint: 'Name one of --name, --fee, --offline-limit.' })
+  await using operator = await open(options, context)
+  const mesh = await operator.amend(changes)
+  const { output } = context
+  if (options.json === true) await output.json({ id: operator.id, mesh })
+  else await output.write(`${describe(mesh, operator.id)}This is version ${mesh.version} of the charter; members that are up learn it at once, others when they meet one that knows.\n`)
   return 0
 }
 

@@ -19,6 +19,7 @@ const FAMILIES: Readonly<Record<string, () => Promise<Family>>> = {
   credits: async () => (await import('./credits.ts')).addCredits,
   receipts: async () => (await import('./receipts.ts')).addReceipts,
   mesh: async () => (await import('./mesh.ts')).addMesh,
+  jobs: async () => (await import('./jobs.ts')).addJobs,
   price: async () => (await import('./price.ts')).addPrice,
   peers: async () => (await import('./peers.ts')).addPeers,
   module: async () => (await import('./module.ts')).addModule,

@@ -181,10 +181,12 @@ export function exitCodeOf (guest: number): number {
 function describeState (state: JobState): string {
   switch (state.state) {
     case 'queued': return state.reason
+    case 'offered': return `chosen: ${state.peer}`
     case 'sending': return `sending to ${state.peer}`
     case 'running': return `running at ${state.peer}`
     case 'retrying': return `trying again: ${state.peer} ${state.reason}`
     case 'verifying': return `verifying the receipt of ${state.peer}`
-    case 'done': return `done by ${state.peer}`
+    case 'settled': return `done by ${state.peer}`
+    case 'failed': case 'cancelled': return state.reason
   }
 }

@@ -10,25 +10,30 @@ import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, price: Prices, buyers?: readonly string[] | null, cpu?: number }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
 const SLOTS_MAX = 1_024n
+const PORT_MAX = 65_535n
 
 export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
+    .option('--mdns', 'find other nodes of the local network, and be found')
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
     .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
+    .option('--metrics [port]', `tell Prometheus of this node on 127.0.0.1, 0: any free port (default port: ${LIMITS.metrics.port})`, read(parsePort))
   addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
     ['inos up --cpu 50% --price perMFuel=500ucr', 'half of the cores, at a price of your own; `inos price` shows all'],
     ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
+    ['inos up --metrics', `serve http://127.0.0.1:${LIMITS.metrics.port}/metrics besides`],
+    ['inos up --mdns --listen /ip4/0.0.0.0/tcp/0', 'join whoever does the same in this local network'],
     ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
   command.action(async (options: UpOptions) => { context.finish(await serve(options, context)) })
@@ -38,14 +43,17 @@ function parseSlots (text: string): number {
   return Math.max(1, Number(parseCount(text, SLOTS_MAX)))
 }
 
+function parsePort (text: string): number { return Number(parseCount(text, PORT_MAX)) }
+
 async function serve (options: UpOptions, { output, signal }: Context): Promise<number> {
   const { connectPeers } = await import('./open.ts')
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, buyers, cpu } = options
+  const { slots, mesh, mdns = false, buyers, cpu } = options
+  const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+    listen, serve: true, mdns, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()
@@ -57,7 +65,8 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const tell = createTeller(output, options.json === true)
   stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
   stack.defer(node.on('peer:disconnect', ({ peer }) => tell('peer:disconnect', { peer }, `${peer} has left`)))
-  tell('ready', { id: node.id, addresses: node.addresses() }, describeReady(node.id, node.addresses(), dataDir))
+  const { metricsUrl } = node
+  tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }) }, describeReady(node, dataDir))
   await interrupted(signal)
   output.say('stopping')
   await stack.disposeAsync()
@@ -97,8 +106,10 @@ function createTeller (output: Output, json: boolean): Tell {
   }
 }
 
-function describeReady (id: string, addresses: readonly string[], dataDir: string): string {
-  const where = addresses.map(address => `  ${address}`).join('\n')
+function describeReady (node: Node, dataDir: string): string {
+  const { id, metricsUrl } = node
+  const addresses = node.addresses()
+  const where = [...addresses, ...(metricsUrl === null ? [] : [metricsUrl])].map(address => `  ${address}`).join('\n')
   return `node ${id} serves, data in ${dataDir}\n${where}\nElsewhere: inos run FILE.wasm --where remote --peer ${addresses[0] ?? 'ADDR'}`
 }
 

@@ -5,11 +5,11 @@ import { verify } from './node/keys.ts'
 import { peerIdOfKey } from './packet/identity.ts'
 
 export { join, type JoinOptions, type Node } from './node/join.ts'
-export { createMesh, type CreateMeshOptions, type InviteOptions, type MemberView, type MeshView } from './node/create-mesh.ts'
+export { type CharterOptions, createMesh, type CreateMeshOptions, type InviteOptions, type MemberView, type MeshView } from './node/create-mesh.ts'
 export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
 export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {
-  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobState, Module, PeerView, Processor, ProcessorEvents, Quote, ReceiptView, Result, Where
+  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobReport, JobState, JobView, Module, PeerView, Processor, ProcessorEvents, Quote, ReceiptView, RefundView, Result, Where
 } from './processor/processor.ts'
 export type { Inputs, MapFailure, MapItem, MapMethod, MapOptions, MapProgress } from './emergent/map.ts'
 

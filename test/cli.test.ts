@@ -113,7 +113,7 @@ test('an older Node is refused', async () => {
 // Goal: every command explains itself with examples. Method: ask each for help.
 test('--help of every command has examples', async () => {
   const commands = ['', 'run', 'up', 'demo', 'credits', 'credits history', 'credits audit', 'mesh', 'mesh create', 'mesh invite', 'mesh join', 'mesh members', 'mesh grant', 'mesh revoke', 'receipts', 'receipts ls', 'receipts show', 'receipts verify',
-    'price', 'price set', 'peers', 'module', 'module check', 'module hash', 'doctor', 'id']
+    'jobs', 'jobs ls', 'jobs show', 'jobs explain', 'jobs cancel', 'price', 'price set', 'peers', 'peers known', 'peers forget', 'module', 'module check', 'module hash', 'doctor', 'id']
   for (const command of commands) {
     const { code, stdout } = await inos([...command.split(' ').filter(word => word !== ''), '--help'])
     assert.equal(code, 0, command)
@@ -550,6 +550,13 @@ test('a private mesh by one string', { timeout: 2 * COMMAND_MS_MAX }, async () =
   assert.equal(spent.code, 107)
   assert.match(spent.stderr, /spent: it was for 2/)
 
+  assert.equal((await inos(['mesh', 'amend', '--data', a])).code, 64)
+  assert.equal((await inos(['mesh', 'amend', '--fee', '2', '--data', b])).code, 107)
+  const { mesh: amended } = await json(['mesh', 'amend', '--fee', '0.5', '--data', a]) as { mesh: Record<string, unknown> }
+  assert.deepEqual(amended, { ...created.mesh, version: 2, feePpm: 5_000 })
+  const meshOfB = async (): Promise<unknown> => (await json(['mesh', '--data', b]))['mesh']
+  for (const end = Date.now() + 30_000; JSON.stringify(await meshOfB()) !== JSON.stringify(amended);) assert.ok(Date.now() < end, 'B has the later charter')
+
   assert.deepEqual(await json(['mesh', 'grant', nodeB.id, '5cr', '--data', a]), { peer: nodeB.id, granted: '5000000' })
   const accountOfB = async (): Promise<unknown> => (await json(['credits', '--data', b]))['account']
   for (const end = Date.now() + 30_000; JSON.stringify(await accountOfB()) !== JSON.stringify({ issuer: created.id, cleared: '105000000', free: '105000000', uncleared: '0', promised: '0' });) {
@@ -612,6 +619,10 @@ test('credits history, --explain, frauds, export and import', async () => {
   assert.match(csv[1]!, new RegExp(`^\\d{4}-.*Z,spent,${seller.id},\\d+,job,`))
   const [line] = (await inos(['credits', 'history', '--json', '--data', seller.data])).stdout.toString().split('\n')
   assert.deepEqual(Object.keys(JSON.parse(line!) as object), csv[0].split(','))
+  const { order, amount } = JSON.parse(line!) as Record<string, string>
+  assert.equal((await inos(['credits', 'refund', order!, '1cr', '--data', seller.data])).code, 64, 'more than it cost')
+  assert.deepEqual(await json(['credits', 'refund', order!, '--data', seller.data]), { order, peer: (JSON.parse(line!) as Record<string, string>)['peer'], amount })
+  assert.match((await inos(['credits', 'refund', order!, '--data', seller.data])).stderr, /given back before/)
   assert.match((await inos(['credits', 'history', '--data', data])).stdout.toString(), /Z {2}-.* for job /)
   assert.equal((await inos(['credits', 'history', '--csv', '--json', '--data', data])).code, 64)
   const report = await json(['credits', '--explain', seller.id, '--data', data])
@@ -728,4 +739,32 @@ test('price', async () => {
   const damaged = await inos(['price', '--data', data])
   assert.equal(damaged.code, 100)
   assert.match(damaged.stderr, /settings\.json cannot be used: The price "base"/)
+})
+
+// Goal: jobs given to a running node can be listed, explained and cancelled from elsewhere, and who waits for one is told.
+// Method: an endless guest at a running node, cancelled by its number; a job refused for its budget, explained.
+test('jobs', async () => {
+  await using node = await up()
+  const at = ['--data', node.data]
+  const endless = start(['run', wasm.endless, '--fuel', '9_000_000_000_000', '--where', 'local', ...at])
+  const list = async (): Promise<Record<string, unknown>[]> =>
+    (await inos(['jobs', 'ls', '--json', ...at])).stdout.toString().split('\n').filter(line => line !== '').map(line => JSON.parse(line) as Record<string, unknown>)
+  let jobs = await list()
+  while (jobs[0]?.['state'] !== 'running') jobs = await list()
+  const id = jobs[0]!['id'] as string
+  assert.deepEqual([jobs[0]!['peer'], jobs[0]!['ended']], [node.id, null])
+  assert.deepEqual(await json(['jobs', 'cancel', id, ...at]), { cancelled: id })
+  assert.equal((await endless.done).code, 130)
+  const shown = await json(['jobs', 'show', id, ...at])
+  assert.deepEqual([shown['state'], shown['code'], shown['where']], ['cancelled', 'ERR_CANCELLED', 'local'])
+  const refused = await inos(['run', wasm.echo, '--where', 'remote', ...at], { input: 'x' })
+  assert.equal(refused.code, 104)
+  const [, last] = await list()
+  const report = await json(['jobs', 'explain', last!['id'] as string, ...at]) as { state: string, rounds: { chosen: null, reason: string }[] }
+  assert.deepEqual([report.state, report.rounds[0]!.chosen], ['failed', null])
+  assert.match(report.rounds[0]!.reason, /^No other node is connected/)
+  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node is connected.*\n.*chosen: nobody/s)
+  for (const words of [['cancel', id], ['show', '99']]) assert.equal((await inos(['jobs', ...words, ...at])).code, 64)
+  const nobody = await inos(['jobs', 'ls', '--data', dataDir()])
+  assert.deepEqual([nobody.code, nobody.stdout.toString()], [0, ''])
 })

@@ -71,6 +71,11 @@ test('join({ mesh }) finds the members', { timeout: 120_000 }, async () => {
     assert.deepEqual(buyer.mesh(), mesh)
     assert.equal(buyer.members().find(({ self }) => self)?.grant, 100_000_000n)
     await until(() => buyer.members().some(({ id }) => id === seller.id))
+    // Books follow the charter at once.
+    const amended = await issuer.amend({ offlineMax: '40cr' })
+    assert.deepEqual(amended, { ...mesh, version: 2, offlineMax: 40_000_000n })
+    await until(() => buyer.mesh()?.version === 2 && seller.mesh()?.version === 2)
+    assert.equal(seller.explainLine(buyer.id).lineMax, 40_000_000n)
     await issuer.stop()
     // It knows the seller's certificate a moment before their door is open.
     let result: Result | null = null
@@ -85,6 +90,7 @@ test('join({ mesh }) finds the members', { timeout: 120_000 }, async () => {
     await buyer.settle()
     assert.deepEqual([(await buyer.audit()).ok, (await seller.audit()).ok], [true, true])
     await assert.rejects(buyer.invite(), { code: 'ERR_NOT_MEMBER' })
+    await assert.rejects(buyer.amend({ name: 'mine' }), { code: 'ERR_NOT_MEMBER' })
   } finally {
     rmSync(root, { recursive: true, force: true })
   }

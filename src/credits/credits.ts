@@ -32,7 +32,7 @@ import { Reconciler, type SyncResult } from './reconcile.ts'
 import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { del, KEYS } from './store.ts'
 import { bouncedOf, type Room as Terms, type Rules } from './terms.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from './views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from './views.ts'
 
 export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
 
@@ -175,10 +175,10 @@ export interface Credits {
   /**
    * Give back a part or all of what a sold order cost, once. It is owed from now on and goes out
    * with the next cheque.
-   * @param order CID as text @param amount µcr @returns the peer it is owed to
+   * @param order CID as text @param amount µcr, @default all of it
    * @throws {InosError} ERR_USAGE; nothing has changed
    */
-  refund (order: string, amount?: bigint): Promise<string>
+  refund (order: string, amount?: bigint): Promise<RefundView>
   /** Release holds of orders past expiry and grace, forget paid answers. @returns orders released */
   expire (): Promise<string[]>
 
@@ -273,7 +273,7 @@ class Room implements Credits {
   hasReplicasFor (peer: string): boolean { return this.#books.keeper.lanesFor(peer).length > 0 }
   async syncQuestions (peer: string): Promise<Uint8Array[]> { return await this.#reconciler.questions(peer) }
   async answerSync (peer: string, question: Uint8Array): Promise<Uint8Array> { return await this.#reconciler.answer(peer, question) }
-  async refund (order: string, amount?: bigint): Promise<string> { return await this.#seller.refund(order, amount) }
+  async refund (order: string, amount?: bigint): Promise<RefundView> { return await this.#seller.refund(order, amount) }
 
   async takeCheque (peer: string, cheque: Uint8Array): Promise<ChequeAnswer> {
     const taken = await this.#seller.takeCheque(peer, cheque)

@@ -17,6 +17,7 @@ import { encodeFraud } from './frauds.ts'
 import { charge, worstCase } from './pricing.ts'
 import type { OrderState } from './reconcile.ts'
 import { del, KEYS, type Op, put } from './store.ts'
+import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
 export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
@@ -248,10 +249,9 @@ export class Seller {
 
   /**
    * Give back a part or all of what an order cost, once; it is owed from now on.
-   * @returns the peer it is owed to
    * @throws {InosError} ERR_USAGE when nothing can be given back, or not so much; nothing has changed
    */
-  async refund (order: string, amount?: bigint): Promise<string> {
+  async refund (order: string, amount?: bigint): Promise<RefundView> {
     const { ledger, journal, signer, now } = this.#books
     if (this.#refunding.has(order)) throw new InosError('ERR_USAGE', 'For this order something is being given back.')
     this.#refunding.add(order)
@@ -267,7 +267,7 @@ export class Seller {
       // What is not paid may still be given up by its payer, and then nothing was ever paid that could be given back.
       if (ledger.line(peer).due.has(sold.order) || await journal.read(KEYS.cancel(order)) !== undefined) throw new InosError('ERR_USAGE', `The order ${order} is not paid.`)
       await journal.commit(ledger.refund(sold.order, back, peer, now()), true)
-      return peer
+      return { order, peer, amount: back }
     } finally {
       this.#refunding.delete(order)
     }

@@ -16,7 +16,7 @@ const CREDIT = 1_000_000n
 const { sellerPoolMax, sellerPoolPerHour, sellerEvidence } = LIMITS.credits
 /** A pool that random commands use up soon. */
 const SMALL = 2n * sellerEvidence
-const NAMES = Array.from({ length: 20 }, (_, i) => signerOf(`seller ${i}`))
+const NAMES = Array.from({ length: 8 }, (_, i) => signerOf(`seller ${i}`))
 const ME = signerOf('buyer')
 
 /** What can happen between a buyer and one of many sellers; amounts in credits. */
@@ -30,7 +30,6 @@ class Play {
   readonly ledger: Ledger
   now = START
   refusals = 0
-  known = 0
   readonly #late: { readonly bundle: Bundle, readonly peer: string }[] = []
   #nonce = 0
 
@@ -94,7 +93,6 @@ class Play {
     return NAMES.reduce((sum, { id }) => {
       const { out, owed } = this.ledger.line(id)
       const sold = out.total + owed.sum
-      if (sold >= sellerEvidence) this.known++
       return sum + (sold < sellerEvidence ? sold : sellerEvidence)
     }, 0n)
   }
@@ -106,7 +104,7 @@ const UNSIGNED = { ...ME, sign: () => new Uint8Array(64) }
 // Method: random orders that are answered, refused, kept open, or refused and presented later; cheques, work for the sellers
 // and waiting between them; after each step the sum over all names, and what is held at newcomers beside it.
 test('new sellers together are promised the pool', () => {
-  let [refusals, known] = [0, 0]
+  let refusals = 0
   fc.assert(fc.property(commands, steps => {
     const play = new Play(10_000n * CREDIT, SMALL)
     for (const step of steps) {
@@ -124,9 +122,8 @@ test('new sellers together are promised the pool', () => {
       assert.ok(held + free <= SMALL)
     }
     refusals += play.refusals
-    known += play.known
   }), { numRuns: 100 })
-  assert.ok(refusals > 0 && known > 0, 'the check was put to the test')
+  assert.ok(refusals > 0, 'the check was put to the test')
 })
 
 /** A cheque over all that is owed, acknowledged. */
@@ -169,7 +166,7 @@ test('promises outlive a restart, and are none in a private mesh', async () => {
   await a.order(c)
   const before = a.credits.explain(c.id)
   assert.ok(before.sellerPoolFree < 10n * CREDIT && before.sellerPoolFree === before.spendable)
-  assert.match(before.reasons.join('\n'), /below 200000000 a seller is new[\s\S]*that promise, not the line/)
+  assert.match(before.reasons.join(' '), /below 200000000 a seller is new.*that promise, not the line/)
   await assert.rejects(a.order(c), { code: 'ERR_INSUFFICIENT_CREDITS', message: /new sellers/, hint: /sellerPoolMax/ })
   await a.credits.close()
   a.disk.detach()
@@ -178,5 +175,5 @@ test('promises outlive a restart, and are none in a private mesh', async () => {
   const charter = { net: new Uint8Array(32), issuer: ME.publicKey, feePpm: 0, offlineMax: 10n ** 12n }
   const issuer = new Ledger(ME.id, ME.publicKey, { charter })
   for (const { id } of NAMES) issuer.hold(id, 100n * CREDIT, START)
-  assert.equal(issuer.balance().held, 20n * 100n * CREDIT)
+  assert.equal(issuer.balance().held, BigInt(NAMES.length) * 100n * CREDIT)
 })

@@ -63,7 +63,7 @@ export class Strangers {
     return {
       free,
       says: `${free} µcr are left of the ${max} that this node promises all new sellers together`,
-      hint: 'Let open orders end, come back later, buy from nodes that have sold more here, or set `sellerPoolMax` (`--seller-pool`).'
+      hint: 'Let open orders end, come back later, buy from nodes that have sold more here, or join with a larger `sellerPoolMax`.'
     }
   }
 

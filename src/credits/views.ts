@@ -59,6 +59,14 @@ export interface HistoryEntry {
   readonly amount: bigint
 }
 
+/** What is given back of a sold order. */
+export interface RefundView {
+  /** CID as text, and PeerId of who gets it. */
+  readonly order: string
+  readonly peer: string
+  readonly amount: bigint
+}
+
 /** A proof of fraud that these books keep. */
 export interface FraudView {
   /** CID as text. */

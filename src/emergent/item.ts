@@ -107,7 +107,7 @@ export class Item {
     const avoid = [...options.avoid ?? [], ...(this.#hasPlace(rested) ? rested : pace.avoided(false))]
     const onProgress = (state: JobState): void => {
       if (state.state === 'queued' || state.state === 'retrying') attempt.place = null
-      else if (attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
+      else if ('peer' in state && attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
     }
     const over = node.compute(module, this.#input, { ...options, ...(isBound(options) ? {} : { avoid }), once: this.#once, signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
       .then(result => { this.#won(attempt, result) }, error => { this.#failed(attempt, error) })

@@ -35,7 +35,7 @@ async function door (clock = new HandClock()): Promise<{ admission: Admission, m
 // Goal: who shows nothing is cut in time, and takes little until then. Method: a clock turned by hand; more streams, and more strangers, than may wait.
 test('strangers are bounded in time and number', async () => {
   const { admission, cut, clock } = await door()
-  admission.opened('stranger', 'in')
+  admission.opened('stranger', 'there')
   const waiting = Array.from({ length: LIMITS.mesh.strangerStreamsMax }, () => admission.pass('stranger'))
   const refused = waiting.map(pass => assert.rejects(pass, isCode('ERR_NOT_MEMBER')))
   await assert.rejects(admission.pass('stranger'), isCode('ERR_NOT_MEMBER'))
@@ -45,14 +45,37 @@ test('strangers are bounded in time and number', async () => {
   await Promise.all(refused)
   assert.deepEqual(cut, ['stranger'])
   await assert.rejects(admission.pass('stranger'), isCode('ERR_PEER_LOST'))
-  for (let i = 0; i <= LIMITS.mesh.strangersMax; i++) admission.opened(`s${i}`, 'in')
+  for (let i = 0; i <= LIMITS.mesh.strangersMax; i++) admission.opened(`s${i}`, 'there')
   assert.deepEqual(cut.slice(1), [`s${LIMITS.mesh.strangersMax}`])
+})
+
+// Goal: no single network keeps all others out. Method: one takes every place and keeps trying; peers of others come in, each in the place of one of its
+// crowd, until all have the same share; peers this node has dialled are left alone.
+test('a crowd of one network gives way to others', async () => {
+  const { admission, cut } = await door()
+  const { strangersMax } = LIMITS.mesh
+  admission.opened('dialled', null)
+  for (let i = 1; i < strangersMax; i++) admission.opened(`crowd ${i}`, 'crowd')
+  admission.opened('crowd late', 'crowd')
+  assert.deepEqual(cut, ['crowd late'])
+  admission.opened('member', 'home')
+  admission.opened('other', 'office')
+  assert.deepEqual(cut.slice(1), ['crowd 1', 'crowd 2'], 'the oldest first')
+  await assert.rejects(admission.pass('crowd 1'), isCode('ERR_PEER_LOST'))
+  for (let i = 0; i < 2 * strangersMax; i++) {
+    admission.opened(`again ${i}`, 'crowd')
+    admission.opened(`home ${i}`, 'home')
+  }
+  const gone = new Set(cut)
+  assert.ok(!gone.has('member') && !gone.has('other') && !gone.has('dialled'))
+  const inside = Array.from({ length: 2 * strangersMax }, (_, i) => `home ${i}`).filter(peer => !gone.has(peer))
+  assert.ok(inside.length >= strangersMax / 2 - 3 && inside.length <= strangersMax / 2, String(inside.length))
 })
 
 // Goal: exchanges cost a peer its turn, not this node its time. Method: one more in a minute than is allowed, on wires that say nothing.
 test('exchanges of one peer are counted', async () => {
   const { admission, clock } = await door()
-  admission.opened('stranger', 'in')
+  admission.opened('stranger', 'there')
   let aborted = 0
   const silent = (): Wire => ({ peer: 'stranger', read: async function * () { await new Promise(() => {}) }, write: () => true, drained: async () => {}, end: async () => {}, abort: () => { aborted++ } })
   for (let i = 0; i < LIMITS.mesh.exchangesPerMinuteMax; i++) admission.take(silent())

@@ -28,6 +28,8 @@ export interface Door {
 /** A connected peer. */
 interface Visitor {
   admitted: boolean
+  /** The network it came from; null: this node has dialled it. */
+  readonly origin: string | null
   /** Settles when it is admitted, or is not going to be. */
   readonly verdict: PromiseWithResolvers<void>
   /** Streams that wait for the verdict. */
@@ -65,10 +67,10 @@ export class Admission {
   /** Admitted peers that are connected. */
   isInside (peer: string): boolean { return this.#visitors.get(peer)?.admitted === true }
 
-  /** A connection to a peer has opened. */
-  opened (peer: string, direction: 'in' | 'out'): void {
-    const visitor = this.#visitors.get(peer) ?? this.#admit(peer)
-    if (visitor !== null && direction === 'out') this.#greet(peer, visitor).catch(() => {})
+  /** A connection has opened: from a peer in the network `origin` (see `originOf`), or, null, by a dial of this node. */
+  opened (peer: string, origin: string | null): void {
+    const visitor = this.#visitors.get(peer) ?? this.#admit(peer, origin)
+    if (visitor !== null && origin === null) this.#greet(peer, visitor).catch(() => {})
   }
 
   /** Its last connection has closed. */
@@ -126,13 +128,15 @@ export class Admission {
   }
 
   /** A peer is at the door. @returns null when there are too many */
-  #admit (peer: string): Visitor | null {
-    const strangers = this.#visitors.values().filter(({ admitted }) => !admitted).toArray().length
-    if (strangers >= this.#limits.strangersMax) {
-      this.#door?.cut(peer, notMember(peer, 'has shown no certificate, and many others neither'))
-      return null
+  #admit (peer: string, origin: string | null): Visitor | null {
+    const strangers = [...this.#visitors].filter(([, { admitted }]) => !admitted)
+    if (strangers.length >= this.#limits.strangersMax) {
+      const yielding = whoYields(strangers.map(([id, visitor]) => [id, visitor.origin]), origin) ?? peer
+      this.#door?.cut(yielding, notMember(yielding, 'has shown no certificate, and many others neither'))
+      if (yielding === peer) return null
+      this.closed(yielding)
     }
-    const visitor: Visitor = { admitted: false, verdict: Promise.withResolvers(), streams: 0, exchanges: 0, minute: this.#timers.now(), exchange: null, cancel: () => {} }
+    const visitor: Visitor = { admitted: false, origin, verdict: Promise.withResolvers(), streams: 0, exchanges: 0, minute: this.#timers.now(), exchange: null, cancel: () => {} }
     // Nobody may be waiting for it.
     visitor.verdict.promise.catch(() => {})
     visitor.cancel = this.#timers.after(this.#limits.exchangeMsMax, () => { this.#expel(peer, 'has shown no certificate in time') })
@@ -266,4 +270,18 @@ export class Admission {
 
 function notMember (peer: string, why: string): InosError {
   return new InosError('ERR_NOT_MEMBER', `${peer} ${why}.`, { hint: 'A private mesh serves its members only; ask its issuer for an invite.' })
+}
+
+/**
+ * Who gives way to a newcomer when all places are taken: whoever has waited longest of the network that holds
+ * the most of them, so that no one network keeps the others out.
+ * @param strangers PeerId and origin, oldest first @returns null when the newcomer's own network holds as many
+ */
+function whoYields (strangers: readonly (readonly [string, string | null])[], origin: string | null): string | null {
+  const counts = new Map<string, number>()
+  for (const [, from] of strangers) if (from !== null) counts.set(from, (counts.get(from) ?? 0) + 1)
+  const most = Math.max(0, ...counts.values())
+  // Its coming must leave that network no worse off than its own.
+  if (origin !== null && (counts.get(origin) ?? 0) + 1 >= most) return null
+  return strangers.find(([, from]) => from !== null && counts.get(from) === most)?.[0] ?? null
 }

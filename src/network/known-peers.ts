@@ -58,7 +58,8 @@ export class KnownPeers {
     const before = this.#peers.get(id)
     const isNews = this.#note(id, addresses, now)
     const after = this.#peers.get(id)
-    if (after !== undefined) after.failures = 0
+    if (after === undefined) return
+    after.failures = 0
     if (isNews || (before?.met ?? 0) + this.#limits.metSeconds < now) this.#tell()
   }
 

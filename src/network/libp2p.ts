@@ -15,7 +15,7 @@ import type { WireLimits } from './framing.ts'
 import { StreamWire } from './libp2p-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
 import { MEMBER_PROTOCOL } from './papers.ts'
-import { bareAddress } from './places.ts'
+import { bareAddress, originOf } from './places.ts'
 import { Pulse } from './pulse.ts'
 
 export const PACKET_PROTOCOL = '/inos/packet/1'
@@ -103,7 +103,7 @@ class Libp2pNetwork implements Network {
       entered: peer => { this.#came(peer) },
       left: peer => { this.#left(peer) }
     })
-    node.addEventListener('connection:open', ({ detail }) => { admission.opened(detail.remotePeer.toString(), detail.direction === 'outbound' ? 'out' : 'in') })
+    node.addEventListener('connection:open', ({ detail }) => { admission.opened(detail.remotePeer.toString(), detail.direction === 'outbound' ? null : originOf(detail.remoteAddr.toString())) })
     node.addEventListener('peer:disconnect', ({ detail }) => { admission.closed(detail.toString()) })
     void node.handle(MEMBER_PROTOCOL, (stream: Stream, connection: Connection) => {
       admission.take(new StreamWire(stream, connection.remotePeer.toString(), this.#limits))

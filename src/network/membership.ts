@@ -248,6 +248,19 @@ export class Membership {
     })), signer)
   }
 
+  /**
+   * The charter with these changes, under the next version; durable when this resolves. Members take it over as they meet.
+   * @throws {InosError} ERR_NOT_MEMBER when this node is not the issuer, ERR_USAGE
+   */
+  async amend (changes: MeshRules): Promise<void> {
+    this.#requireIssuer('amend its charter')
+    await this.#inTurn(async () => {
+      const { payload } = this.#charter
+      const next = asUsage(() => checkCharter({ ...payload, ...changes, version: payload.version + 1 }))
+      await this.#setCharter(seal('charter', next, this.#parts.signer), null)
+    })
+  }
+
   /** Certificate of another member; null for one this node has not met, and for the issuer. */
   certificateOf (peer: string): Sealed<Member> | null { return this.#members.get(peer) ?? null }
 

@@ -8,6 +8,7 @@ import { toHex } from '../packet/identity.ts'
 import type { Admission } from './admission.ts'
 import { createPair, type Ether, type MemoryWire } from './memory-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
+import { originOf } from './places.ts'
 
 /** What becomes of bytes on their way from one node to another; null: the connection breaks. Empty bytes stand for what the transport says itself. */
 export type Carry = NonNullable<Ether['carry']>
@@ -276,7 +277,7 @@ class Node implements Network {
 
   #opened (peer: string, direction: 'in' | 'out'): void {
     if (this.#admission === undefined) for (const listener of this.#listeners) listener.connect(peer)
-    else this.#admission.opened(peer, direction)
+    else this.#admission.opened(peer, direction === 'out' ? null : originOf(`/memory/${peer}`))
   }
 
   #link (peer: string, wire: MemoryWire): void {

@@ -14,6 +14,16 @@ export interface MeshView {
   readonly offlineMax: bigint
 }
 
+/** What a charter says and its issuer may change. */
+export interface CharterOptions {
+  /** For people; may be empty. */
+  name?: string
+  /** Millionths of each payment that the issuer keeps. */
+  feePpm?: number
+  /** What a member may owe one payee while the issuer is away: µcr, or text such as "5cr". */
+  offlineMax?: bigint | string
+}
+
 export interface InviteOptions {
   /** What each of those invited gets to begin with: µcr, or text such as "10cr". @default 0 */
   grant?: bigint | string

@@ -1,7 +1,7 @@
 /** Where addresses lead, and which of them two peers may tell each other. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isShared, scopeOf, scopeOfPeer, transportOf } from './places.ts'
+import { isShared, originOf, scopeOf, scopeOfPeer, transportOf } from './places.ts'
 
 const ID = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
 
@@ -32,6 +32,15 @@ test('a peer is told, and believed, what lies where it is itself', () => {
   assert.deepEqual(shared('/dns4/example.org/tcp/1'), [false, false, false])
   assert.equal(scopeOfPeer([wide!, local!]), 'local')
   assert.equal(isShared('/dns4/example.org/tcp/1', 'machine'), false)
+})
+
+// Goal: addresses of one owner count as one network. Method: pairs that share one, and pairs that do not.
+test('an origin is a network, not an address', () => {
+  const same = (a: string, b: string): boolean => originOf(a) === originOf(b)
+  assert.ok(same('/ip4/192.0.2.1/tcp/1', '/ip4/192.0.2.254/tcp/2/ws'))
+  assert.ok(same('/ip6/2001:db8:7::1/tcp/1', '/ip6/2001:db8:7:ffff::2/udp/3/quic-v1'))
+  assert.equal(same('/ip4/192.0.2.1/tcp/1', '/ip4/192.0.3.1/tcp/1'), false)
+  assert.equal(same('/ip6/2001:db8:7::1/tcp/1', '/ip6/2001:db8:8::1/tcp/1'), false)
 })
 
 // Goal: the transport is named as people know it. Method: addresses of those there are.

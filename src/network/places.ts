@@ -41,6 +41,13 @@ export function isShared (address: string, scope: Scope | null): boolean {
   return own !== null && scope !== null && SCOPES.indexOf(own) <= SCOPES.indexOf(scope)
 }
 
+/** The network a connection comes from, as far as one owner is likely behind it: the first 24 bits of an IPv4, 48 of an IPv6 address. */
+export function originOf (address: string): string {
+  const [, family, host] = /^\/(ip4|ip6)\/([0-9a-f.:]+)/.exec(address) ?? []
+  if (host === undefined) return 'elsewhere'
+  return family === 'ip4' ? host.split('.').slice(0, 3).join('.') : (expand(host) ?? []).slice(0, 3).join(':')
+}
+
 /** How the bytes of a connection travel: the last protocol a multiaddr names, such as "tcp". */
 export function transportOf (address: string): string {
   return bareAddress(address).split('/').findLast(part => /^[a-z][a-z0-9-]*$/.test(part)) ?? 'unknown'

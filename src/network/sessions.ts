@@ -56,6 +56,8 @@ export interface SessionInfo {
   readonly inFlight: number
   readonly direction: 'in' | 'out'
   readonly addresses: readonly string[]
+  /** Of the last ping; null: not measured. */
+  readonly latencyMs: number | null
 }
 
 export interface SessionsOptions {
@@ -158,7 +160,7 @@ class Switchboard implements Sessions {
 
   list (): SessionInfo[] {
     const { network, timers } = this.#options
-    const addresses = new Map(network.peers().map(peer => [peer.id, peer.addresses]))
+    const peers = new Map(network.peers().map(peer => [peer.id, peer]))
     return [...this.#peers.values()].flatMap(({ id, line: { live } }) => live === null ? [] : [{
       id,
       openMs: timers.now() - live.at,
@@ -168,7 +170,8 @@ class Switchboard implements Sessions {
       window: { packets: live.hello.windowPackets, bytes: live.hello.windowBytes },
       inFlight: live.session.inFlight,
       direction: live.session.direction,
-      addresses: addresses.get(id) ?? []
+      addresses: peers.get(id)?.addresses ?? [],
+      latencyMs: peers.get(id)?.latencyMs ?? null
     }])
   }
 

@@ -11,9 +11,10 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobState, LineReport, PeerView, Quote, ReceiptView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
 import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
 import type { NodeTrade } from './join.ts'
 import type { Operator, PlainResult } from './operator.ts'
@@ -68,16 +69,23 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,
     history: () => ask('history') as AsyncIterable<HistoryEntry>,
-    explain: async peer => await last(ask('explain', encodeCanonical(peer))) as LineReport,
+    explainLine: async peer => await last(ask('explainLine', encodeCanonical(peer))) as LineReport,
+    jobs: async () => await Array.fromAsync(ask('jobs')) as JobView[],
+    explain: async job => await last(ask('explain', encodeCanonical(job))) as JobReport,
+    cancel: async job => { await last(ask('cancel', encodeCanonical(job))) },
     frauds: () => ask('frauds') as AsyncIterable<FraudView>,
     dump: () => ask('dump') as AsyncIterable<readonly [string, Uint8Array]>,
     audit: async () => await last(ask('audit')) as AuditReport,
     receipts: () => ask('receipts') as AsyncIterable<ReceiptView>,
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
+    refund: async (order, amount) => await last(ask('refund', encodeCanonical({ order, amount }))) as RefundView,
     peers: async () => await last(ask('peers')) as PeerView[],
+    knownPeers: async () => await last(ask('knownPeers')) as KnownPeer[],
+    forget: async peer => await last(ask('forget', encodeCanonical(peer))) as boolean,
     trade: async () => await last(ask('trade')) as NodeTrade,
     setTrade: async change => await last(ask('setTrade', encodeCanonical({ ...change }))) as NodeTrade,
     mesh: async () => await last(ask('mesh')) as MeshView | null,
+    amend: async changes => await last(ask('amend', encodeCanonical({ ...changes }))) as MeshView,
     invite: async options => await last(ask('invite', encodeCanonical({ ...options }))) as string,
     members: async () => await last(ask('members')) as MemberView[],
     grant: async (peer, amount) => { await last(ask('grant', encodeCanonical({ peer, amount }))) },

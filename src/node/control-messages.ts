@@ -13,7 +13,7 @@ import { isBytes, isMap } from '../packet/envelope.ts'
 import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
 import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions } from '../processor/processor.ts'
-import type { InviteOptions } from '../network/mesh-views.ts'
+import type { CharterOptions, InviteOptions } from '../network/mesh-views.ts'
 import type { SettingsChange } from './settings.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
@@ -24,7 +24,8 @@ export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
-  'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explain', 'frauds', 'dump', 'audit', 'receipts', 'receipt', 'peers', 'trade', 'setTrade', 'mesh', 'invite', 'members', 'grant', 'revoke'
+  'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
+  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke'
 ] as const
 export type Operation = typeof OPERATIONS[number]
 
@@ -188,6 +189,25 @@ export function decodeInvite (body: Uint8Array): InviteOptions {
   }
 }
 
+/** Body of `amend`; what the values may be is the charter's to say. @throws {InosError} ERR_USAGE */
+export function decodeCharter (body: Uint8Array): CharterOptions {
+  const changes = decodeCanonical(body)
+  const { name, feePpm, offlineMax, ...rest } = isMap(changes) ? changes : { unknown: changes }
+  const right = Object.keys(rest).length === 0 && (name === undefined || isText(name)) && (feePpm === undefined || isCount(feePpm)) && (offlineMax === undefined || isAmount(offlineMax) || isText(offlineMax))
+  if (!right) throw new InosError('ERR_USAGE', 'A charter has name, feePpm and offlineMax to change.')
+  return {
+    ...(name === undefined ? {} : { name }), ...(feePpm === undefined ? {} : { feePpm }), ...(offlineMax === undefined ? {} : { offlineMax: isText(offlineMax) ? offlineMax : BigInt(offlineMax) })
+  }
+}
+
+/** Body of `refund`. @throws {InosError} ERR_USAGE */
+export function decodeRefund (body: Uint8Array): { order: string, amount: bigint | null } {
+  const value = decodeCanonical(body)
+  const { order, amount, ...rest } = isMap(value) ? value : { unknown: value }
+  if (!isText(order) || order.length > LIMITS.wire.textBytesMax || !(amount === null || isAmount(amount)) || Object.keys(rest).length > 0) throw new InosError('ERR_USAGE', 'A refund takes order and amount.')
+  return { order, amount: amount === null ? null : BigInt(amount) }
+}
+
 /** Body of `setTrade`; how far a value may go is the settings' to say. @throws {InosError} ERR_USAGE */
 export function decodeTradeChange (body: Uint8Array): SettingsChange {
   const value = decodeCanonical(body)
@@ -209,7 +229,7 @@ export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint }
   return { peer, amount: BigInt(amount) }
 }
 
-/** Body of `connect`, `receipt`, `explain` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

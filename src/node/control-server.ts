@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import {
-  CONTROL_VERSION, type ControlFrame, decodeGrant, decodeInvite, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
+  CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
 import { serveMap } from './control-map.ts'
@@ -172,16 +172,29 @@ async function operate (
     case 'credits': return await operator.credits()
     case 'account': return await operator.account()
     case 'history': return await sendAll(operator.history(), send)
+    case 'explainLine': return await operator.explainLine(decodeText(body))
+    case 'jobs': return await sendAll(await operator.jobs(), send)
     case 'explain': return await operator.explain(decodeText(body))
+    case 'cancel': {
+      await operator.cancel(decodeText(body))
+      return null
+    }
     case 'frauds': return await sendAll(operator.frauds(), send)
     case 'dump': return await sendAll(operator.dump(), send)
     case 'audit': return await operator.audit()
     case 'receipts': return await sendAll(operator.receipts(), send)
     case 'receipt': return await operator.receipt(decodeText(body))
+    case 'refund': {
+      const { order, amount } = decodeRefund(body)
+      return await operator.refund(order, amount)
+    }
     case 'peers': return await operator.peers()
+    case 'knownPeers': return await operator.knownPeers()
+    case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()
     case 'setTrade': return await operator.setTrade(decodeTradeChange(body))
     case 'mesh': return await operator.mesh()
+    case 'amend': return await operator.amend(decodeCharter(body))
     case 'invite': return await operator.invite(decodeInvite(body))
     case 'members': return await operator.members()
     case 'grant': {
@@ -196,7 +209,7 @@ async function operate (
   }
 }
 
-async function sendAll (list: AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
+async function sendAll (list: Iterable<unknown> | AsyncIterable<unknown>, send: (frame: ControlFrame) => Promise<void>): Promise<null> {
   for await (const value of list) await send({ kind: 'item', value })
   return null
 }

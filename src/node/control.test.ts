@@ -28,15 +28,24 @@ function folder (name = ''): string {
 
 const RESULT: PlainResult = {
   outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
-  receiptId: 'bafy', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+  receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
-const PEER = { id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE }
+const PEER = {
+  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE
+}
 const QUOTE = {
   chosen: 'p', reason: 'why', code: null, bids: [{
     peer: 'p', costMax: 5n, cost: 4n, seconds: 0.5, burden: 1, score: 2.5, waits: false, code: null, reason: null, hint: null, memoryPagesMax: null
   }]
+}
+const JOB = {
+  id: '7', module: 'm', input: 'i', spec: 's', where: 'any', state: 'settled' as const, peer: 'p', reason: null, began: 1_800_000_000_000, ended: 1_800_000_000_001, tries: 1, outcome: 'ok' as const,
+  fuel: 2n ** 60n, cost: 3n, receipt: 'r', code: null
+}
+const JOB_REPORT = {
+  ...JOB, steps: [{ at: 1, state: 'queued' as const, peer: null, reason: 'why' }], rounds: [{ at: 1, chosen: 'p', reason: 'why', asked: 1, bids: QUOTE.bids }], attempts: RESULT.attempts, hint: null
 }
 const ENTRY = { at: 1_800_000_000, direction: 'earned' as const, peer: 'p', cheque: 'c', n: 1, order: 'o', receipt: 'r', module: 'm', outcome: 'ok', fuel: null, kind: 'job', amount: 3n }
 const REPORT = {
@@ -46,6 +55,7 @@ const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, firs
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
+const KNOWN = { id: 'k', addresses: ['/ip4/192.0.2.1/tcp/1'], met: null }
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
 const TRADE = {
@@ -73,16 +83,23 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     credits: async () => BALANCE,
     account: async () => ACCOUNT,
     history: async function * () { yield ENTRY; yield ENTRY },
-    explain: async peer => ({ ...REPORT, peer }),
+    explainLine: async peer => ({ ...REPORT, peer }),
+    jobs: async () => [JOB, JOB],
+    explain: async id => ({ ...JOB_REPORT, id }),
+    cancel: async id => { if (id !== '7') throw new InosError('ERR_USAGE', `not ${id}`) },
     frauds: async function * () { yield FRAUD },
     dump: async function * () { yield * ROWS },
     audit: async () => ({ ok: false, id: 'x', records: 2, bad: [{ key: 'k', reason: 'why' }], ...BALANCE }),
     receipts: async function * () { yield RECEIPT },
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
+    refund: async (order, amount) => ({ order, peer: 'p', amount: amount ?? 7n }),
     peers: async () => [PEER],
+    knownPeers: async () => [KNOWN],
+    forget: async peer => peer === 'p',
     trade: async () => TRADE,
     setTrade: async change => ({ ...TRADE, buyers: change.buyers ?? null, fixed: Object.entries(change.prices ?? {}).map(([name, price]) => `${name} ${typeof price} ${price}` as 'base') }),
     mesh: async () => MESH,
+    amend: async ({ name = 'n', feePpm = 2, offlineMax = 3n }) => ({ ...MESH, version: 2, name, feePpm, offlineMax: BigInt(offlineMax) }),
     invite: async options => JSON.stringify(options, (_name, value: unknown) => typeof value === 'bigint' ? `${value}n` : value),
     members: async () => [MEMBER],
     grant: async (peer, amount) => { if (peer !== 'p' || amount !== 5n) throw new InosError('ERR_USAGE', `not ${peer}`) },
@@ -115,7 +132,11 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.connect('/ip4/1.2.3.4'), 'at /ip4/1.2.3.4')
   assert.deepEqual(await client.credits(), BALANCE)
   assert.deepEqual(await Array.fromAsync(client.history()), [ENTRY, ENTRY])
-  assert.deepEqual(await client.explain('q'), { ...REPORT, peer: 'q' })
+  assert.deepEqual(await client.explainLine('q'), { ...REPORT, peer: 'q' })
+  assert.deepEqual(await client.jobs(), [JOB, JOB])
+  assert.deepEqual(await client.explain('8'), { ...JOB_REPORT, id: '8' })
+  await client.cancel('7')
+  await assert.rejects(client.cancel('8'), { code: 'ERR_USAGE', message: 'not 8' })
   assert.deepEqual(await Array.fromAsync(client.frauds()), [FRAUD])
   assert.deepEqual(await Array.fromAsync(client.dump()), ROWS)
   assert.deepEqual(await client.trade(), TRADE)
@@ -129,6 +150,12 @@ test('every operation gives what the node gives', async () => {
   assert.equal(await client.invite({}), '{}')
   await assert.rejects(client.invite({ more: 1 } as never), { code: 'ERR_USAGE' })
   assert.deepEqual(await client.account(), ACCOUNT)
+  assert.deepEqual(await client.amend({ feePpm: 9, offlineMax: 8n }), { ...MESH, version: 2, feePpm: 9, offlineMax: 8n })
+  assert.deepEqual(await client.amend({ name: 'm' }), { ...MESH, version: 2, name: 'm' })
+  await assert.rejects(client.amend({ feePpm: -1 }), { code: 'ERR_USAGE', message: /A charter has/ })
+  assert.deepEqual(await client.refund('o', null), { order: 'o', peer: 'p', amount: 7n })
+  assert.deepEqual(await client.refund('o', 6n), { order: 'o', peer: 'p', amount: 6n })
+  await assert.rejects(client.refund('o', 'much' as never), { code: 'ERR_USAGE', message: /A refund takes/ })
   await client.grant('p', 5n)
   await assert.rejects(client.grant('q', 5n), { code: 'ERR_USAGE', message: 'not q' })
   await assert.rejects(client.grant('p', 'much' as never), { code: 'ERR_USAGE', message: /A grant takes/ })
@@ -139,6 +166,8 @@ test('every operation gives what the node gives', async () => {
   assert.deepEqual(await client.receipt('some'), Uint8Array.of(4))
   assert.equal(await client.receipt('none'), null)
   assert.deepEqual(await client.peers(), [PEER])
+  assert.deepEqual(await client.knownPeers(), [KNOWN])
+  assert.deepEqual([await client.forget('p'), await client.forget('q')], [true, false])
 })
 
 // Goal: a job arrives as it was given, and its states come back in order.
@@ -148,7 +177,7 @@ test('options of a job travel whole, progress comes back', async () => {
     entry: 'go', args: ['-c', 'x'], env: { fuel: '1' }, files: { '/a': Uint8Array.of(1) }, limits: { fuelMax: 10n, memoryPagesMax: 3 }, seed: new Uint8Array(32),
     costMax: 2n ** 54n, where: 'remote', avoid: ['p'], retries: 2
   }
-  const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'done', peer: 'p' }]
+  const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'offered', peer: 'p', costMax: 5n }, { state: 'settled', peer: 'p' }]
   let got: unknown
   await using both = await pair({
     run: async (wasm, input, { signal, onProgress, ...rest }) => {

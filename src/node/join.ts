@@ -2,7 +2,8 @@
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
-import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
+import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 import type { SettingsChange } from './settings.ts'
 
@@ -15,6 +16,8 @@ export interface JoinOptions {
   peers?: readonly string[]
   /** An invite, by which this data directory becomes a member of a private mesh; one that is a member already needs none. @default none */
   mesh?: string
+  /** Find other nodes of the local network by multicast DNS, and be found: all of the open mesh, or those of the same private mesh. @default false */
+  mdns?: boolean
   /** False: no network at all, a mesh of one. @default true */
   network?: boolean
   /** Whether to take others' jobs. @default true when it listens */
@@ -30,6 +33,8 @@ export interface JoinOptions {
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint
+  /** Tell Prometheus of this node at http://127.0.0.1:PORT/metrics; 0: any free port. One node in a process. @default not at all */
+  metrics?: number
   /** What this node promises all sellers together that are new to it, on the open mesh, µcr; see `src/credits/strangers.ts`. @default LIMITS.credits.sellerPoolMax */
   sellerPoolMax?: bigint
   signal?: AbortSignal
@@ -41,6 +46,12 @@ export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 export interface Node extends Processor {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
+  /** Where its metrics are; null without the option `metrics`. */
+  readonly metricsUrl: string | null
+  /** Peers it knows: those it has met, the latest first, then those it has only heard of. They are dialled at the next start. */
+  knownPeers (): KnownPeer[]
+  /** Dial a peer no more by itself, until it is met again. @returns whether it was known */
+  forget (peer: string): boolean
   /** What this node takes for work now, from whom, and how much of the CPU it gives. */
   trade (): NodeTrade
   /**
@@ -50,6 +61,11 @@ export interface Node extends Processor {
   setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh it belongs to; null on the open one. */
   mesh (): MeshView | null
+  /**
+   * As the issuer: change what the charter says; members take the later one over as they meet.
+   * @throws {InosError} ERR_NOT_MEMBER unless this node is the issuer, ERR_USAGE
+   */
+  amend (changes: CharterOptions): Promise<MeshView>
   /**
    * Make an invite to this node's private mesh: one line of text, for `join({ mesh })` elsewhere.
    * @throws {InosError} ERR_NOT_MEMBER unless this node is its issuer, ERR_USAGE

@@ -5,6 +5,7 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import type { Startable } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -19,6 +20,9 @@ import type { Network, Timers } from '../network/network.ts'
 import type { WireLimits } from '../network/framing.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { createSigner } from './keys.ts'
+import type { MdnsOptions } from './mdns.ts'
+import type { Libp2pMetrics } from './metrics.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
@@ -32,6 +36,10 @@ export interface NetworkOptions {
   known?: KnownPeers | undefined
   /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
   membership?: Membership | undefined
+  /** Counts what libp2p does. @default none */
+  metrics?: Libp2pMetrics | undefined
+  /** Look for nodes of the local network, and answer those that look. @default not at all */
+  mdns?: MdnsOptions | undefined
   timers?: Timers
   limits?: WireLimits
 }
@@ -42,12 +50,12 @@ export interface NetworkOptions {
  * nothing is left running then
  */
 export async function createNetwork (options: NetworkOptions): Promise<Network> {
-  const { bootstrap = [], membership, timers = platformTimers, limits = LIMITS.wire } = options
-  for (const address of bootstrap) parseAddress(address)
+  const { seed, bootstrap = [], membership, timers = platformTimers, limits = LIMITS.wire } = options
+  checkOptions(options)
   const admission = membership === undefined ? undefined : new Admission(membership, timers)
-  const node = await startNode(options, admission)
+  const { known = new KnownPeers({ self: createSigner(seed).id, now: () => Math.floor(Date.now() / 1000) }) } = options
+  const node = await startNode(options, admission, known)
   const network = createLibp2pNetwork({ node, timers, limits, admission })
-  const { known = new KnownPeers({ self: network.id, now: () => Math.floor(Date.now() / 1000) }) } = options
   const leave = keepCompany({ network, timers, random: Math.random, known, given: bootstrap, membership, givenMs: limits.bootstrapMs })
   const stop = network.stop.bind(network)
   network.stop = async () => {
@@ -57,13 +65,16 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
   return network
 }
 
-type Services = { identify: Identify, ping: Ping, dht: KadDHT }
+/** Where nobody looks around. */
+const NOBODY: Startable = { start () {}, stop () {} }
+
+type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Startable }
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
-export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: NetworkOptions, admission?: Admission): Promise<Libp2p<Services>> {
-  for (const address of listen) parseAddress(address)
-  if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
-  const node = await createLibp2p({ ...await configure(seed, listen, limits, admission), start: false })
+export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2p<Services>> {
+  const { listen = [], metrics } = options
+  checkOptions(options)
+  const node = await createLibp2p({ ...await configure(options, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
   } catch (cause) {
@@ -72,7 +83,14 @@ export async function startNode ({ seed, listen = [], limits = LIMITS.wire }: Ne
   return node
 }
 
-async function configure (seed: Uint8Array, listen: readonly string[], limits: WireLimits, admission?: Admission): Promise<Libp2pOptions<Services>> {
+function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): void {
+  for (const address of [...listen, ...bootstrap]) parseAddress(address)
+  if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
+}
+
+async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
+  const net = admission?.membership.net ?? null
+  const neighbours = mdns === undefined || known === undefined ? () => NOBODY : (await import('./mdns.ts')).lookAround({ ...mdns, net, known })
   return {
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     nodeInfo: { name: 'inos' },
@@ -100,13 +118,15 @@ async function configure (seed: Uint8Array, listen: readonly string[], limits: W
         if (admission !== undefined) guard(components.registrar, admission)
         return identify()(components)
       },
-      ping: ping(),
+      // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
+      ping: ping({ maxInboundStreams: limits.pingsMax, maxOutboundStreams: limits.pingsMax }),
       dht: kadDHT({
-        protocol: dhtProtocol(admission?.membership.net ?? null),
+        protocol: dhtProtocol(net),
         peerInfoMapper: passthroughMapper,
         clientMode: listen.length === 0,
         initialQuerySelfInterval: limits.provideSettleMs / 10
-      })
+      }),
+      neighbours
     }
   }
 }

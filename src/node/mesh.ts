@@ -8,8 +8,8 @@ import { toHex } from '../packet/identity.ts'
 import { decodeInvitation } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
-import { type InviteTerms, type Membership, type MembershipParts, openMembership, pendingMembership } from '../network/membership.ts'
-import type { InviteOptions, MeshView } from '../network/mesh-views.ts'
+import { type InviteTerms, type Membership, type MembershipParts, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
+import type { CharterOptions, InviteOptions, MeshView } from '../network/mesh-views.ts'
 import type { Network } from '../network/network.ts'
 import type { Platform } from '../processor/rooms.ts'
 import type { DataDirectory } from './data-dir.ts'
@@ -63,6 +63,11 @@ export async function beLetIn (membership: Membership, network: Network, signal:
 export function viewOf ({ net, issuer, charter: { payload } }: Membership): MeshView {
   const { name, version, feePpm, offlineMax } = payload
   return { net: toHex(net), name, issuer, version, feePpm, offlineMax }
+}
+
+/** @throws {InosError} ERR_USAGE */
+export function rulesOf ({ name, feePpm, offlineMax }: CharterOptions): MeshRules {
+  return { ...(name === undefined ? {} : { name }), ...(feePpm === undefined ? {} : { feePpm }), ...(offlineMax === undefined ? {} : { offlineMax: amountOf(offlineMax) }) }
 }
 
 /** @throws {InosError} ERR_USAGE */

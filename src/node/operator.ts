@@ -4,12 +4,13 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, LineReport, PeerView, Quote, ReceiptView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { SettingsChange } from './settings.ts'
-import type { InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
+import type { KnownPeer } from '../network/known-peers.ts'
+import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
 export type PlainResult = Omit<Result, 'text' | 'json'>
@@ -35,19 +36,28 @@ export interface Operator extends AsyncDisposable {
   /** In a private mesh: what the node has at its issuer; null elsewhere, and for the issuer. */
   account (): Promise<AccountView | null>
   history (): AsyncIterable<HistoryEntry>
-  explain (peer: string): Promise<LineReport>
+  explainLine (peer: string): Promise<LineReport>
+  jobs (): Promise<JobView[]>
+  explain (job: string): Promise<JobReport>
+  cancel (job: string): Promise<void>
   frauds (): AsyncIterable<FraudView>
   /** Every row of the books, in order of keys. */
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   audit (): Promise<AuditReport>
   receipts (): AsyncIterable<ReceiptView>
+  /** @param amount µcr; null: all of it */
+  refund (order: string, amount: bigint | null): Promise<RefundView>
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  knownPeers (): Promise<KnownPeer[]>
+  /** @returns whether it was known */
+  forget (peer: string): Promise<boolean>
   trade (): Promise<NodeTrade>
   setTrade (change: SettingsChange): Promise<NodeTrade>
   /** The private mesh of the node; null on the open one. The others below throw ERR_NOT_MEMBER then. */
   mesh (): Promise<MeshView | null>
+  amend (changes: CharterOptions): Promise<MeshView>
   invite (options: InviteOptions): Promise<string>
   members (): Promise<MemberView[]>
   grant (peer: string, amount: bigint): Promise<void>
@@ -72,16 +82,23 @@ export function operatorOf (node: Node): Operator {
     credits: async () => node.credits(),
     account: async () => node.account(),
     history: () => node.history(),
-    explain: async peer => node.explain(peer),
+    explainLine: async peer => node.explainLine(peer),
+    jobs: async () => node.jobs(),
+    explain: async job => node.explain(job),
+    cancel: async job => { node.cancel(job) },
     frauds: () => node.frauds(),
     dump: () => node.dump(),
     audit: () => node.audit(),
     receipts: () => node.receipts(),
     receipt: id => node.receipt(id),
+    refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    knownPeers: async () => node.knownPeers(),
+    forget: async peer => node.forget(peer),
     trade: async () => node.trade(),
     setTrade: change => node.setTrade(change),
     mesh: async () => node.mesh(),
+    amend: changes => node.amend(changes),
     invite: options => node.invite(options),
     members: async () => node.members(),
     grant: (peer, amount) => node.grant(peer, amount),

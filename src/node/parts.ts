@@ -18,7 +18,8 @@ import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
 import type { JoinOptions, Node } from './join.ts'
 import { calibrate, lookAtMachine } from './machine.ts'
-import { amountOf, beLetIn, findMembership, termsOf, viewOf } from './mesh.ts'
+import { amountOf, beLetIn, findMembership, rulesOf, termsOf, viewOf } from './mesh.ts'
+import type { Metrics } from './metrics.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
@@ -28,6 +29,7 @@ import { openTrade, type TradeSettings, tradeOf } from './trade.ts'
 export interface OpenParts {
   readonly parts: ProcessorParts
   readonly membership: Membership | null
+  readonly metrics: Metrics | null
   readonly pool: ExecutorPool
   readonly settings: TradeSettings
   readonly opened: AsyncDisposableStack
@@ -53,14 +55,17 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const pool = createExecutorPool({ slots, share: settings.current.cpuPercent / 100, log: line => platform.log('executors', line) })
   opened.defer(() => pool.stop())
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
+  const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed: dir.seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
+  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({
+    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, membership: membership ?? undefined, metrics: metrics?.libp2p
+  })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
   const { prices, buyers } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
-  return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, pool, settings, opened: opened.move() }
+  return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, metrics, pool, settings, opened: opened.move() }
 }
 
 /** Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back. */
@@ -74,10 +79,11 @@ async function redeem (membership: Membership, network: Network | null, signal: 
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start ({ parts, membership, pool, settings, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, metrics, pool, settings, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
+  metrics?.watch(processor, parts.runtime)
   if (parts.market.serve) calibrate(pool).catch((error: unknown) => { parts.platform.log('measuring the speed of this machine', error) })
   if (membership?.isIssuer === true) giveGrants(membership, parts, processor)
   await Promise.all(peers.map(address => connect(processor, address, signal)))
@@ -85,11 +91,14 @@ export async function start ({ parts, membership, pool, settings, opened: parent
   const stop = once(() => resources.disposeAsync())
   return {
     ...processor,
+    knownPeers: () => parts.known?.list() ?? [],
+    forget: peer => parts.known?.forget(peer) ?? false,
     get slots () { return processor.slots },
     ...meshOf(membership, processor),
     ...tradeOf(settings, pool, processor),
     stop,
     [Symbol.asyncDispose]: stop,
+    metricsUrl: metrics?.url ?? null,
     map: mapOf(processor)
   }
 }
@@ -103,13 +112,17 @@ function giveGrants (membership: Membership, { platform }: ProcessorParts, proce
   })
 }
 
-function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'invite' | 'members' | 'grant' | 'revoke'> {
+function meshOf (membership: Membership | null, processor: Processor): Pick<Node, 'mesh' | 'amend' | 'invite' | 'members' | 'grant' | 'revoke'> {
   const member = (): Membership => {
     if (membership !== null) return membership
     throw new InosError('ERR_NOT_MEMBER', 'This node belongs to no private mesh.', { hint: 'Found one with `inos mesh create`, or join one with `inos mesh join INVITE`.' })
   }
   return {
     mesh: () => membership === null ? null : viewOf(membership),
+    amend: async changes => {
+      await member().amend(rulesOf(changes))
+      return viewOf(member())
+    },
     invite: async (options = {}) => member().inviteText(termsOf(options), options.routes?.length ? options.routes : processor.addresses()),
     members: () => member().members().map(view => ({ ...view, account: member().isIssuer && !view.issuer ? processor.accountOf(view.id) : null })),
     grant: async (peer, amount) => {

@@ -3,13 +3,14 @@
  * whenever it has changed. It is a convenience: where it is damaged or cannot be written, the
  * node says so once and goes on without it.
  */
-import { open, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkKnownPeers, type KnownPeer, KnownPeers } from '../network/known-peers.ts'
 import type { Timers } from '../network/network.ts'
+import { readText, replaceFile } from './replace-file.ts'
 
 export const PEERS_NAME = 'peers.json'
 const VERSION = 1
@@ -36,7 +37,7 @@ export async function openPeersFile (dataDir: string, { self, timers, warn = mes
     cancel = null
     if (!changed) return writing
     changed = false
-    writing = writing.then(() => writePeers(path, known.list())).catch((error: unknown) => {
+    writing = writing.then(() => replaceFile(path, `${JSON.stringify({ version: VERSION, peers: known.list() }, null, 1)}\n`)).catch((error: unknown) => {
       if (!warned) warn(`The list of known peers ${path} cannot be written (${reasonOf(error)}); a restarted node may not find them by itself.`)
       warned = true
     })
@@ -57,13 +58,14 @@ export async function openPeersFile (dataDir: string, { self, timers, warn = mes
 
 async function readPeers (path: string, warn: (message: string) => void): Promise<KnownPeer[]> {
   try {
-    const { size } = await stat(path)
+    const size = await stat(path).then(({ size }) => size, () => 0)
     if (size > LIMITS.peers.fileBytesMax) throw new InosError('ERR_RECORD_INVALID', `It has ${size} bytes; ${LIMITS.peers.fileBytesMax} are allowed.`)
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
+    const text = await readText(path)
+    if (text === null) return []
+    const value: unknown = JSON.parse(text)
     if (!isMap(value) || value['version'] !== VERSION) throw new InosError('ERR_RECORD_INVALID', `It is not of version ${VERSION}.`)
     return checkKnownPeers(value['peers'])
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return []
     const aside = `${path}.damaged`
     const moved = await rename(path, aside).then(() => `It was moved to ${aside}.`, () => 'It will be replaced.')
     warn(`The list of known peers ${path} is damaged: ${reasonOf(error)} ${moved} Peers are learnt anew.`)
@@ -71,16 +73,4 @@ async function readPeers (path: string, warn: (message: string) => void): Promis
   }
 }
 
-/** Whole or not at all: written aside, flushed, then renamed. */
-async function writePeers (path: string, peers: readonly KnownPeer[]): Promise<void> {
-  const aside = `${path}.tmp`
-  await writeFile(aside, `${JSON.stringify({ version: VERSION, peers }, null, 1)}\n`, { mode: 0o600 })
-  {
-    await using file = await open(aside, 'r+')
-    await file.sync()
-  }
-  await rename(aside, path)
-}
-
-function codeOf (error: unknown): string { return error instanceof Error && 'code' in error ? String(error.code) : '' }
 function reasonOf (error: unknown): string { return error instanceof Error ? error.message : String(error) }

@@ -60,6 +60,8 @@ export const LIMITS = {
     provideSettleMs: 2_000,
     /** A peer silent for so long is pinged; silent for as long again, it is cut. */
     pulseMs: 30_000,
+    /** Pings under way on one connection, in each direction. */
+    pingsMax: 4,
     /** How often the addresses a node was given are tried while it dialled too few. */
     bootstrapMs: 30_000,
     /** Connections one host may open in a second; many nodes may share an address. */
@@ -305,8 +307,13 @@ export const LIMITS = {
     historySaveMs: 5_000,
     /** Slower than this counts no more. */
     paceMax: 16,
-    /** A run shorter than this says nothing of a peer's pace. */
-    paceMsMin: 100,
+    /** A job shorter than this, or expected to be, says nothing of a peer's pace: a busy moment on the way there would. */
+    paceMsMin: 1_000,
+    /** Jobs that are over and still told of; states and choices of one, and candidates of one choice. */
+    jobsKeptMax: 1_000,
+    jobStepsMax: 64,
+    jobRoundsMax: 8,
+    jobBidsMax: 32,
     /** Peers whose buying is allowed by name. */
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
@@ -449,6 +456,12 @@ export const LIMITS = {
     progressMs: 200,
     /** A result up to this size stands in `run --json`. */
     jsonResultBytesMax: 1 * MIB
+  },
+  /** What a node tells Prometheus on its own machine; the port is the one OpenTelemetry's exporters use. */
+  metrics: {
+    port: 9_464,
+    requestMsMax: 10_000,
+    connectionsMax: 16
   },
   /** A mesh of the test kit, in one process. */
   testing: {

@@ -7,6 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -17,14 +18,16 @@ import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
 import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
+import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { createHistory, type History } from './history.ts'
 import { describeJob, describeModule, type Job } from './job.ts'
+import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import { outcomeError } from './outcome.ts'
-import type { ComputeOptions, JobState, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
+import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
@@ -64,7 +67,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const stopping = new AbortController()
   const open = new Set<string>()
   /** Jobs of this node's own callers that are not over. */
-  const jobs = new Set<Promise<unknown>>()
+  const atWork = new Set<Promise<unknown>>()
+  const jobs = createJobs(platform.now, platform.signer.id, (id, state) => {
+    events.emit('job:state', { job: id, role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) })
+  })
   const seeking = new Map<Where, Promise<boolean>>()
   let change = Promise.withResolvers<void>()
 
@@ -165,24 +171,17 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const either = (signal: AbortSignal | undefined): AbortSignal => signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal])
 
-  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
+  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished & { readonly job: string }> => {
     const job = await prepare(wasm, input, options)
-    const signal = either(options.signal)
-    const observed = {
-      ...options,
-      signal,
-      onProgress (state: JobState) {
-        events.emit('job:state', { job: job.spec.id.toString(), role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) })
-        options.onProgress?.(state)
-      }
-    }
-    return await submitJob(node, job, observed)
+    stopping.signal.throwIfAborted()
+    const entry = jobs.begin(job, options)
+    return { ...await submitJob(node, job, options, entry), job: entry.id }
   }
 
-  const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished> => {
-    const job = begin(wasm, input, options).finally(() => { jobs.delete(job) })
-    jobs.add(job)
-    return job
+  const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): ReturnType<typeof begin> => {
+    const work = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { atWork.delete(work) })
+    atWork.add(work)
+    return work
   }
 
   const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
@@ -197,8 +196,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
     parts.defer(() => runtime.stop())
     parts.defer(async () => { await network?.stop() })
     parts.defer(async () => { await sessions?.stop() })
+    parts.defer(async () => { await mingling?.leave() })
     stopping.abort(new InosError('ERR_CANCELLED', 'This node has stopped.'))
-    await Promise.allSettled(jobs)
+    jobs.stop(stopping.signal.reason)
+    await Promise.allSettled(atWork)
     await leave(node, sessions)
   }
 
@@ -219,6 +220,12 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits: () => credits.balance(),
     account: () => credits.account(),
     accountOf: peer => credits.accountOf(peer),
+    async refund (order, amount) {
+      const refund = await credits.refund(order, amount)
+      node.changed()
+      if (open.has(refund.peer)) await settlement.pay(refund.peer)
+      return refund
+    },
     async giveGrant (peer, amount, certificate) {
       await credits.grant(peer, CID.parse(certificate), amount)
       node.changed()
@@ -226,7 +233,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     async settle () { await Promise.all(creditors(node, sessions).map(peer => settlement.pay(peer))) },
     history: () => credits.history(),
-    explain: peer => credits.explain(peer),
+    explainLine: peer => credits.explain(peer),
+    jobs: () => jobs.list(),
+    explain: job => jobs.report(job),
+    cancel: job => { jobs.cancel(job) },
     frauds: () => credits.frauds(),
     dump: () => credits.dump(),
     audit: () => credits.audit(),
@@ -263,7 +273,7 @@ function creditors (node: Rooms, sessions: Sessions | null): string[] {
   return node.credits.creditors().filter(peer => open.has(peer))
 }
 
-function withHelpers (result: Finished): Result {
+function withHelpers (result: Finished & { readonly job: string }): Result {
   return {
     ...result,
     text: () => new TextDecoder().decode(result.bytes),
@@ -271,12 +281,14 @@ function withHelpers (result: Finished): Result {
   }
 }
 
-function peerView (node: Rooms, { id, addresses, direction, inFlight }: SessionInfo): PeerView {
+function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight }: SessionInfo): PeerView {
   const offer = node.market.offerBy(id)
   return {
     id,
     addresses,
     direction,
+    transport: transportOf(addresses[0] ?? ''),
+    latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
     line: node.credits.line(id)

@@ -16,6 +16,17 @@ function rulesOf (changes: Partial<Rules> = {}): Rules {
   return { net: netOf(issuer, new Uint8Array(16)), issuer, feePpm: 10_000, offlineMax: 200_000_000n, ...changes }
 }
 
+/** An issuer and two members, all connected; `a` only buys. */
+async function trio (mesh: Mesh, changes: Partial<Rules> = {}): Promise<{ hub: MeshNode, a: MeshNode, b: MeshNode, charter: Rules }> {
+  const charter = rulesOf(changes)
+  const hub = await mesh.start('hub', { charter })
+  const a = await mesh.start('a', { charter, serve: false })
+  const b = await mesh.start('b', { charter })
+  for (const node of [a, b]) await mesh.connect(node, hub)
+  await mesh.connect(a, b)
+  return { hub, a, b, charter }
+}
+
 const certificateOf = (name: string): string => rawCid(new TextEncoder().encode(name)).toString()
 
 async function cleared (...nodes: MeshNode[]): Promise<void> {
@@ -42,12 +53,7 @@ function assertConserved (hub: MeshNode, members: readonly MeshNode[], issued: b
 // Goal: the whole way of money in a mesh. Method: grant one member, let it buy from another, and that one from the issuer.
 test('a member pays with what it was granted, and the payee can spend it anywhere', async () => {
   await using mesh = new Mesh()
-  const charter = rulesOf()
-  const hub = await mesh.start('hub', { charter })
-  const a = await mesh.start('a', { charter, serve: false })
-  const b = await mesh.start('b', { charter })
-  for (const node of [a, b]) await mesh.connect(node, hub)
-  await mesh.connect(a, b)
+  const { hub, a, b } = await trio(mesh)
   await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await until(() => a.account()!.free === GRANT, 'the grant has arrived')
@@ -78,11 +84,7 @@ test('a member pays with what it was granted, and the payee can spend it anywher
 // Goal: who has nothing is told so before anything runs, with what to do. Method: buy without a grant, from a member and from the issuer.
 test('an empty account buys nothing', async () => {
   await using mesh = new Mesh()
-  const charter = rulesOf()
-  const hub = await mesh.start('hub', { charter })
-  const a = await mesh.start('a', { charter, serve: false })
-  const b = await mesh.start('b', { charter })
-  for (const node of [hub, b]) await mesh.connect(a, node)
+  const { hub, a, b } = await trio(mesh)
   for (const where of [hub.id, b.id, 'remote']) {
     await assert.rejects(a.compute(ECHO, '', { ...THERE, where }), (error: InosError) => {
       assert.equal(error.code, 'ERR_INSUFFICIENT_CREDITS')
@@ -98,12 +100,8 @@ test('an empty account buys nothing', async () => {
 // Method: lose the issuer, buy until refused, bring it back on its own books.
 test('without its issuer a mesh works up to the offline limit', async () => {
   await using mesh = new Mesh()
-  const charter = rulesOf({ offlineMax: 8_000n })
-  let hub = await mesh.start('hub', { charter })
-  const a = await mesh.start('a', { charter, serve: false })
-  const b = await mesh.start('b', { charter })
-  for (const node of [a, b]) await mesh.connect(node, hub)
-  await mesh.connect(a, b)
+  const { a, b, charter, ...first } = await trio(mesh, { offlineMax: 8_000n })
+  let { hub } = first
   await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await until(() => a.account()!.free === GRANT, 'the grant has arrived')
   await mesh.lose(hub)
@@ -134,12 +132,7 @@ test('without its issuer a mesh works up to the offline limit', async () => {
 // Method: a copy before a grant and a clearing; both come back from the members when they meet it again, and trade goes on.
 test('an issuer with an old copy of its books learns from its members what it did', async () => {
   await using mesh = new Mesh()
-  const charter = rulesOf()
-  const hub = await mesh.start('hub', { charter })
-  const a = await mesh.start('a', { charter, serve: false })
-  const b = await mesh.start('b', { charter })
-  for (const node of [a, b]) await mesh.connect(node, hub)
-  await mesh.connect(a, b)
+  const { hub, a, b, charter } = await trio(mesh)
   const restore = await mesh.copyBooks('hub')
   await hub.giveGrant(a.id, GRANT, certificateOf('a'))
   await until(() => a.account()!.free === GRANT, 'the grant has arrived')

@@ -30,6 +30,8 @@ export interface Mingling {
   /** A session has opened or closed. */
   opened (): void
   closed (peer: string): void
+  /** Before the sessions close: who came a moment ago is known at the next start, too. */
+  leave (): Promise<void>
   /** Go on until `signal` aborts; never rejects. */
   run (signal: AbortSignal): Promise<void>
 }
@@ -55,11 +57,17 @@ export function createMingling (node: Rooms, { network, known, timers, net }: Mi
     const open = dialled.filter(({ id }) => node.isOpen(id)).length
     const strange = dialled.filter(({ id }) => !node.isOpen(id) && isLongAgo(greeted.get(id), askMs)).slice(0, Math.max(connectedMin - open, 0))
     await Promise.all(strange.map(({ id }) => greet(id, signal)))
-    const present = network.peers().filter(({ id }) => node.isOpen(id))
-    for (const peer of present) known.meet(peer.id, await routesOf(peer))
+    const present = await remember()
     if (present.filter(({ direction }) => direction === 'out').length >= connectedMin) return
     const longest = present.filter(({ id }) => isLongAgo(asked.get(id), askMs)).sort((a, b) => (asked.get(a.id) ?? 0) - (asked.get(b.id) ?? 0))
     await Promise.all(longest.slice(0, connectedMin).map(peer => ask(peer, signal)))
+  }
+
+  /** Keep in mind those that are present. @returns them */
+  const remember = async (): Promise<PeerInfo[]> => {
+    const present = network.peers().filter(({ id }) => node.isOpen(id))
+    for (const peer of present) known.meet(peer.id, await routesOf(peer))
+    return present
   }
 
   const greet = async (peer: string, signal: AbortSignal): Promise<void> => {
@@ -99,6 +107,7 @@ export function createMingling (node: Rooms, { network, known, timers, net }: Mi
   }
 
   return {
+    async leave () { await remember() },
     async answer (peer) {
       if (!isLongAgo(answered.get(peer), answerMsMin)) throw new InosError('ERR_BUSY', `This node tells of others once in ${answerMsMin / 1000} seconds.`)
       answered.set(peer, timers.now())
@@ -120,13 +129,13 @@ export function createMingling (node: Rooms, { network, known, timers, net }: Mi
       answered.delete(peer)
     },
     async run (signal) {
-      for (;;) {
+      const failed = (error: unknown): void => { node.platform.log('getting to know others', error) }
+      while (!signal.aborted) {
         await wakeOrWait(node, woken.promise, signal)
         woken = Promise.withResolvers()
         // What comes soon after is looked at together, and a node that leaves at once asks nobody.
         await node.platform.sleep(lookMs, signal).catch(() => {})
-        if (signal.aborted) return
-        await round(signal).catch((error: unknown) => { if (!signal.aborted) node.platform.log('getting to know others', error) })
+        if (!signal.aborted) await round(signal).catch(failed)
       }
     }
   }

@@ -2,13 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView } from '../credits/views.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
-export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView }
+export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
 export type Where = 'any' | 'local' | 'remote' | (string & {})
@@ -68,14 +68,56 @@ export interface Clock {
   sleep (ms: number, signal: AbortSignal): Promise<void>
 }
 
-/** States of a job, each with what a person would ask next. */
+/** States of a job, each with what a person would ask next. The last three are ends; a job without one is at work. */
 export type JobState =
   | { readonly state: 'queued', readonly reason: string }
+  /** This peer was chosen; at most `costMax` µcr will be set aside for it. */
+  | { readonly state: 'offered', readonly peer: string, readonly costMax: bigint }
   | { readonly state: 'sending', readonly peer: string }
   | { readonly state: 'running', readonly peer: string }
   | { readonly state: 'retrying', readonly peer: string, readonly reason: string }
   | { readonly state: 'verifying', readonly peer: string }
-  | { readonly state: 'done', readonly peer: string }
+  /** Its result is verified; what it costs is owed, or paid. */
+  | { readonly state: 'settled', readonly peer: string }
+  | { readonly state: 'failed', readonly code: ErrorCode, readonly reason: string }
+  | { readonly state: 'cancelled', readonly reason: string }
+
+/** A job of this node's own callers. */
+export interface JobView {
+  /** Short text, unique as long as the node runs. */
+  readonly id: string
+  /** CIDs as text. */
+  readonly module: string
+  readonly input: string
+  readonly spec: string
+  readonly where: Where
+  readonly state: JobState['state']
+  /** Who has it, or had it last; null while nobody does. */
+  readonly peer: string | null
+  /** What it waits for, or why it ended so; null for the others. */
+  readonly reason: string | null
+  /** Unix milliseconds; `ended` is null while it is at work. */
+  readonly began: number
+  readonly ended: number | null
+  readonly tries: number
+  /** Of a job that is settled. */
+  readonly outcome: OutcomeKind | null
+  readonly fuel: bigint | null
+  readonly cost: bigint | null
+  readonly receipt: string | null
+  /** Of a job that failed or was cancelled. */
+  readonly code: ErrorCode | null
+}
+
+/** Everything that is known of one job: every peer asked, each bid or refusal, and why one won. */
+export interface JobReport extends JobView {
+  readonly steps: readonly { readonly at: number, readonly state: JobState['state'], readonly peer: string | null, readonly reason: string | null }[]
+  /** Each time a node was to be chosen: who was, why, how many were weighed, and those, best first. */
+  readonly rounds: readonly { readonly at: number, readonly chosen: string | null, readonly reason: string, readonly asked: number, readonly bids: readonly Bid[] }[]
+  /** Tries that failed, oldest first. */
+  readonly attempts: readonly Attempt[]
+  readonly hint: string | null
+}
 
 /** One peer as it was weighed for one job. */
 export interface Bid {
@@ -131,6 +173,8 @@ export interface Result {
   readonly receipt: Uint8Array
   /** The receipt's CID as text. */
   readonly receiptId: string
+  /** Its name in `jobs()`. */
+  readonly job: string
   /** What was tried before, oldest first. */
   readonly attempts: readonly Attempt[]
   text (): string
@@ -141,6 +185,10 @@ export interface PeerView {
   readonly id: string
   readonly addresses: readonly string[]
   readonly direction: 'in' | 'out'
+  /** How the bytes travel, such as "tcp". */
+  readonly transport: string
+  /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
+  readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
@@ -175,7 +223,10 @@ export interface Tariff {
 export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
+  /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
+  /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
+  'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
   receipt: ReceiptView
 }
@@ -216,6 +267,12 @@ export interface Processor extends AsyncDisposable {
   /** As the issuer of a mesh: what a member has, µcr. @throws {InosError} ERR_USAGE when this node is no issuer */
   accountOf (peer: string): bigint
   /**
+   * As a seller: give back a part or all of what an order cost, once; durable when this resolves, and paid out at the next contact.
+   * @param order CID as text, as `history` and `receipts` have it @param amount µcr @default all of it
+   * @throws {InosError} ERR_USAGE when this node did not sell it, gave something back before, or charged less
+   */
+  refund (order: string, amount?: bigint): Promise<RefundView>
+  /**
    * As the issuer: give a member credit; durable when this resolves, and paid out at the next contact.
    * @param certificate CID of what promises it, as text; the same one again gives nothing
    * @throws {InosError} ERR_USAGE when this node is no issuer, ERR_BUDGET
@@ -226,7 +283,13 @@ export interface Processor extends AsyncDisposable {
   /** Every payment, job by job, oldest first. */
   history (): AsyncIterable<HistoryEntry>
   /** What a peer would accept from this node and this node from it, and why. @throws {InosError} ERR_USAGE */
-  explain (peer: string): LineReport
+  explainLine (peer: string): LineReport
+  /** Jobs of this node's own callers: those at work and the latest that are over, oldest first. */
+  jobs (): JobView[]
+  /** Every peer asked for a job, each bid or refusal with its reason, and why one won. @throws {InosError} ERR_USAGE for a job that is not among `jobs()` */
+  explain (job: string): JobReport
+  /** End a job that is at work; whoever waits for it gets ERR_CANCELLED. @throws {InosError} ERR_USAGE */
+  cancel (job: string): void
   /** Proofs of fraud these books keep; such a peer has no line and gets no jobs. */
   frauds (): AsyncIterable<FraudView>
   /** Every row of the books, for a copy of them. */

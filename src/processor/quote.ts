@@ -1,8 +1,9 @@
 /** What a job would cost and who would get it, found as `submit.ts` finds it, and put in words. Nothing is run or held. */
 import { InosError } from '../packet/errors.ts'
-import { type Choice, choose, type Decision, weighAll, type Wish } from './choose.ts'
+import { choose, type Decision, weighAll, type Wish } from './choose.ts'
 import type { Job } from './job.ts'
-import type { Bid, ComputeOptions, Quote } from './processor.ts'
+import type { ComputeOptions, Quote } from './processor.ts'
+import { bestFirst, reasonOf } from './reason.ts'
 import type { Rooms } from './rooms.ts'
 
 export async function quote (node: Rooms, job: Job, { where = 'any', costMax, avoid = [] }: ComputeOptions, signal: AbortSignal): Promise<Quote> {
@@ -17,21 +18,6 @@ export async function quote (node: Rooms, job: Job, { where = 'any', costMax, av
     chosen: choice instanceof InosError || choice.kind === 'wait' ? null : choice.kind === 'own' ? node.platform.signer.id : choice.peer,
     reason: reasonOf(choice, bids),
     code: choice instanceof InosError ? choice.code : null,
-    bids: [...bids].sort((a, b) => (a.score ?? Infinity) - (b.score ?? Infinity) || 0)
-  }
-}
-
-/** Why this is the choice, one sentence. */
-export function reasonOf (choice: Choice | InosError, bids: readonly Bid[]): string {
-  if (choice instanceof InosError) return choice.message
-  const able = bids.filter(({ score }) => score !== null)
-  switch (choice.kind) {
-    case 'own': return able.length === 0 ? 'This node runs it itself.' : 'This node runs it itself: it has a free slot, or is less busy than the best of the others.'
-    case 'wait': return `It waits for ${choice.peer}: ${choice.reason}.`
-    case 'buy': {
-      if (able.length === 1) return 'It is the only one that takes the job.'
-      const { cost, seconds, burden } = bids.find(({ peer }) => peer === choice.peer)!
-      return `It has the lowest score of ${able.length}: ${cost} µcr expected, ${seconds!.toPrecision(2)} s expected, times ${burden!.toPrecision(2)} for what this node has seen of it.`
-    }
+    bids: bestFirst(bids)
   }
 }

@@ -12,7 +12,8 @@ import { checkOrder, type Offer, type Order } from '../packet/records.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import type { Hold } from '../credits/credits.ts'
 import { charge } from '../credits/pricing.ts'
-import type { Outcome, Run } from '../wasm/runtime.ts'
+import type { Outcome, OutcomeKind, Run } from '../wasm/runtime.ts'
+import { telling } from './ends.ts'
 import { gather } from './gather.ts'
 import { BY_REFERENCE, describeOutput, factsOf, type Output, outputByReference, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
 import type { Rooms } from './rooms.ts'
@@ -34,10 +35,12 @@ async function answerOnce (node: Rooms, peer: string, packet: Packet, order: Sea
   const stored = await node.credits.storedReply(peer, order.id.toString())
   if (stored === 'gone') throw new InosError('ERR_GONE', 'This order was answered before, and the answer is no longer kept.')
   if (stored === 'running') throw new InosError('ERR_BUSY', 'This order is running here.')
-  return stored === null ? await execute(node, peer, packet, order, cancel) : repeat(node, peer, stored)
+  if (stored !== null) return repeat(node, peer, stored)
+  const { answer } = await telling(node, 'seller', () => execute(node, peer, packet, order, cancel))
+  return answer
 }
 
-async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>, cancel: AbortSignal): Promise<Partial<Packet>> {
+async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>, cancel: AbortSignal): Promise<{ readonly outcome: OutcomeKind, readonly answer: Partial<Packet> }> {
   const job = admit(node, peer, packet, order)
   const offer = node.market.offerOf(order)
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
@@ -53,8 +56,8 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   })
   node.changed()
   node.announce('sold', bundle)
-  node.events.emit('job:state', { job: order.id.toString(), role: 'seller', state: 'done', peer })
-  return answer
+  node.events.emit('job:state', { job: order.id.toString(), role: 'seller', state: 'settled', peer })
+  return { outcome: outcome.outcome, answer }
 }
 
 function readOrder (packet: Packet, peer: string): Sealed<Order> {

@@ -12,7 +12,7 @@ function stub (): { node: Rooms, asked: () => number, wake: () => Promise<void>,
   const stopping = new AbortController()
   const node = {
     platform: { sleep: async (_ms: number, signal: AbortSignal) => { await Promise.race([rest.promise, new Promise((_, reject) => { signal.addEventListener('abort', reject) })]) } },
-    credits: { isSynced: () => true, nextCheque: async () => { asked++; return null } },
+    credits: { isSynced: () => true, untoldCancels: async () => [], nextCheque: async () => { asked++; return null } },
     sessions: () => ({ list: () => [] }),
     isOpen: () => true,
     stopping: stopping.signal

@@ -8,14 +8,15 @@ import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, takeOnce } from './buy.ts'
-import { type Choice, choose, type Wish } from './choose.ts'
+import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
-import type { ComputeOptions, JobState, Purse, Result } from './processor.ts'
+import type { JobEntry } from './jobs.ts'
+import type { ComputeOptions, Purse, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
-export interface Finished extends Omit<Result, 'text' | 'json'> { readonly message: string }
+export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> { readonly message: string }
 
 /** Faults of a node or the way to it: another one may do better. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -31,11 +32,15 @@ const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
 }
 
 /** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
-export async function submitJob (node: Rooms, job: Job, options: ComputeOptions & { signal: AbortSignal }): Promise<Finished> {
+export async function submitJob (node: Rooms, job: Job, options: ComputeOptions, entry: JobEntry): Promise<Finished> {
   try {
-    return await new Submission(node, job, options).run()
+    const finished = await new Submission(node, job, options, entry).run()
+    entry.done(finished)
+    return finished
   } catch (thrown) {
-    throw options.signal.aborted ? cancelled(options.signal) : toInosError(thrown)
+    const error = entry.signal.aborted ? cancelled(entry.signal) : toInosError(thrown)
+    entry.failed(error)
+    throw error
   }
 }
 
@@ -51,20 +56,20 @@ class Submission {
   readonly #attempts: Attempt[] = []
   /** Passed over for now: too busy a moment ago. */
   readonly #resting = new Set<string>()
-  readonly #say: (state: JobState) => void
+  readonly #entry: JobEntry
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, verify = 'receipt', avoid = [], retries = LIMITS.job.retries, signal, onProgress }: ComputeOptions & { signal: AbortSignal }) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, verify = 'receipt', avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
-    this.#signal = signal
+    this.#signal = entry.signal
+    this.#entry = entry
     this.#wish = { where, costMax, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
     this.#audit = shareOf(verify)
     this.#retries = retries
-    this.#say = guarded(onProgress)
   }
 
   async run (): Promise<Finished> {
@@ -73,16 +78,18 @@ class Submission {
       // From here to the hold in `buy` there is no wait: what was chosen is still so when it is held.
       const change = this.#node.change()
       const freed = this.#purse?.change()
-      const choice = this.#choose()
+      const decision = this.#choose()
+      this.#entry.decided(decision)
+      const { choice } = decision
       if (choice instanceof InosError) {
         if (choice.code === 'ERR_BUDGET' && freed !== undefined) {
           // What others hold may come back; what is spent does not, wherever one looks.
           if (this.#purse!.held === 0n) throw choice
-          this.#say({ state: 'queued', reason: 'the budget is held by other jobs' })
+          this.#entry.say({ state: 'queued', reason: 'the budget is held by other jobs' })
           await unlessAborted(freed, this.#signal)
         } else if (!await this.#rest() && !await this.#awaitClearing(choice) && !await this.#seek()) throw choice
       } else if (choice.kind === 'wait') {
-        this.#say({ state: 'queued', reason: choice.reason })
+        this.#entry.say({ state: 'queued', reason: choice.reason })
         await unlessAborted(change, this.#signal)
       } else {
         const done = await this.#attempt(choice)
@@ -92,14 +99,14 @@ class Submission {
   }
 
   /** A choice, or why there is none. */
-  #choose (alsoAvoid?: string): Choice | InosError {
+  #choose (alsoAvoid?: string): Decision {
     const { avoid, costMax } = this.#wish
     const wish = {
       ...this.#wish,
       avoid: alsoAvoid === undefined ? avoid : new Set([...avoid, alsoAvoid]),
       costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free)
     }
-    return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts).choice
+    return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
   }
 
   /** @returns null to choose again */
@@ -107,14 +114,15 @@ class Submission {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
-      this.#say({ state: 'done', peer })
       return finish(done, peer, this.#attempts)
     } catch (cause) {
       const error = toInosError(cause)
-      this.#attempts.push({ peer, code: error.code, message: error.message })
+      const attempt = { peer, code: error.code, message: error.message }
+      this.#attempts.push(attempt)
+      this.#entry.tried(attempt)
       if (this.#signal.aborted || !ELSEWHERE.has(error.code) || this.#attempts.length > this.#retries) throw withAttempts(error, this.#attempts)
       this.#passOver(choice, peer, error)
-      this.#say({ state: 'retrying', peer, reason: error.message })
+      this.#entry.say({ state: 'retrying', peer, reason: error.message })
       return null
     }
   }
@@ -124,15 +132,16 @@ class Submission {
     this.#purse?.hold(choice.costMax)
     let charged = 0n
     const began = platform.now()
+    this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: this.#say, audit: this.#audit, once: this.#once, lastHope: () => this.#choose(choice.peer) instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge } = done.bundle.receipt.payload
       charged = charge
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
-      history.note(choice.peer, 'ok', ms < LIMITS.market.paceMsMin ? undefined : ms / 1_000 / choice.seconds)
+      history.note(choice.peer, 'ok', ms < LIMITS.market.paceMsMin ? undefined : ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000))
       return done
     } catch (error) {
       const experience = EXPERIENCE[toInosError(error).code]
@@ -155,7 +164,7 @@ class Submission {
   /** Nobody else takes it: give those who were only busy a moment, then ask them again. */
   async #rest (): Promise<boolean> {
     if (this.#resting.size === 0) return false
-    this.#say({ state: 'queued', reason: 'every node that takes this job is busy' })
+    this.#entry.say({ state: 'queued', reason: 'every node that takes this job is busy' })
     await this.#node.platform.sleep(PAUSES_MS[Math.min(this.#attempts.length, PAUSES_MS.length) - 1]!, this.#signal)
     for (const peer of this.#resting) this.#wish.avoid.delete(peer)
     this.#resting.clear()
@@ -168,13 +177,13 @@ class Submission {
     const pause = PAUSES_MS[this.#clearings]
     if (code !== 'ERR_INSUFFICIENT_CREDITS' || promised === 0n || pause === undefined) return false
     this.#clearings++
-    this.#say({ state: 'queued', reason: 'the issuer has yet to clear what this node has paid' })
+    this.#entry.say({ state: 'queued', reason: 'the issuer has yet to clear what this node has paid' })
     await this.#node.platform.sleep(pause, this.#signal)
     return true
   }
 
   async #seek (): Promise<boolean> {
-    this.#say({ state: 'queued', reason: 'looking for a node that takes this job' })
+    this.#entry.say({ state: 'queued', reason: 'looking for a node that takes this job' })
     return await this.#node.seek(this.#wish.where, this.#signal)
   }
 
@@ -182,7 +191,7 @@ class Submission {
   async #runHere (): Promise<Done> {
     const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
     const { spec, wasm, input, files: brought } = this.#job
-    this.#say({ state: 'running', peer: id })
+    this.#entry.say({ state: 'running', peer: id })
     const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const facts = factsOf(spec, outcome, await describeOutput(outcome, digest))
@@ -228,15 +237,4 @@ function withAttempts (error: InosError, attempts: readonly Attempt[]): InosErro
 /** This node stopped, or whoever asked for the job gave it up. */
 function cancelled ({ reason }: AbortSignal): InosError {
   return reason instanceof InosError && reason.code === 'ERR_CANCELLED' ? reason : new InosError('ERR_CANCELLED', 'The job was cancelled.', { cause: reason })
-}
-
-/** A listener's fault must not fail a job. */
-function guarded (listener: ((state: JobState) => void) | undefined): (state: JobState) => void {
-  return state => {
-    try {
-      listener?.(state)
-    } catch {
-      // Its author sees it in its own tests; the job goes on.
-    }
-  }
 }

@@ -42,7 +42,7 @@ test('a job is bought, its receipt verifies, the balances are equal and opposite
   const result = await buyer.compute(ECHO, 'hello', { where: 'remote', ...SMALL, onProgress: ({ state }) => states.push(state) })
   assert.equal(result.text(), 'hello')
   assert.equal(result.executor, seller.id)
-  assert.deepEqual(states, ['sending', 'running', 'verifying', 'done'])
+  assert.deepEqual(states, ['offered', 'sending', 'running', 'verifying', 'settled'])
   const facts = await verifyReceipt(result.receipt)
   assert.equal(facts.charge, result.cost)
   assert.equal(facts.selfExecuted, false)
@@ -168,10 +168,10 @@ test('a session lost during the run: the seller drops the due of a job that was 
   await mesh.connect(there, again)
   await opposite(again, there)
   assert.equal(there.credits().earned, 0n)
-  assert.equal(there.explain(again.id).acceptable, there.explain(again.id).lineMax - due)
+  assert.equal(there.explainLine(again.id).acceptable, there.explainLine(again.id).lineMax - due)
   await again.compute(ECHO, 'more', { where: 'remote', ...SMALL })
   await opposite(again, there)
-  const { acceptable, lineMax, net } = there.explain(again.id)
+  const { acceptable, lineMax, net } = there.explainLine(again.id)
   assert.ok(acceptable > lineMax - net - due && acceptable < lineMax - net)
 })
 
@@ -290,6 +290,40 @@ test('jobs wait for their line', async () => {
   assert.deepEqual(results.map(result => result.text()), Array.from({ length: 64 }, (_, at) => `${at}`))
   assert.deepEqual(results.flatMap(({ attempts }) => attempts), [])
   await opposite(buyer, seller)
+})
+
+// Goal: what new sellers are promised together is waited for like a line, and said when it is used up. Method: 32 calls at once over two
+// sellers, where there is room for one order; then no time passes and the rest of the pool is too small.
+test('jobs wait for what new sellers are promised', async () => {
+  await using mesh = new Mesh()
+  const limits = { fuelMax: 600_000_000n, memoryPagesMax: 256, outputBytesMax: 1_024 }
+  const buyer = await mesh.start('buyer', { serve: false, sellerPoolMax: 1_000_000n })
+  for (const name of ['one', 'two']) await mesh.connect(buyer, await mesh.start(name))
+  const results = await Promise.all(Array.from({ length: 32 }, (_, at) => buyer.compute(ECHO, `${at}`, { where: 'remote', limits })))
+  assert.deepEqual(results.map(result => result.text()), Array.from({ length: 32 }, (_, at) => `${at}`))
+  await assert.rejects(buyer.compute(ECHO, '', { where: 'remote', limits: { ...limits, fuelMax: 990_000_000n } }), error => {
+    code('ERR_INSUFFICIENT_CREDITS')(error)
+    assert.match((error as InosError).message, /promises all new sellers/)
+    assert.match((error as InosError).hint!, /sellerPoolMax/)
+    return true
+  })
+})
+
+// Goal: what a seller gives back reaches who paid it, at once where both are up, and once. Method: sell, refund a part and then once more.
+test('a refund reaches its buyer', async () => {
+  await using mesh = new Mesh()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const seller = await mesh.start('seller')
+  await mesh.connect(buyer, seller)
+  const { cost } = await buyer.compute(ECHO, 'x', { where: 'remote' })
+  await settled(buyer, seller)
+  const [{ order } = { order: '' }] = await Array.fromAsync(seller.receipts())
+  assert.deepEqual(await seller.refund(order, cost - 1n), { order, peer: buyer.id, amount: cost - 1n })
+  await settled(buyer, seller)
+  assert.deepEqual([buyer.credits().balance, seller.credits().balance], [-1n, 1n])
+  await assert.rejects(seller.refund(order), code('ERR_USAGE'))
+  await assert.rejects(buyer.refund(order), code('ERR_USAGE'))
+  for (const node of [buyer, seller]) assert.ok((await node.audit()).ok)
 })
 
 // Goal: budget and line say no before anything runs, and why. Method: limits above them, and amounts no job has.

@@ -168,19 +168,22 @@ function driven (node: TestNode, clock: VirtualClock): TestNode {
     ...node,
     compute: (wasm, input, options) => clock.drive(node.compute(wasm, input, options)),
     run: (wasm, input, options) => clock.drive(node.run(wasm, input, options)),
+    quote: (wasm, input, options) => clock.drive(node.quote(wasm, input, options)),
+    refund: (order, amount) => clock.drive(node.refund(order, amount)),
     connect: (address, signal) => clock.drive(node.connect(address, signal)),
     settle: () => clock.drive(node.settle()),
     giveGrant: (peer, amount, certificate) => clock.drive(node.giveGrant(peer, amount, certificate)),
-    map: (async function * (wasm, inputs, options) {
-      const items = node.map(wasm, inputs, options)
-      try {
-        for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
-      } finally {
-        await clock.drive(items.return(undefined))
-      }
-    }) as MapMethod,
+    map: ((wasm, inputs, options) => itemsOf(node.map(wasm, inputs, options), clock)) as MapMethod,
     stop,
     [Symbol.asyncDispose]: stop
+  }
+}
+
+async function * itemsOf<T> (items: AsyncGenerator<T, void>, clock: VirtualClock): AsyncGenerator<T, void> {
+  try {
+    for (let next = await clock.drive(items.next()); next.done !== true; next = await clock.drive(items.next())) yield next.value
+  } finally {
+    await clock.drive(items.return(undefined))
   }
 }
 

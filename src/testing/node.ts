@@ -8,6 +8,7 @@ import { type Credits, createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import type { Rules } from '../credits/terms.ts'
 import { mapOf } from '../emergent/map.ts'
+import type { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
 import { verify } from '../node/keys.ts'
 import type { Signer } from '../packet/identity.ts'
@@ -25,6 +26,8 @@ export interface NodeParts extends NodeOptions {
   charter?: Rules
   /** What its machine says of itself. */
   machine?: Machine
+  /** Where it keeps the peers it meets and learns of. */
+  known?: KnownPeers
   /** Put others in place of some methods of the books. */
   books?: (credits: Credits) => Partial<Credits>
 }
@@ -39,7 +42,7 @@ export interface Lent extends Pick<Platform, 'now' | 'sleep' | 'randomBytes'>, P
 }
 
 export async function openNode (lent: Lent, options: NodeParts = {}): Promise<TestNode> {
-  const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, before, books } = options
+  const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, known, before, books } = options
   const { signer, store, now, sleep, randomBytes, engine, pass, network, timers } = lent
   const log: string[] = []
   const platform: Platform = {
@@ -60,7 +63,8 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     network,
     timers,
     market: { serve, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(machine === undefined ? {} : { machine }) },
-    ...(allowance === undefined ? {} : { allowance })
+    ...(allowance === undefined ? {} : { allowance }),
+    ...(known === undefined ? {} : { known })
   })
   return { ...processor, map: mapOf(processor), runs: () => runtime.runs, blobs, log }
 }

@@ -166,6 +166,32 @@ export function meshSuite ({ name, test, factory }: MeshSuiteOptions): void {
     assert.equal(kept!.isMember(issuer.network.id), true)
   })
 
+  // Goal: a later charter reaches everybody, its issuer being up or not, lasts, and comes from nobody else. Method: B is up when it is
+  // amended, C starts when the issuer has gone and meets B; an older charter changes nothing; the issuer starts again.
+  check('a later charter is taken over from any member', async world => {
+    const issuer = await world.found()
+    const text = world.invite(issuer, { count: 2 })
+    const [b, c] = [await world.join(text, issuer), await world.join(text, issuer)]
+    await c.network.stop()
+    const before = issuer.membership.charter.bytes
+    await issuer.membership.amend({ feePpm: 5_000 })
+    await Promise.all([issuer.membership.amend({ offlineMax: 7n }), issuer.membership.amend({ name: 'amended' })])
+    const rules = ({ charter: { payload: { version, name, feePpm, offlineMax } } }: Membership): unknown[] => [version, name, feePpm, offlineMax]
+    const amended = [4, 'amended', 5_000, 7n]
+    assert.deepEqual(rules(issuer.membership), amended)
+    await until(() => b.membership.charter.payload.version === 4)
+    await issuer.network.stop()
+    const again = await world.start(c.seed, c.parts, (await openMembership(c.parts))!)
+    assert.equal(again.membership.charter.payload.version, 1)
+    await again.network.dial(b.network.addresses()[0]!, inTime())
+    await until(() => again.membership.charter.payload.version === 4)
+    await again.membership.learn('somebody', before, null)
+    for (const { parts, membership } of [issuer, b, again]) for (const known of [membership, (await openMembership(parts))!]) assert.deepEqual(rules(known), amended)
+    await assert.rejects(b.membership.amend({ feePpm: 0 }), isCode('ERR_NOT_MEMBER'))
+    await assert.rejects(issuer.membership.amend({ feePpm: -1 }), isCode('ERR_USAGE'))
+    assert.deepEqual(rules(issuer.membership), amended)
+  })
+
   // Goal: an invite brings as many as it says, and a lost answer costs nothing. Method: count 1; the same PeerId twice,
   // on a store that lost the certificate; then another PeerId.
   check('an invite is counted by PeerId', async world => {
