@@ -69,7 +69,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   /** Jobs of this node's own callers that are not over. */
   const atWork = new Set<Promise<unknown>>()
   const jobs = createJobs(platform.now, platform.signer.id, (id, state) => {
-    events.emit('job:state', { job: id, role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) })
+    events.emit('job:state', () => ({ job: id, role: 'buyer', state: state.state, ...('peer' in state ? { peer: state.peer } : {}) }))
   })
   const seeking = new Map<Where, Promise<boolean>>()
   let change = Promise.withResolvers<void>()
@@ -109,7 +109,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     changed () {
       change.resolve()
       change = Promise.withResolvers()
-      events.emit('credits:change', credits.balance())
+      events.emit('credits:change', () => credits.balance())
     },
     change: () => change.promise,
     // Many jobs that find nobody search once.
@@ -118,7 +118,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       seeking.set(where, search)
       return unlessAborted(search, signal)
     },
-    announce (role, bundle) { events.emit('receipt', viewOf(role, bundle)) }
+    announce (role, bundle) { events.emit('receipt', () => viewOf(role, bundle)) }
   }
   const settlement = createSettlement(node)
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
@@ -128,7 +128,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         open.add(peer)
         mingling?.opened()
         for (const record of hello.records) learn(peer, record)
-        events.emit('peer:connect', { peer })
+        events.emit('peer:connect', () => ({ peer }))
         void settlement.reconcile(peer).then(() => credits.account()?.issuer === peer ? settlement.remind() : undefined)
       },
       close (peer) {
@@ -136,7 +136,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
         mingling?.closed(peer)
         market.forget(peer)
         node.changed()
-        events.emit('peer:disconnect', { peer })
+        events.emit('peer:disconnect', () => ({ peer }))
       },
       offer: learn
     })

@@ -9,7 +9,7 @@ export async function telling<T extends { readonly outcome: OutcomeKind }> (
   { events, platform }: Rooms, role: ProcessorEvents['job:end']['role'], work: () => Promise<T>
 ): Promise<T> {
   const began = platform.now()
-  const tell = (end: ProcessorEvents['job:end']['end']): void => { events.emit('job:end', { role, end, ms: Math.max(0, platform.now() - began) }) }
+  const tell = (end: ProcessorEvents['job:end']['end']): void => { events.emit('job:end', () => ({ role, end, ms: Math.max(0, platform.now() - began) })) }
   try {
     const done = await work()
     tell(done.outcome)

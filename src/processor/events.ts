@@ -2,7 +2,8 @@
 
 export interface Events<Names extends object> {
   on<E extends keyof Names> (event: E, listener: (detail: Names[E]) => void): () => void
-  emit<E extends keyof Names> (event: E, detail: Names[E]): void
+  /** @param describe asked only if somebody listens: most events of most nodes are heard by nobody */
+  emit<E extends keyof Names> (event: E, describe: () => Names[E]): void
 }
 
 export function createEvents<Names extends object> (): Events<Names> {
@@ -13,8 +14,11 @@ export function createEvents<Names extends object> (): Events<Names> {
       listeners.set(event, set.add(listener))
       return () => { set.delete(listener) }
     },
-    emit (event, detail) {
-      for (const listener of listeners.get(event) ?? []) {
+    emit (event, describe) {
+      const heard = listeners.get(event)
+      if (heard === undefined || heard.size === 0) return
+      const detail = describe()
+      for (const listener of heard) {
         try {
           listener(detail as never)
         } catch {

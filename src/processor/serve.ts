@@ -44,7 +44,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   const job = admit(node, peer, packet, order)
   const offer = node.market.offerOf(order)
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
-  node.events.emit('job:state', { job: order.id.toString(), role: 'seller', state: 'running', peer })
+  node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
   const run = await gather(node, peer, job, cancel)
   const outcome = await perform(node, peer, run, hold, offer, cancel)
@@ -56,7 +56,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   })
   node.changed()
   node.announce('sold', bundle)
-  node.events.emit('job:state', { job: order.id.toString(), role: 'seller', state: 'settled', peer })
+  node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'settled', peer }))
   return { outcome: outcome.outcome, answer }
 }
 
