@@ -83,7 +83,7 @@ test('odd amounts are refused and change nothing', async () => {
   await a.buyFrom(b)
   const cheque = await a.credits.nextCheque(b.id)
   assert.ok(cheque)
-  const odd = [-1, -1n, 2 ** 53 - 1, 2n ** 53n, 2n ** 53n + 1n, 2n ** 62n - 1n, 2n ** 62n, 2n ** 63n, 2n ** 64n - 1n, '1', null, true, [], new Uint8Array(8)]
+  const odd = [-1, -1n, 2 ** 53 - 1, 2n ** 53n, 2n ** 53n + 1n, 2n ** 62n - 1n, 2n ** 62n, 2n ** 63n, 2n ** 64n - 1n, 0.5, '1', null, true, [], new Uint8Array(8)]
   const item = cheque.payload.items[0]!
   const sealAny = (payload: object): Uint8Array => seal('cheque', payload, a.signer).bytes
   await changesNothing(b, async () => {

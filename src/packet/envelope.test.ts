@@ -95,6 +95,7 @@ test('a malformed envelope is refused', () => {
     envelope => { envelope.batch!.sig = new Uint8Array(63) },
     envelope => { envelope.batch!.index = 2 },
     envelope => { envelope.batch!.index = -1 },
+    envelope => { envelope.batch!.index = 0.5 },
     envelope => { envelope.batch!.path = [new Uint8Array(31)] },
     envelope => { envelope.batch!.path = Array.from({ length: 21 }, () => hash) },
     envelope => { Object.assign(envelope.batch!, { more: 1 }) }

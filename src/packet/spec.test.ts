@@ -49,8 +49,8 @@ test('a spec out of range is refused', () => {
     { module: 'x' }, { input: null }, { entry: 1 }, { entry: 'é'.repeat(129) }, { args: 'x' }, { args: [1] }, { args: Array.from({ length: 1_025 }, () => '') }, { args: ['a\0'] },
     { env: [] }, { env: { A: 1 } }, { env: { '': 'x' } }, { env: { 'A=B': 'x' } }, { env: { 'A\0': 'x' } }, { env: { A: '\0' } }, { files: 'x' }, { seed: new Uint8Array(31) },
     { profile: 1 }, { profile: 'x'.repeat(65) }, { more: 1 }, { limits: null }, { limits: { ...limits, more: 1 } }, { limits: { ...limits, fuelMax: -1n } },
-    { limits: { ...limits, fuelMax: LIMITS.spec.fuelMax + 1n } }, { limits: { ...limits, memoryPagesMax: LIMITS.spec.memoryPagesMax + 1 } },
-    { limits: { ...limits, memoryPagesMax: -1 } }, { limits: { ...limits, outputBytesMax: LIMITS.spec.outputBytesMax + 1 } },
+    { limits: { ...limits, fuelMax: LIMITS.spec.fuelMax + 1n } }, { limits: { ...limits, fuelMax: 0.5 } }, { limits: { ...limits, memoryPagesMax: LIMITS.spec.memoryPagesMax + 1 } },
+    { limits: { ...limits, memoryPagesMax: -1 } }, { limits: { ...limits, outputBytesMax: 1.5 } }, { limits: { ...limits, outputBytesMax: LIMITS.spec.outputBytesMax + 1 } },
     { args: ['x'.repeat(LIMITS.spec.textBytesMax)] }, { outputs: null }, { outputs: [1] }, { outputs: Array.from({ length: 65 }, (_, n) => `/${100 + n}`) }, { outputs: [`/${'x'.repeat(5_000)}`] },
     ...OUTPUTS_THAT_ARE_NONE.map(outputs => ({ outputs }))
   ]

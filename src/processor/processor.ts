@@ -4,6 +4,7 @@
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
+import type { PeerHistory } from './history.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
@@ -192,6 +193,8 @@ export interface PeerView {
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
+  /** How this node's own jobs there ended: counts that fade, and how many times longer than promised they took; null: none yet. */
+  readonly history: PeerHistory | null
   /** What it would still accept from this node, and what both owe each other, µcr. */
   readonly line: LineView
 }
