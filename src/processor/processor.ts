@@ -29,6 +29,13 @@ export interface ComputeOptions {
   seed?: Uint8Array
   /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
   costMax?: bigint
+  /**
+   * How an answer is checked beyond its signatures, its bill and its hashes: `{ audit: 0.1 }` runs one in ten again on this node,
+   * and the first few of each peer, before they are accepted. One that differs in result, fuel or pages is not paid, and done elsewhere. @default 'receipt'
+   */
+  verify?: 'receipt' | { readonly audit: number }
+  /** Tries of one job at several nodes share it: the first right answer is taken and paid, no other. @default none */
+  once?: { taken: boolean }
   /** A budget this job shares with others: no order is placed that it does not cover. @default none */
   purse?: Purse
   /** @default 'any' */
