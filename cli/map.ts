@@ -28,6 +28,7 @@ interface Options {
   memory?: number
   maxCost?: bigint
   where: string
+  cache: boolean
   peer: string[]
   entry?: string
   env: Record<string, string>
@@ -51,6 +52,7 @@ export function addMap (program: Command, context: Context): void {
     .option('--memory <size>', 'memory each may have (default: 256MiB)', read(parsePages))
     .option('--max-cost <amount>', 'most each may cost', read(parseCredits))
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
+    .option('--no-cache', 'run each, also where the same one ran before')
     .option('--entry <export>', 'function to call (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest; may be given several times', collectEnv, {})
   addJson(addData(addPeers(command)), 'print an object per item, as JSON lines')
@@ -92,10 +94,11 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   return work.end()
 }
 
-function optionsOf ({ entry, env, fuel, memory, maxCost, where, jobs, unordered, budget, audit }: Options): MapOptions {
+function optionsOf ({ entry, env, fuel, memory, maxCost, where, jobs, unordered, budget, audit, cache }: Options): MapOptions {
   return {
     env,
     where,
+    cache,
     ordered: unordered !== true,
     ...(entry === undefined ? {} : { entry }),
     limits: { ...(fuel === undefined ? {} : { fuelMax: fuel }), ...(memory === undefined ? {} : { memoryPagesMax: memory }) },
@@ -211,7 +214,7 @@ function describe (item: PlainItem | MapFailure, seq: number, exitCode: number):
     const { code, message, hint } = item.error
     return { seq, exitCode, code, message, hint: hint ?? null }
   }
-  const { outcome, exitCode: guestExitCode, fuel, cost, executor, bytes, receiptId } = item
+  const { outcome, exitCode: guestExitCode, fuel, cost, executor, cached, bytes, receiptId } = item
   const inline = bytes.length <= LIMITS.control.jsonResultBytesMax
-  return { seq, exitCode, outcome, guestExitCode, fuel, cost, executor, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), receipt: receiptId }
+  return { seq, exitCode, outcome, guestExitCode, fuel, cost, executor, cached, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), receipt: receiptId }
 }

@@ -14,15 +14,20 @@ const AMOUNTS = new Set(['charge', 'fuel', 'costMax', 'tick', 'base', 'perMFuel'
 /** @throws {InosError} ERR_RECEIPT_INVALID when the bytes are no bundle of envelopes */
 export function describeBundle (bytes: Uint8Array): unknown {
   try {
-    const bundle = decodeCanonical(bytes)
-    if (!isMap(bundle)) throw new Error('it is not a map')
-    return Object.fromEntries(['receipt', 'order', 'offer'].map(name => {
-      const envelope = bundle[name]
-      return [name, envelope === null ? null : describeField(name, decodeCanonical(envelope as Uint8Array))]
-    }))
+    return describeFile(bytes)
   } catch (cause) {
     throw new InosError('ERR_RECEIPT_INVALID', 'This is not a receipt file.', { cause, hint: '`inos run --receipt FILE` writes one.' })
   }
+}
+
+/** @param original whether it is the run that another file repeats */
+function describeFile (bytes: Uint8Array, original = false): unknown {
+  const bundle = decodeCanonical(bytes)
+  if (!isMap(bundle)) throw new Error('it is not a map')
+  return Object.fromEntries(['receipt', 'order', 'offer', ...(original || !('original' in bundle) ? [] : ['original'])].map(name => {
+    const part = bundle[name]
+    return [name, part === null ? null : name === 'original' ? describeFile(part as Uint8Array, true) : describeField(name, decodeCanonical(part as Uint8Array))]
+  }))
 }
 
 function describeField (name: string, value: unknown): unknown {

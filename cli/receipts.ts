@@ -106,10 +106,10 @@ async function verifyAll (names: readonly string[], options: CommonOptions, cont
 
 interface Facts {
   receipt: string, executor: string, payer: string, module: string, input: string, result: string, resultBytes: number, files: string | null, filesBytes: number
-  outcome: string, exitCode: number | null, fuel: bigint, charge: bigint, selfExecuted: boolean
+  outcome: string, exitCode: number | null, fuel: bigint, charge: bigint, selfExecuted: boolean, original: string | null
 }
 
-function factsOf ({ receipt: { id, payload }, selfExecuted }: Bundle): Facts {
+function factsOf ({ receipt: { id, payload }, selfExecuted, original }: Bundle): Facts {
   const { module, input, result, resultBytes, files, filesBytes, outcome, exitCode, fuel, charge } = payload
   return {
     receipt: id.toString(),
@@ -125,7 +125,8 @@ function factsOf ({ receipt: { id, payload }, selfExecuted }: Bundle): Facts {
     exitCode,
     fuel,
     charge,
-    selfExecuted
+    selfExecuted,
+    original: original?.receipt.id.toString() ?? null
   }
 }
 
@@ -141,7 +142,8 @@ function describeFacts (name: string, bundle: Bundle): string {
     ['  result', `${facts.result}, ${groupDigits(facts.resultBytes)} bytes, ${ended}`],
     ['  files', facts.files === null ? 'none' : `${facts.files}, ${groupDigits(facts.filesBytes)} bytes`],
     ['  fuel', groupDigits(facts.fuel)],
-    ['  charge', formatCredits(facts.charge)]
+    ['  charge', formatCredits(facts.charge)],
+    ...(facts.original === null ? [] : [['  from memory', `of the run with the receipt ${facts.original}, valid as well`]])
   ]
   return `${plain(name)}: valid${facts.selfExecuted ? ', self-executed' : ''}\n${table(rows)}`
 }

@@ -23,6 +23,7 @@ interface RunOptions {
   peer: string[]
   receipt?: string
   quote?: true
+  cache: boolean
   entry?: string
   env: Record<string, string>
   data?: string
@@ -44,6 +45,7 @@ export function addRun (program: Command, context: Context): void {
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
     .option('--receipt <file>', 'write the signed receipt to a file')
+    .option('--no-cache', 'run it, also where the same job ran before, and leave its result in no memory')
     .option('--quote', 'show who would run it and what it would cost; run nothing')
   addJson(addData(addPeers(command)), 'print one object: outcome, result in base64, costs and receipt')
   examples(command, [
@@ -107,6 +109,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     },
     ...(options.maxCost === undefined ? {} : { costMax: options.maxCost }),
     where: options.where,
+    cache: options.cache,
     signal,
     onProgress: state => output.status(describeState(state))
   }
@@ -151,20 +154,20 @@ async function deliver (result: PlainResult, options: RunOptions, ranWhere: stri
   if (options.json === true) await output.json({ ...describeResult(result, exitCode, options), ...(error === null ? {} : describe(error)) })
   else if (options.output === undefined && error === null) await output.write(result.bytes)
   if (error !== null) output.fail(error)
-  output.say(`fuel ${groupDigits(result.fuel)} · cost ${formatCredits(result.cost)} · ran ${ranWhere}`)
+  output.say(`fuel ${groupDigits(result.fuel)} · cost ${formatCredits(result.cost)} · ran ${ranWhere}${result.cached ? ' before, answered from memory' : ''}`)
   return exitCode
 }
 
-const NOTHING_RAN = { outcome: null, guestExitCode: null, fuel: null, cost: null, executor: null, resultBytes: null, files: null, receipt: null }
+const NOTHING_RAN = { outcome: null, guestExitCode: null, fuel: null, cost: null, executor: null, cached: null, resultBytes: null, files: null, receipt: null }
 
 function describeResult (result: PlainResult, exitCode: number, { output, outputDir }: RunOptions): object {
-  const { outcome, fuel, cost, executor, bytes, receiptId } = result
+  const { outcome, fuel, cost, executor, cached, bytes, receiptId } = result
   const { jsonResultBytesMax } = LIMITS.control
   const inline = output === undefined && bytes.length <= jsonResultBytesMax
   const withContent = outputDir === undefined && Object.values(result.files).reduce((sum, { length }) => sum + length, 0) <= jsonResultBytesMax
   const files = Object.entries(result.files).map(([path, content]) => ({ path, bytes: content.length, ...(withContent ? { content } : {}) }))
   return {
-    outcome, exitCode, guestExitCode: result.exitCode, fuel, cost, executor, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), files, receipt: receiptId
+    outcome, exitCode, guestExitCode: result.exitCode, fuel, cost, executor, cached, resultBytes: bytes.length, ...(inline ? { result: bytes } : {}), files, receipt: receiptId
   }
 }
 

@@ -8,6 +8,8 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 
 const check = (good, what) => { if (!good) { console.error(`refused: ${what}`); process.exit(106) } }
+// A field that is missing, or of another type than it should be, is wrong as well.
+process.on('uncaughtException', error => check(false, error.message))
 const same = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0
 const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest()
 const cidOf = value => CID.createV1(0x71, create(0x12, sha256(encode(value))))
@@ -44,30 +46,50 @@ function signed (bytes, type, signer) {
   return envelope.payload
 }
 
-const bundle = canonical(readFileSync(process.argv[2]), 'the file')
-check(same(Object.keys(bundle).sort().join(), 'offer,order,receipt'), 'the file is no receipt bundle')
-const receipt = signed(bundle.receipt, 'receipt', 'executor')
-const order = signed(bundle.order, 'order', 'payer')
-check(receipt.order.equals(cidOf(order)), 'the receipt is for another order')
-check(receipt.spec.equals(order.spec), 'the receipt is for another spec')
-for (const party of ['executor', 'payer']) check(same(receipt[party], order[party]), `the ${party} differs`)
-check(same(encode(receipt.net), encode(order.net)), 'the mesh differs')
+// What a result from memory must have in common with the run it comes from: all but who asked, and what it cost.
+const claims = ({ order, item, payer, charge, cached, ...run }) => encode(run)
 
-let charge = 0n
-if (bundle.offer === null) {
-  check(order.offer === null && same(order.executor, order.payer), 'only a job of one’s own needs no offer')
-} else {
-  const offer = signed(bundle.offer, 'offer', 'executor')
-  check(order.offer?.equals(cidOf(offer)), 'the order accepts another offer')
-  check(same(offer.executor, order.executor), 'the offer is another executor’s')
-  check(same(encode(offer.net), encode(order.net)), 'the offer is of another mesh')
-  check(offer.profile === receipt.profile && offer.classes.includes(receipt.class), 'the offer does not cover this job')
-  const price = name => BigInt(offer[name])
-  const fuel = BigInt(receipt.fuel)
-  charge = price('base') + ceil(fuel * price('perMFuel'), 10n ** 6n) +
-    ceil(BigInt(receipt.pages) * fuel * price('perPageSec'), 10n ** 9n) + ceil(BigInt(receipt.resultBytes + receipt.filesBytes) * price('perKiB'), 1024n)
+// A file is { receipt, order, offer }; for a result from memory also { original }, the file of the run.
+function opened (bytes, isOriginal = false) {
+  const bundle = canonical(bytes, 'the file')
+  const receipt = signed(bundle.receipt, 'receipt', 'executor')
+  const cached = receipt.cached ?? null
+  const names = cached === null ? 'offer,order,receipt' : 'offer,order,original,receipt'
+  check(same(Object.keys(bundle).sort().join(), names), 'the file is no receipt bundle')
+  const order = signed(bundle.order, 'order', 'payer')
+  check(receipt.order.equals(cidOf(order)), 'the receipt is for another order')
+  check(receipt.spec.equals(order.spec), 'the receipt is for another spec')
+  for (const party of ['executor', 'payer']) check(same(receipt[party], order[party]), `the ${party} differs`)
+  check(same(encode(receipt.net), encode(order.net)), 'the mesh differs')
+
+  if (cached !== null) {
+    check(!isOriginal, 'the original was no run')
+    const original = opened(bundle.original, true).receipt
+    check(cached.equals(cidOf(original)), 'the original is another one')
+    check(same(claims(receipt), claims(original)), 'the original says something else')
+  }
+
+  let charge = 0n
+  if (bundle.offer === null) {
+    check(order.offer === null && same(order.executor, order.payer), 'only a job of one’s own needs no offer')
+  } else {
+    const offer = signed(bundle.offer, 'offer', 'executor')
+    check(order.offer?.equals(cidOf(offer)), 'the order accepts another offer')
+    check(same(offer.executor, order.executor), 'the offer is another executor’s')
+    check(same(encode(offer.net), encode(order.net)), 'the offer is of another mesh')
+    check(offer.profile === receipt.profile && offer.classes.includes(receipt.class), 'the offer does not cover this job')
+    const price = name => BigInt(offer[name])
+    const fuel = BigInt(receipt.fuel)
+    charge = price('base')
+    if (cached === null) charge += ceil(fuel * price('perMFuel'), 10n ** 6n) +
+      ceil(BigInt(receipt.pages) * fuel * price('perPageSec'), 10n ** 9n) + ceil(BigInt(receipt.resultBytes + receipt.filesBytes) * price('perKiB'), 1024n)
+  }
+  check(BigInt(receipt.charge) === charge, `the charge is ${receipt.charge} µcr, the bill comes to ${charge}`)
+  check(charge <= BigInt(order.costMax), 'the charge is above what the order allows')
+  return { receipt, charge }
 }
-check(BigInt(receipt.charge) === charge, `the charge is ${receipt.charge} µcr, the bill comes to ${charge}`)
-check(charge <= BigInt(order.costMax), 'the charge is above what the order allows')
+
+const { receipt, charge } = opened(readFileSync(process.argv[2]))
 console.log(`${peerId(receipt.executor)} ran ${receipt.module} for ${peerId(receipt.payer)}: ${receipt.outcome}, ${receipt.fuel} fuel, ${charge} µcr`)
 console.log(`result ${receipt.result} (${receipt.resultBytes} bytes), files ${receipt.files ?? 'none'} (${receipt.filesBytes} bytes), receipt ${cidOf(receipt)}`)
+if (receipt.cached) console.log(`from memory: the run was ${receipt.cached}`)

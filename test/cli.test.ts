@@ -199,9 +199,9 @@ test('run with stdin closed does not hang', async () => {
 test('run --json', async () => {
   const data = dataDir()
   const ok = await json(['run', wasm.echo, '--data', data], { input: 'hi' })
-  assert.deepEqual(Object.keys(ok), ['outcome', 'exitCode', 'guestExitCode', 'fuel', 'cost', 'executor', 'resultBytes', 'result', 'files', 'receipt'])
+  assert.deepEqual(Object.keys(ok), ['outcome', 'exitCode', 'guestExitCode', 'fuel', 'cost', 'executor', 'cached', 'resultBytes', 'result', 'files', 'receipt'])
   assert.deepEqual({ ...ok, fuel: 0, executor: 0, receipt: 0 }, {
-    outcome: 'ok', exitCode: 0, guestExitCode: 0, fuel: 0, cost: '0', executor: 0, resultBytes: 2, result: Buffer.from('hi').toString('base64'), files: [], receipt: 0
+    outcome: 'ok', exitCode: 0, guestExitCode: 0, fuel: 0, cost: '0', executor: 0, cached: false, resultBytes: 2, result: Buffer.from('hi').toString('base64'), files: [], receipt: 0
   })
   assert.match(String(ok['fuel']), /^\d+$/)
   assert.match(String(ok['executor']), /^12D3KooW/)

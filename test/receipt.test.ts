@@ -21,12 +21,15 @@ after(() => { rmSync(scratch, { recursive: true, force: true }) })
 
 let bought: Uint8Array
 let own: Uint8Array
+/** Of a job that ran before. */
+let repeated: Uint8Array
 before(async () => {
   await using mesh = new Mesh()
   const buyer = await mesh.start('buyer')
   const seller = await mesh.start('seller')
   await mesh.connect(buyer, seller)
   bought = (await buyer.compute(ECHO, 'a receipt', { where: seller.id })).receipt
+  repeated = (await buyer.compute(ECHO, 'a receipt', { where: seller.id })).receipt
   own = (await buyer.compute(ECHO, 'a receipt', { where: 'local' })).receipt
 })
 
@@ -58,11 +61,12 @@ async function isRefused (receipt: Uint8Array): Promise<boolean> {
   }
 }
 
-// Goal: what was not tampered with verifies, by both. Method: a bought and an own receipt.
-test('a bought and an own receipt verify', async () => {
+// Goal: what was not tampered with verifies, by both. Method: a bought receipt, an own one, and one of a result from memory.
+test('a bought receipt, an own one and one from memory verify', async () => {
   assert.equal((await verifyReceipt(bought)).selfExecuted, false)
   assert.equal((await verifyReceipt(own)).selfExecuted, true)
-  for (const receipt of [bought, own]) {
+  assert.equal((await verifyReceipt(repeated)).original, (await verifyReceipt(bought)).id)
+  for (const receipt of [bought, own, repeated]) {
     const { code, stdout, stderr } = await script(receipt)
     assert.equal(code, 0, stderr)
     const facts = await verifyReceipt(receipt)
@@ -101,6 +105,31 @@ test('a rewritten receipt is refused', async () => {
     'cut off': bought.subarray(0, -1),
     'a byte more': Buffer.concat([bought, Uint8Array.of(0)]),
     nothing: new Uint8Array(0)
+  }
+  for (const [what, receipt] of Object.entries(forgeries)) {
+    assert.ok(await isRefused(receipt), what)
+    assert.equal((await script(receipt)).code, 106, what)
+  }
+})
+
+// Goal: a result from memory is proven by the receipt of its run, to both. Method: the file with another receipt, original or charge, each rightly signed.
+test('a rewritten receipt from memory is refused', async () => {
+  const parts = decodeCanonical(repeated) as Record<'receipt' | 'order' | 'offer' | 'original', Uint8Array>
+  const { payload } = openEnvelope(parts.receipt, 'receipt', checkReceipt)
+  const { original: _, ...alone } = parts
+  const rewritten = (changes: Partial<Receipt>, more: object = {}): Uint8Array =>
+    encodeCanonical({ ...parts, receipt: seal<Receipt>('receipt', { ...payload, ...changes }, signerOf('seller')).bytes, ...more })
+  assert.ok(!await isRefused(rewritten({})), 'the same again is the same')
+  const ownId = openEnvelope((decodeCanonical(own) as typeof parts).receipt, 'receipt', checkReceipt).id
+  const itself = openEnvelope(parts.receipt, 'receipt', checkReceipt).id
+  const forgeries = {
+    'no original': encodeCanonical(alone),
+    'an original beside a run': rewritten({ cached: null }),
+    'an original by another': rewritten({ cached: ownId }, { original: own }),
+    'an original that is none': rewritten({ cached: itself }, { original: repeated }),
+    'another original': rewritten({}, { original: own }),
+    'more fuel': rewritten({ fuel: payload.fuel + 1n }),
+    'the charge of a run': rewritten({ charge: payload.charge + 1n })
   }
   for (const [what, receipt] of Object.entries(forgeries)) {
     assert.ok(await isRefused(receipt), what)

@@ -94,7 +94,7 @@ class Simulation {
     const before = memoryNow()
     await using mesh = this.#mesh = await createTestMesh({
       nodes: nodes - this.#newcomers, seed, runtime: this.#runtime, latencyMs: LATENCY_MS,
-      node: index => ({ serve: index >= this.#bootstraps && index % 2 === 1 }),
+      node: index => ({ resultCache: false, serve: index >= this.#bootstraps && index % 2 === 1 }),
       dials: index => index < this.#bootstraps ? [0] : [index % this.#bootstraps, (index + 1) % this.#bootstraps]
     })
     const memory = (memoryNow() - before) / (nodes - this.#newcomers) * nodes
