@@ -20,6 +20,7 @@ interface Options {
   jobs?: number
   unordered?: true
   budget?: bigint
+  audit?: number
   joblog?: string
   resume?: string
   json?: true
@@ -43,6 +44,7 @@ export function addMap (program: Command, context: Context): void {
     .option('-j, --jobs <n>', 'items at once (default: by itself)', read(text => Number(parseCount(text, BigInt(LIMITS.wire.requestsQueuedMax)))))
     .option('--unordered', 'write results as they are done')
     .option('--budget <amount>', 'most that all items together may cost, such as 5cr; never passed', read(parseCredits))
+    .option('--audit <share>', 'share of bought results to run again here and compare, such as 0.1, and the first of each node', read(parseShare))
     .option('--joblog <file>', 'write a line per item: number, exit code, cost, receipt')
     .option('--resume <file>', 'continue that log: items it has as done are not run again')
     .option('--fuel <n>', `instructions each may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
@@ -90,7 +92,7 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   return work.end()
 }
 
-function optionsOf ({ entry, env, fuel, memory, maxCost, where, jobs, unordered, budget }: Options): MapOptions {
+function optionsOf ({ entry, env, fuel, memory, maxCost, where, jobs, unordered, budget, audit }: Options): MapOptions {
   return {
     env,
     where,
@@ -99,8 +101,15 @@ function optionsOf ({ entry, env, fuel, memory, maxCost, where, jobs, unordered,
     limits: { ...(fuel === undefined ? {} : { fuelMax: fuel }), ...(memory === undefined ? {} : { memoryPagesMax: memory }) },
     ...(maxCost === undefined ? {} : { costMax: maxCost }),
     ...(jobs === undefined ? {} : { concurrency: jobs }),
+    ...(audit === undefined ? {} : { verify: { audit } }),
     ...(budget === undefined ? {} : { budget })
   }
+}
+
+function parseShare (text: string): number {
+  const share = /^(0|1|0?\.\d{1,9})$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isNaN(share)) throw new InosError('ERR_USAGE', `"${text.slice(0, 40)}" is no share; write it like 0.1.`)
+  return share
 }
 
 /** What the command knows of its items: their numbers and inputs, and how many ended how. */

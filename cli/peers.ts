@@ -51,17 +51,25 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
       ? 'No node runs in this data directory; `inos up` starts one, with --peer ADDR for its first peer.'
       : 'The node has no peers; `inos up --peer ADDR` connects to one.')
   } else {
-    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
+    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
   }
   return 0
 }
 
-function row ({ id, addresses, direction, transport, latencyMs, offer, line }: PeerView): string[] {
+function row ({ id, addresses, direction, transport, latencyMs, offer, history, line }: PeerView): string[] {
   return [
     id, direction, transport, latencyMs === null ? '-' : `${latencyMs} ms`,
-    offer === null ? '-' : `${offer.idle} of ${offer.slots}`, offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
+    offer === null ? '-' : `${offer.idle} of ${offer.slots}`, jobsDone(history), offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
     ...[line.spendable, line.due, line.owed, line.earned, line.spent].map(formatCredits), plain(addresses[0] ?? '-')
   ]
+}
+
+/** How jobs of this node ended there, lately. */
+function jobsDone (history: PeerView['history']): string {
+  if (history === null) return '-'
+  const { ok, lost, refused, wrong } = history
+  const bad = Object.entries({ lost, refused, wrong }).filter(([, count]) => count >= 0.5).map(([name, count]) => `${Math.round(count)} ${name}`)
+  return [`${Math.round(ok)} ok`, ...bad].join(', ')
 }
 
 async function known (options: CommonOptions, context: Context): Promise<number> {

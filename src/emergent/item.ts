@@ -31,6 +31,7 @@ export class Item {
   /** The same and those that were cancelled, until their holds are free. */
   readonly #open = new Set<Promise<void>>()
   readonly #attempts: Attempt[] = []
+  readonly #once = { taken: false }
   #outcome = Promise.withResolvers<Result>()
   #round = 0
 
@@ -81,25 +82,34 @@ export class Item {
     return this.#tries.size === 1 && only!.place !== null && now - only!.place.since > this.#errand.pace.patience
   }
 
-  /** Ask a second node. */
+  /** Ask a second node, if there is one. */
   hedge (): void {
     const [first] = this.#tries
     if (first?.place === undefined || first.place === null) return
+    if (!this.#hasPlace([...this.#errand.pace.avoided(true), first.place.peer])) return
     this.repeats++
     this.#begin(first.place.peer)
+  }
+
+  /** Whether anybody that takes work is not among these. */
+  #hasPlace (avoid: readonly string[]): boolean {
+    const { node, options: { where = 'any', avoid: unwanted = [] } } = this.#errand
+    const places = node.peers().filter(({ offer }) => offer !== null && offer.slots > 0).map(({ id }) => id)
+    return [...(where === 'any' ? [node.id] : []), ...places].some(id => !avoid.includes(id) && !unwanted.includes(id))
   }
 
   #begin (besides: string | null): void {
     const { node, module, options, pace, signal } = this.#errand
     const attempt: Try = { cancel: new AbortController(), place: null }
     this.#tries.add(attempt)
-    // The last round takes whoever is there, but for those that answered wrongly.
-    const avoid = [...options.avoid ?? [], ...pace.avoided(this.#round + 1 < LIMITS.map.roundsMax), ...(besides === null ? [] : [besides])]
+    // Where all that are left only rest, they are asked all the same.
+    const rested = [...pace.avoided(true), ...(besides === null ? [] : [besides])]
+    const avoid = [...options.avoid ?? [], ...(this.#hasPlace(rested) ? rested : pace.avoided(false))]
     const onProgress = (state: JobState): void => {
       if (state.state === 'queued' || state.state === 'retrying') attempt.place = null
       else if ('peer' in state && attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
     }
-    const over = node.compute(module, this.#input, { ...options, ...(isBound(options) ? {} : { avoid }), signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
+    const over = node.compute(module, this.#input, { ...options, ...(isBound(options) ? {} : { avoid }), once: this.#once, signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
       .then(result => { this.#won(attempt, result) }, error => { this.#failed(attempt, error) })
       .finally(() => { this.#open.delete(over) })
     this.#open.add(over)

@@ -23,7 +23,7 @@ export interface MapProgress {
   readonly fuel: bigint
 }
 
-export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse'> {
+export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once'> {
   /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers as they are then, at least 4 */
   concurrency?: number
   /** Yield in the order of the inputs; else as they are done. @default true */

@@ -43,7 +43,10 @@ export class Pace {
   /** Each time longer: the node was lost, or beaten by one that was asked later. */
   rest (peer: string): void {
     const { restMsMin, restMsMax } = LIMITS.map
-    const ms = Math.min((this.#resting.get(peer)?.ms ?? restMsMin / 2) * 2, restMsMax)
+    const before = this.#resting.get(peer)
+    // All its items tell the same story at once; only one that is told after its rest is another.
+    if (before !== undefined && before.until > this.#now()) return
+    const ms = Math.min((before?.ms ?? restMsMin / 2) * 2, restMsMax)
     this.#resting.set(peer, { until: this.#now() + ms, ms })
   }
 

@@ -151,6 +151,7 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   costMax: isAmount,
   where: isText,
   avoid: isTexts,
+  verify: value => value === 'receipt' || (isMap(value) && Object.keys(value).length === 1 && typeof value['audit'] === 'number'),
   retries: isCount
 }
 

@@ -33,7 +33,7 @@ const RESULT: PlainResult = {
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
 const PEER = {
-  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, line: LINE
+  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, history: { ok: 2.5, lost: 0, refused: 1, wrong: 0, pace: 1 }, line: LINE
 }
 const QUOTE = {
   chosen: 'p', reason: 'why', code: null, bids: [{

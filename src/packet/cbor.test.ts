@@ -12,7 +12,7 @@ const refused = { code: 'ERR_RECORD_INVALID' } as const
 const { value } = fc.letrec(tie => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    fc.constantFrom(null, true, false, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, -24, -25, -256, -257, -(2 ** 32) - 1, 1 - 2 ** 53, 5n, -5n, 2n ** 64n - 1n, -(2n ** 64n)),
+    fc.constantFrom(null, true, false, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, -24, -25, -256, -257, -(2 ** 32) - 1, 1 - 2 ** 53, 0.5, -1e300, 5n, -5n, 2n ** 64n - 1n, -(2n ** 64n)),
     fc.maxSafeInteger(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.string(), fc.string({ unit: 'grapheme' }), fc.string({ minLength: 60, maxLength: 300 }), fc.uint8Array(),
     fc.uint8Array().map(rawCid), fc.array(tie('value'), { maxLength: 4 }),
     fc.dictionary(fc.oneof(fc.string(), fc.string({ unit: 'grapheme' })), tie('value'), { maxKeys: 6, noNullPrototype: true })
@@ -45,13 +45,12 @@ test('what is canonical is what the library would write', () => {
       return false
     }
   }
-  const change = fc.tuple(fc.nat(), fc.constantFrom('set', 'insert', 'cut'), fc.integer({ min: 0, max: 255 }).filter(byte => byte !== 0xfb))
+  const change = fc.tuple(fc.nat(), fc.constantFrom('set', 'insert', 'cut'), fc.integer({ min: 0, max: 255 }))
   fc.assert(fc.property(value, fc.array(change, { minLength: 1, maxLength: 3 }), (value, changes) => {
     const bytes = Array.from(encodeCanonical(value))
     for (const [at, kind, byte] of changes) bytes.splice(at % bytes.length, kind === 'insert' ? 0 : 1, ...kind === 'cut' ? [] : [byte])
     const changed = Uint8Array.from(bytes)
-    // A float may come about by chance: the library takes those, records have none.
-    if (!changed.includes(0xfb)) assert.equal(isTaken(changed), isCanonical(changed))
+    assert.equal(isTaken(changed), isCanonical(changed))
   }), { seed: 3, numRuns: 5_000 })
 })
 
@@ -59,7 +58,7 @@ test('what is canonical is what the library would write', () => {
 test('every other encoding is refused', () => {
   const cases = {
     'integer, too long': '1801', 'integer, 8 bytes': '1b0000000000000001', 'length, too long': '580100', 'keys unsorted': 'a2616202616101', 'key twice': 'a2616101616102',
-    'indefinite list': '9f01ff', 'indefinite map': 'bfff', 'indefinite text': '7f6161ff', 'float of 2 bytes': 'f93e00', 'float of 4 bytes': 'fa3fc00000', 'float of 8 bytes': 'fb3fe0000000000000', NaN: 'fb7ff8000000000000',
+    'indefinite list': '9f01ff', 'indefinite map': 'bfff', 'indefinite text': '7f6161ff', 'float of 2 bytes': 'f93e00', 'float of 4 bytes': 'fa3fc00000', 'whole number as a float': 'fb3ff0000000000000', NaN: 'fb7ff8000000000000',
     infinity: 'fb7ff0000000000000', undefined: 'f7', 'integer key': 'a10102', 'other tag': 'c101', bignum: 'c24101', 'cid without its zero byte': `d82a5824${'01551220'.padEnd(72, '0')}`,
     'two items': '0101', 'cut off': '8201', 'cut in text': '6261', nothing: '', 'reserved length': '1c', 'invalid UTF-8': '61ff'
   }

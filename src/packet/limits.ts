@@ -297,6 +297,8 @@ export const LIMITS = {
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
+    /** With `verify: { audit }` so many answers of a peer are checked before it is a sample. */
+    auditedFirst: 3,
     /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
     historyPeersMax: 1_024,
     historyModulesMax: 1_024,
@@ -348,7 +350,7 @@ export const LIMITS = {
     hedgedShareMax: 0.25,
     /** Doubled each time the same node is lost or slow again. */
     restMsMin: 1_000,
-    restMsMax: 60_000,
+    restMsMax: 30_000,
     /** An item that failed for a passing reason is begun again so often, after pauses that double. */
     roundsMax: 4,
     pauseMs: 250

@@ -15,6 +15,7 @@ import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
 import type { JobState } from './processor.ts'
+import { isDrawn, recheck } from './recheck.ts'
 import type { Rooms } from './rooms.ts'
 
 export type Purchase = Choice & { kind: 'buy' }
@@ -31,6 +32,9 @@ export interface Done {
 export interface BuyOptions {
   readonly signal: AbortSignal
   say (state: JobState): void
+  /** Share of answers that are run again here. */
+  readonly audit: number
+  readonly once: { taken: boolean }
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
   lastHope (): boolean
 }
@@ -86,7 +90,8 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
  * Send the job until there is an answer; what is asked twice is run once.
  * @returns what was bought, or why the peer refused
  */
-async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, { signal, say, lastHope }: BuyOptions): Promise<Done | InosError> {
+async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done | InosError> {
+  const { signal, say, lastHope } = options
   const { peer, costMax } = purchase
   const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)] }
   let answered = false
@@ -98,7 +103,7 @@ async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purch
       if (answer.kind === 'refusal') return refusalOf(peer, answer)
       answered = true
       say({ state: 'verifying', peer })
-      return await take(node, job, order, purchase, answer, signal)
+      return await take(node, job, order, purchase, answer, options)
     } catch (cause) {
       const error = toInosError(cause)
       // Larger than this peer takes at once: it never left.
@@ -122,7 +127,7 @@ function refusalOf (peer: string, answer: Packet): InosError {
  * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
  */
-async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, signal: AbortSignal): Promise<Done> {
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once }: BuyOptions): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
@@ -142,8 +147,21 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
-  const bundle = await right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer }))
+  if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
+  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer })))
   return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+}
+
+/** Of several tries at one job only the first right answer is accepted. */
+export async function takeOnce<T> (once: { taken: boolean }, accept: () => Promise<T>): Promise<T> {
+  if (once.taken) throw new InosError('ERR_CANCELLED', 'Another node has given the answer.')
+  once.taken = true
+  try {
+    return await accept()
+  } catch (error) {
+    once.taken = false
+    throw error
+  }
 }
 
 /** What an answer that is wrong, or a result that is not given out, shows itself by. */

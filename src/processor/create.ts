@@ -291,6 +291,7 @@ function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight 
     latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
+    history: node.history.of(id),
     line: node.credits.line(id)
   }
 }

@@ -92,6 +92,32 @@ for (const [lie, answer] of Object.entries(LIES)) {
   })
 }
 
+// Goal: fuel that was not burnt and a result that is not the job's are caught by running the job again, and not paid; without the
+// option such a receipt stands. Method: a seller that signs twice the fuel, or another result, in every other way rightly; a share that is none.
+test('an audit catches what only a run can show', async () => {
+  for (const [name, lie] of Object.entries({
+    fuel: (job: RogueJob) => job.answer(job.receipt({ fuel: 2n * job.facts.fuel })),
+    result: (job: RogueJob) => job.answer(job.receipt({ result: rawCid(text('lies')), resultBytes: 4 }), { result: text('lies') })
+  })) {
+    await using mesh = new Mesh()
+    const buyer = await mesh.start('buyer', { serve: false })
+    const liar = startRogue(mesh, 'liar', lie)
+    await mesh.connect(buyer, liar)
+    await assert.rejects(buyer.compute(SAVE, 'true', { ...SMALL, where: liar.id, verify: { audit: 1 } }), error => {
+      assert.ok(error instanceof InosError && error.code === 'ERR_VERIFICATION')
+      assert.match(error.message, new RegExp(`another "${name}"`))
+      return true
+    })
+    assert.equal(buyer.credits().owed + buyer.credits().spent, 0n)
+    assert.ok((await buyer.compute(SAVE, 'true', { ...SMALL, where: liar.id })).cost > 0n)
+    const honest = await mesh.start('honest')
+    await mesh.connect(buyer, honest)
+    const result = await buyer.compute(SAVE, 'true', { ...SMALL, where: honest.id, verify: { audit: 1 } })
+    assert.deepEqual([result.text(), buyer.runs()], ['true', 2])
+    await assert.rejects(buyer.compute(SAVE, 'true', { verify: { audit: 1.5 } }), (error: unknown) => error instanceof InosError && error.code === 'ERR_USAGE')
+  }
+})
+
 // Goal: what a seller refuses it cannot charge for, and what it says of itself is not what the caller did.
 // Method: refusals with several codes, one of them the word for the caller's own cancel.
 test('a refusal ends the order', async () => {

@@ -4,6 +4,7 @@
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
+import type { PeerHistory } from './history.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/records.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
@@ -28,6 +29,13 @@ export interface ComputeOptions {
   seed?: Uint8Array
   /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
   costMax?: bigint
+  /**
+   * How an answer is checked beyond its signatures, its bill and its hashes: `{ audit: 0.1 }` runs one in ten again on this node,
+   * and the first few of each peer, before they are accepted. One that differs in result, fuel or pages is not paid, and done elsewhere. @default 'receipt'
+   */
+  verify?: 'receipt' | { readonly audit: number }
+  /** Tries of one job at several nodes share it: the first right answer is taken and paid, no other. @default none */
+  once?: { taken: boolean }
   /** A budget this job shares with others: no order is placed that it does not cover. @default none */
   purse?: Purse
   /** @default 'any' */
@@ -185,6 +193,8 @@ export interface PeerView {
   /** Null for a peer without a session (four fields only). */
   readonly offer: { readonly slots: number, readonly idle: number, readonly fuelPerSec: number | null, readonly perMFuel: bigint, readonly profile: string, readonly expires: number } | null
   readonly inFlight: number
+  /** How this node's own jobs there ended: counts that fade, and how many times longer than promised they took; null: none yet. */
+  readonly history: PeerHistory | null
   /** What it would still accept from this node, and what both owe each other, µcr. */
   readonly line: LineView
 }

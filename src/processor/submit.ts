@@ -7,7 +7,7 @@ import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
-import { buy, type Done, PAUSES_MS } from './buy.ts'
+import { buy, type Done, PAUSES_MS, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
@@ -21,7 +21,7 @@ export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> { readon
 /** Faults of a node or the way to it: another one may do better. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_VERIFICATION', 'ERR_RECEIPT_INVALID', 'ERR_RECORD_INVALID', 'ERR_BAD_PACKET', 'ERR_UNKNOWN_KIND', 'ERR_GONE',
-  'ERR_BUSY', 'ERR_POLICY', 'ERR_NO_OFFER', 'ERR_INSUFFICIENT_CREDITS', 'ERR_EXECUTOR_LOST', 'ERR_DEADLINE', 'ERR_INTERNAL', 'ERR_STORE'
+  'ERR_BUSY', 'ERR_POLICY', 'ERR_NO_OFFER', 'ERR_BUDGET', 'ERR_INSUFFICIENT_CREDITS', 'ERR_EXECUTOR_LOST', 'ERR_DEADLINE', 'ERR_INTERNAL', 'ERR_STORE'
 ])
 
 /** What an error says of the peer where it came up; the others are the job's own, or this node's. */
@@ -50,6 +50,8 @@ class Submission {
   readonly #signal: AbortSignal
   readonly #wish: Wish & { readonly avoid: Set<string> }
   readonly #purse: Purse | undefined
+  readonly #once: { taken: boolean }
+  readonly #audit: number
   readonly #retries: number
   readonly #attempts: Attempt[] = []
   /** Passed over for now: too busy a moment ago. */
@@ -58,13 +60,15 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, verify = 'receipt', avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
     this.#entry = entry
     this.#wish = { where, costMax, avoid: new Set(avoid) }
     this.#purse = purse
+    this.#once = once
+    this.#audit = shareOf(verify)
     this.#retries = retries
   }
 
@@ -131,7 +135,7 @@ class Submission {
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge } = done.bundle.receipt.payload
       charged = charge
@@ -191,11 +195,18 @@ class Submission {
     const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const facts = factsOf(spec, outcome, await describeOutput(outcome, digest))
-    const bundle = await credits.recordOwn(spec.id, facts)
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts))
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
     return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
   }
+}
+
+/** @throws {InosError} ERR_USAGE */
+function shareOf (verify: NonNullable<ComputeOptions['verify']>): number {
+  const share = verify === 'receipt' ? 0 : verify.audit
+  if (!(share >= 0 && share <= 1)) throw new InosError('ERR_USAGE', `${share} is no share of answers; verify.audit goes from 0 to 1.`)
+  return share
 }
 
 function finish ({ bundle, bytes, files, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {

@@ -250,6 +250,8 @@ test('a cancelled job is released by both and costs nothing', async () => {
   await assert.rejects(job, code('ERR_CANCELLED'))
   await settled(buyer, seller)
   assert.deepEqual([buyer.credits().spent, seller.credits().earned], [0n, 0n])
+  // On an open session the seller hears of it at once.
+  await until(async () => !(await Array.fromAsync(buyer.dump())).some(([key]) => key.startsWith('untold!')), 'the seller is told')
   await assert.rejects(buyer.compute(ECHO, 'x', { signal: AbortSignal.abort() }), code('ERR_CANCELLED'))
 })
 

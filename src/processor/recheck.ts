@@ -1,0 +1,47 @@
+/**
+ * Running a bought job again on this node, before its receipt is accepted: every job is deterministic, so
+ * whoever gave another result, or says that it burnt another amount of fuel, gave a wrong answer.
+ */
+import { InosError, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { Receipt } from '../packet/records.ts'
+import type { RunFacts } from '../credits/seller.ts'
+import { describeOutput, factsOf, type Job, runOf } from './job.ts'
+import type { Rooms } from './rooms.ts'
+
+/** Draws are of 32 bits. */
+const DRAWS = 2 ** 32
+
+/**
+ * Whether an answer of a peer is to be checked by running it again: the first ones of a peer always, of the others a share
+ * that nobody can foretell.
+ * @param share 0 to 1
+ */
+export function isDrawn (node: Rooms, peer: string, share: number): boolean {
+  if (share === 0) return false
+  if ((node.history.of(peer)?.ok ?? 0) < LIMITS.market.auditedFirst) return true
+  return new DataView(node.platform.randomBytes(4).slice().buffer).getUint32(0) < share * DRAWS
+}
+
+/** @throws {InosError} ERR_RECEIPT_INVALID naming what the receipt says otherwise, ERR_CANCELLED; a fault of this node is no evidence, and passes */
+export async function recheck (node: Rooms, { spec, wasm, input, files }: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
+  const facts = await runAgain(node, { spec, wasm, input, files }, signal)
+  if (facts === null) return
+  const field = FIELDS.find(name => `${facts[name]}` !== `${receipt[name]}`)
+  if (field !== undefined) throw new InosError('ERR_RECEIPT_INVALID', `Run again here the same job gave another "${field}" than its receipt says.`)
+}
+
+/** CIDs, numbers and words: the same as text when they are the same. */
+const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages']
+
+async function runAgain (node: Rooms, { spec, wasm, input, files }: Job, signal: AbortSignal): Promise<RunFacts | null> {
+  const { platform, runtime } = node
+  try {
+    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null), { payer: platform.signer.id, signal })
+    return factsOf(spec, outcome, await describeOutput(outcome, platform.digest))
+  } catch (thrown) {
+    if (signal.aborted) throw thrown
+    platform.log('running a bought job again', toInosError(thrown))
+    return null
+  }
+}
