@@ -762,8 +762,8 @@ test('jobs', async () => {
   const [, last] = await list()
   const report = await json(['jobs', 'explain', last!['id'] as string, ...at]) as { state: string, rounds: { chosen: null, reason: string }[] }
   assert.deepEqual([report.state, report.rounds[0]!.chosen], ['failed', null])
-  assert.match(report.rounds[0]!.reason, /^No other node is connected/)
-  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node is connected.*\n.*chosen: nobody/s)
+  assert.match(report.rounds[0]!.reason, /^No other node that takes work is connected/)
+  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node that takes work is connected.*\n.*chosen: nobody/s)
   for (const words of [['cancel', id], ['show', '99']]) assert.equal((await inos(['jobs', ...words, ...at])).code, 64)
   const nobody = await inos(['jobs', 'ls', '--data', dataDir()])
   assert.deepEqual([nobody.code, nobody.stdout.toString()], [0, ''])
