@@ -114,6 +114,23 @@ test('giving up what was done is not free work without end', async () => {
   assert.equal(free(), before.free - taken - earned + earned / LIMITS.credits.waivedFactor)
 })
 
+// Goal: a refusal is final: who refuses to free what is held, and shows receipts later, is paid nothing. Method: a seller that
+// runs an order and refuses it; its receipt is shown at once, and after the buyer has started again.
+test('what its seller refused is not paid', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  const id = order.id.toString()
+  const receipt = await run(b, a, order)
+  for (let i = 0; i < 2; i++) await a.credits.refuseOrder(id)
+  assert.deepEqual([a.credits.balance().held, await a.credits.untoldCancels(b.id)], [0n, []])
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await a.credits.close()
+  await a.start()
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await b.credits.takeCancel(a.id, (await a.credits.cancelOf(id))!)
+  await assertSettled(a, b)
+})
+
 // Goal: a cheque counts whatever was said before it. Method: the payer gives an order up from a copy of its books in which it
 // is open, then the cheque that pays for it comes home.
 test('an order that is on a cheque stays paid', async () => {
