@@ -318,7 +318,7 @@ export const LIMITS = {
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
+    /** How long a buyer looks for somebody: who has lost all company and knows others, and everyone else. */
     seekMsMax: 10_000,
     seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
