@@ -61,7 +61,7 @@ test('who failed comes second', async () => {
   const [first, second] = asked.map(index => mesh.nodes[index]!.id)
   assert.deepEqual([asked.length, moved.executor, moved.attempts.map(({ peer }) => peer)], [2, second, [first]])
   assert.notEqual(first, second)
-  const next = await buyer!.compute(ECHO, 'x', AWAY)
+  const next = await buyer!.compute(ECHO, 'y', AWAY)
   assert.deepEqual([asked.length, next.executor, next.attempts], [3, second, []])
   const { bids } = await buyer!.quote(ECHO, 'x', AWAY)
   assert.deepEqual(bids.map(({ peer }) => peer), [second, first])
