@@ -148,7 +148,7 @@ test('usage errors exit with 64', async () => {
     [['run', wasm.echo, '--outputs', '/out'], /--output-dir/],
     [['run', wasm.echo, '--output-dir', join(root, 'new')], /--outputs/],
     [['run', wasm.echo, '--outputs', '/', '--output-dir', root], /not empty/],
-    [['map', wasm.echo], /unknown command/],
+    [['map', wasm.echo, '--each', 'word'], /--each/],
     [['credits', 'mint'], /unknown command|too many arguments/],
     [['id', '--', 'x'], /behind `--`/],
     [['demo', '--size', 'big'], /960x540/]
@@ -159,7 +159,7 @@ test('usage errors exit with 64', async () => {
     assert.equal(stdout.length, 0, args.join(' '))
     assert.match(stderr, words)
   }
-  const { stdout } = await inos(['run', wasm.echo, '--quote', '--json'])
+  const { stdout } = await inos(['run', wasm.echo, '--max-cost', '2', '--json'])
   const { code, exitCode, hint } = JSON.parse(stdout.toString()) as Record<string, unknown>
   assert.deepEqual([code, exitCode, typeof hint], ['ERR_USAGE', 64, 'string'])
 })
