@@ -433,6 +433,12 @@ export const LIMITS = {
     /** How often nodes of the local network are asked for, where mDNS is on. */
     mdnsMs: 10_000
   },
+  /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
+  cache: {
+    entriesMax: 4_096,
+    bytesMax: 64 * MIB,
+    entryBytesMax: 8 * MIB
+  },
   store: {
     /** Modules and results cached on disk. */
     blobsBytesMax: 2_048 * MIB,
@@ -535,6 +541,7 @@ relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one 
 relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')
 relate(credits.itemsPerChequeMax * 128 < credits.claimBytesMax && credits.claimBytesMax < wire.frameBytesMax, 'a full cheque fits a claim, and a claim a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
+relate(8 * LIMITS.cache.entryBytesMax <= LIMITS.cache.bytesMax, 'one result does not push out all others')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')

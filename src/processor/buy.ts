@@ -10,7 +10,7 @@ import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
-import type { Bundle } from '../credits/bundle.ts'
+import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
@@ -35,6 +35,8 @@ export interface BuyOptions {
   /** Share of answers that are run again here. */
   readonly audit: number
   readonly once: { taken: boolean }
+  /** Whether it must be run, whatever the seller remembers. */
+  readonly fresh: boolean
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
   lastHope (): boolean
 }
@@ -88,9 +90,9 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
  * @returns what was bought, or why the peer refused
  */
 async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done | InosError> {
-  const { signal, say, lastHope } = options
+  const { signal, say, lastHope, fresh } = options
   const { peer, costMax } = purchase
-  const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)] }
+  const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)], fresh }
   let answered = false
   for (let tries = 0; ; tries++) {
     try {
@@ -124,7 +126,7 @@ function refusalOf (peer: string, answer: Packet): InosError {
  * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
  */
-async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once }: BuyOptions): Promise<Done> {
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, fresh }: BuyOptions): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
@@ -133,6 +135,8 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
     return opened
   })
   const said = receipt.payload
+  if (fresh && said.cached !== null) throw wrong(peer, 'It comes from memory, and a run was asked for.')
+  const original = answer.body.length === 0 ? undefined : await right(peer, () => readBundle(answer.body.slice()))
   const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
@@ -145,7 +149,7 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
   if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
-  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer })))
+  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
   return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 
