@@ -297,6 +297,8 @@ export const LIMITS = {
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
+    /** No more is believed: what a bare loop comes to on machines of today. */
+    fuelPerSecMax: 10_000_000_000,
     /** With `verify: { audit }` so many answers of a peer are checked before it is a sample. */
     auditedFirst: 3,
     /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
@@ -304,6 +306,10 @@ export const LIMITS = {
     historyModulesMax: 1_024,
     historyHalfMs: 3_600_000,
     wrongHalfMs: 86_400_000,
+    /** So much bad, and so many times what went well, puts a peer behind all others, however cheap: by this factor. */
+    distrustMin: 8,
+    distrustTimes: 4,
+    distrustFactor: 1e12,
     historySaveMs: 5_000,
     /** Slower than this counts no more. */
     paceMax: 16,

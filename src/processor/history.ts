@@ -63,7 +63,10 @@ export function createHistory (now: () => number, saved?: string): History {
       if (row === undefined) return 1
       const { ok, pace, ...faded } = fade(row)
       const bad = EXPERIENCES.reduce((sum, name) => sum + WEIGHTS[name] * (name === 'ok' ? 0 : faded[name]), 0)
-      return pace * (1 + ok + bad) / (1 + ok)
+      const { distrustMin, distrustTimes, distrustFactor } = LIMITS.market
+      // Whoever never means to work can offer it for nothing, and no number of failures makes up for that.
+      const distrust = bad >= distrustMin && bad > distrustTimes * ok ? distrustFactor : 1
+      return distrust * pace * (1 + ok + bad) / (1 + ok)
     },
     of (peer) {
       const row = rows.get(peer)
