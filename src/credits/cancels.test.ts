@@ -8,6 +8,7 @@ import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { checkCheque, type Cheque, type Order } from '../packet/records.ts'
+import { Sheet } from './sheet.ts'
 
 const isCode = (code: string) => (error: unknown): boolean => error instanceof InosError && error.code === code
 
@@ -51,6 +52,7 @@ test('what is given up is not paid, and not due', async () => {
   await a.credits.toldCancels(b.id, [cancel!])
   assert.deepEqual(await a.credits.untoldCancels(b.id), [])
   for (const node of [a, b]) await node.start()
+  assert.deepEqual(await a.credits.untoldCancels(b.id), [], 'told once is told')
   await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
   await a.meet(b)
   await b.meet(a)
@@ -112,6 +114,29 @@ test('giving up what was done is not free work without end', async () => {
   await a.pay(b)
   const { earned } = b.credits.balance()
   assert.equal(free(), before.free - taken - earned + earned / LIMITS.credits.waivedFactor)
+})
+
+// Goal: a payer that has forgotten its word is not kept waiting by it. Method: books put back to when the order was open ask the
+// seller what became of it; and what the seller counts as unpaid.
+test('a seller knows nothing more of what was given up', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  await a.credits.close()
+  const copy = new Map(a.disk.rows())
+  await run(b, a, order)
+  await giveUp(a, b, order)
+  a.disk.restore(copy)
+  await a.start()
+  assert.equal(a.credits.balance().held, order.payload.costMax)
+  await a.meet(b)
+  await assertSettled(a, b)
+  const sheet = new Sheet(b.id, b.signer.publicKey)
+  const debt = { order: order.id, amount: 1n, kind: 'job' as const }
+  sheet.addDue(sheet.known(a.id), debt)
+  sheet.waive(a.id, order.id)
+  assert.deepEqual([sheet.unpaid, sheet.sums.due], [0, 0n])
+  sheet.unwaive(a.id, debt)
+  assert.deepEqual([sheet.unpaid, sheet.sums.due], [1, 1n])
 })
 
 // Goal: a refusal is final: who refuses to free what is held, and shows receipts later, is paid nothing. Method: a seller that
