@@ -8,8 +8,8 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 
 const check = (good, what) => { if (!good) { console.error(`refused: ${what}`); process.exit(106) } }
-// A field that is missing, or of another type than it should be, is wrong as well.
-process.on('uncaughtException', error => check(false, error.message))
+// What is so wrong that reading it fails is refused like the rest.
+process.on('uncaughtException', ({ message }) => { check(false, message) })
 const same = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0
 const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest()
 const cidOf = value => CID.createV1(0x71, create(0x12, sha256(encode(value))))

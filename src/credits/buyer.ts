@@ -10,6 +10,7 @@ import { requireNet } from '../packet/mesh.ts'
 import { type Ack, type Cancel, checkAck, checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
 import type { Bundle } from './bundle.ts'
+import type { OpenOrder } from './sheet.ts'
 import { del, KEYS, type Op, put } from './store.ts'
 
 export interface OrderRequest {
@@ -49,10 +50,11 @@ export class Buyer {
     return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
   }
 
+  /** The executor has said that it does not run an open order: it is given up, and hears of that where it shows a receipt after all. */
   async refuseOrder (order: string): Promise<void> {
     const { ledger, journal } = this.#books
-    const ops = ledger.releaseOrder(order)
-    if (ops.length > 0) await journal.commit(ops)
+    const open = ledger.openOrder(order)
+    if (open !== undefined) await journal.commit(this.#end(open))
   }
 
   loseOrder (order: string): void {
@@ -62,15 +64,22 @@ export class Buyer {
 
   /** Give an open order up: its hold ends, and what is shown for it from now on is not paid. Durable before it is said. */
   async giveUp (order: string): Promise<void> {
-    const { ledger, journal, signer, untold } = this.#books
+    const { ledger, journal, untold } = this.#books
     const open = ledger.openOrder(order)
     if (open === undefined) return
-    const { peer, order: { id, payload: { net, payer, executor } } } = open
-    const cancel = seal<Cancel>('cancel', { net, payer, executor, order: id }, signer)
+    const { peer } = open
     const orders = untold.get(peer) ?? new Set<string>()
     untold.set(peer, orders.add(order))
     const oldest = orders.size > LIMITS.credits.untoldMax ? [...orders.keys().take(1)] : []
-    await journal.commit([...ledger.releaseOrder(order), put(KEYS.cancel(order), cancel.bytes), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+    await journal.commit([...this.#end(open), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+  }
+
+  /** The end of a hold, with this node's word that the order is given up. */
+  #end ({ order: { id, payload: { net, payer, executor } } }: OpenOrder): Op[] {
+    const { ledger, signer } = this.#books
+    const order = id.toString()
+    const cancel = seal<Cancel>('cancel', { net, payer, executor, order: id }, signer)
+    return [...ledger.releaseOrder(order), put(KEYS.cancel(order), cancel.bytes)]
   }
 
   /** Cancels the peer has not heard of, as many as one packet carries. */

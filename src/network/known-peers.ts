@@ -122,8 +122,10 @@ export class KnownPeers {
     const heard = [...this.#peers].filter(([, { met }]) => met === null).map(([id]) => id)
     const fromHeard = Math.max(heard.length - heardMax, Math.min(heard.length, this.#peers.size - knownMax), 0)
     for (const id of heard.slice(0, fromHeard)) this.#peers.delete(id)
-    const met = [...this.#peers].sort(([, a], [, b]) => (a.met ?? -1) - (b.met ?? -1))
-    for (const [id] of met.slice(0, Math.max(this.#peers.size - knownMax, 0))) this.#peers.delete(id)
+    const excess = this.#peers.size - knownMax
+    if (excess <= 0) return
+    const longestAgo = [...this.#peers].sort(([, a], [, b]) => (a.met ?? -1) - (b.met ?? -1))
+    for (const [id] of longestAgo.slice(0, excess)) this.#peers.delete(id)
   }
 
   #tell (): void {

@@ -297,6 +297,8 @@ export const LIMITS = {
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
+    /** No more is believed: what a bare loop comes to on machines of today. */
+    fuelPerSecMax: 10_000_000_000,
     /** With `verify: { audit }` so many answers of a peer are checked before it is a sample. */
     auditedFirst: 3,
     /** What was seen of peers and of modules, how fast it fades, and how soon it is kept. */
@@ -304,6 +306,10 @@ export const LIMITS = {
     historyModulesMax: 1_024,
     historyHalfMs: 3_600_000,
     wrongHalfMs: 86_400_000,
+    /** So much bad, and so many times what went well, puts a peer behind all others, however cheap: by this factor. */
+    distrustMin: 8,
+    distrustTimes: 4,
+    distrustFactor: 1e12,
     historySaveMs: 5_000,
     /** Slower than this counts no more. */
     paceMax: 16,
@@ -318,7 +324,7 @@ export const LIMITS = {
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
+    /** How long a buyer looks for somebody: who has lost all company and knows others, and everyone else. */
     seekMsMax: 10_000,
     seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
@@ -353,7 +359,11 @@ export const LIMITS = {
     restMsMax: 30_000,
     /** An item that failed for a passing reason is begun again so often, after pauses that double. */
     roundsMax: 4,
-    pauseMs: 250
+    pauseMs: 250,
+    /** After `samplesMin` bought items the others may use so many times the most that any has used, and always so much. */
+    needsFactor: 4,
+    fuelMin: 2n ** 23n,
+    outputBytesMin: 64 * KIB
   },
   /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
   mesh: {
@@ -535,6 +545,7 @@ relate(8 * LIMITS.cache.entryBytesMax <= LIMITS.cache.bytesMax, 'one result does
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
+relate(LIMITS.map.needsFactor > 1 && LIMITS.map.fuelMin < job.fuelMax && LIMITS.map.outputBytesMin < job.outputBytesMax, 'default limits are narrowed, and limits that were too little widen')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
 relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
 relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')

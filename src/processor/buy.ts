@@ -75,11 +75,8 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
       node.settlement.paySoon(peer)
       return done
     }
-    // An order that was answered before, and whose answer is gone, is not refused: its receipt may still be shown.
-    if (done.code !== 'ERR_GONE') {
-      node.settlement.renounce(id)
-      await node.credits.refuseOrder(id)
-    }
+    // An order that was answered before, and whose answer is gone, is not refused: its seller has a debt to drop.
+    if (done.code !== 'ERR_GONE') await node.credits.refuseOrder(id)
     throw done
   } catch (error) {
     // What was refused is released already; nothing else was answered rightly, or it would be owed.

@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ECHO, UNKNOWN_IMPORT } from '../../test/guests.ts'
+import { seal } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { Mesh, type MeshNode, type NodeOptions } from './mesh.fixture.ts'
+import { LIMITS as ALL } from '../packet/limits.ts'
+import type { Offer } from '../packet/records.ts'
+import { createTestMesh } from '../testing/mesh.ts'
+import { Mesh, type MeshNode, type NodeOptions, signerOf, until } from './mesh.fixture.ts'
 import type { ComputeOptions } from './processor.ts'
+import { startRogue } from './rogue.fixture.ts'
 
 const LIMITS = { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 }
 const AWAY = { where: 'remote', limits: LIMITS } satisfies ComputeOptions
@@ -49,21 +54,58 @@ test('price, speed and experience decide', async () => {
   }
 })
 
-// Goal: a peer that failed is passed over for one that did not, next time as well. Method: the first of two equals fails once.
+// Goal: a peer that failed is passed over for one that did not, next time as well. Method: whichever of two equals is asked first fails once;
+// on a clock of the mesh's own, because how fast a node answers counts as well.
 test('who failed comes second', async () => {
-  await using mesh = new Mesh()
-  let failing = true
-  const { buyer, first, second } = await buyerAnd(mesh, {
-    first: { before: async () => { if (failing) throw new InosError('ERR_EXECUTOR_LOST', 'Gone.') } }, second: {}
-  })
-  const moved = await buyer.compute(ECHO, 'x', AWAY)
-  assert.deepEqual([moved.executor, moved.attempts.length], [second!.id, 1])
-  failing = false
-  const next = await buyer.compute(ECHO, 'x', AWAY)
-  assert.deepEqual([next.executor, next.attempts.length, first!.runs()], [second!.id, 0, 0])
-  const { bids } = await buyer.quote(ECHO, 'x', AWAY)
-  assert.deepEqual(bids.map(({ peer }) => peer), [second!.id, first!.id])
+  const asked: number[] = []
+  const before = (index: number) => async (): Promise<void> => { if (asked.push(index) === 1) throw new InosError('ERR_EXECUTOR_LOST', 'Gone.') }
+  await using mesh = await createTestMesh({ nodes: 3, node: index => ({ serve: index > 0, before: before(index) }) })
+  const [buyer] = mesh.nodes
+  const moved = await buyer!.compute(ECHO, 'x', AWAY)
+  const [first, second] = asked.map(index => mesh.nodes[index]!.id)
+  assert.deepEqual([asked.length, moved.executor, moved.attempts.map(({ peer }) => peer)], [2, second, [first]])
+  assert.notEqual(first, second)
+  const next = await buyer!.compute(ECHO, 'y', AWAY)
+  assert.deepEqual([asked.length, next.executor, next.attempts], [3, second, []])
+  const { bids } = await buyer!.quote(ECHO, 'x', AWAY)
+  assert.deepEqual(bids.map(({ peer }) => peer), [second, first])
   assert.ok(bids[0]!.burden! < bids[1]!.burden!)
+})
+
+// Goal: whoever offers work for nothing at a speed no machine has, and never does it, costs jobs no more than a few vain tries.
+// Method: such a peer for each refusal it may give, beside an honest one; jobs one after the other.
+test('an offer that lies is soon passed over', async () => {
+  const free = { base: 0n, perMFuel: 0n, perPageSec: 0n, perKiB: 0n, fuelPerSec: Number.MAX_SAFE_INTEGER }
+  for (const code of ['ERR_NO_OFFER', 'ERR_BUDGET', 'ERR_BUSY', 'ERR_POLICY', 'ERR_UNKNOWN_KIND'] as const) {
+    await using mesh = new Mesh()
+    const { buyer, honest } = await buyerAnd(mesh, { honest: {} })
+    const liar = startRogue(mesh, 'liar', () => { throw new InosError(code, 'No.') }, free)
+    await mesh.connect(buyer, liar)
+    const done = []
+    for (let job = 0; job < 16; job++) done.push(await buyer.compute(ECHO, String(job), AWAY))
+    assert.ok(done.every(({ executor }) => executor === honest!.id))
+    assert.deepEqual([done[0]!.attempts.length, done.at(-1)!.attempts.length], [1, 0], code)
+    // One more than suffice, for what was seen fades.
+    assert.ok(liar.jobs.length <= ALL.market.distrustMin + 1, `${code}: asked ${liar.jobs.length} times`)
+  }
+})
+
+// Goal: a peer that makes another offer whenever it is asked does not use up the tries of a job. Method: one that does, for nothing, beside an honest one.
+test('prices that flap', async () => {
+  await using mesh = new Mesh()
+  const { buyer, honest } = await buyerAnd(mesh, { honest: {} })
+  const priceOf = async (peer: string): Promise<bigint> => (await buyer.quote(ECHO, 'x', AWAY)).bids.find(bid => bid.peer === peer)!.costMax!
+  const liar = startRogue(mesh, 'liar', async ({ offer: { payload } }) => {
+    // Offers that follow each other sooner are not looked at.
+    mesh.ahead += ALL.market.offerMsMin
+    const base = await priceOf(liar.id) + 1n
+    liar.sessions.notify(buyer.id, { kind: 'offer', records: [Uint8Array.from(seal<Offer>('offer', { ...payload, base }, signerOf('liar')).bytes)] })
+    await until(async () => await priceOf(liar.id) === base, 'the offer has come')
+    throw new InosError('ERR_NO_OFFER', 'No longer.')
+  }, { base: 0n, perMFuel: 0n, perPageSec: 0n, perKiB: 0n })
+  await mesh.connect(buyer, liar)
+  const { executor, attempts } = await buyer.compute(ECHO, 'x', AWAY)
+  assert.deepEqual([executor, attempts.map(({ peer }) => peer)], [honest!.id, [liar.id, liar.id]])
 })
 
 // Goal: a module nobody can run, a budget nobody meets and memory nobody has are three messages that name the cause

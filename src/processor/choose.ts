@@ -103,8 +103,10 @@ function score (node: Rooms, job: Job, candidate: Candidate): Pick<Bid, 'cost' |
   const { payload } = candidate.offer
   const usage = node.history.expect(job.wasm.cid.toString(), job.spec.spec.limits)
   const cost = charge(payload, usage)
-  const { wayMs, fuelPerSecAssumed } = LIMITS.market
-  const seconds = (wayMs / 1_000 + Number(usage.fuel) / Math.max(1, payload.fuelPerSec ?? fuelPerSecAssumed)) * (1 + fillOf(candidate))
+  const { wayMs, fuelPerSecAssumed, fuelPerSecMax } = LIMITS.market
+  // A speed no machine has would make up for any experience with whoever claims it.
+  const fuelPerSec = Math.min(fuelPerSecMax, Math.max(1, payload.fuelPerSec ?? fuelPerSecAssumed))
+  const seconds = (wayMs / 1_000 + Number(usage.fuel) / fuelPerSec) * (1 + fillOf(candidate))
   const burden = node.history.burden(candidate.peer)
   // Work for nothing still differs in time.
   return { cost, seconds, burden, score: (Number(cost) + 1) * seconds * burden }

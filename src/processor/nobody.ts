@@ -1,6 +1,6 @@
 /** When nobody takes a job: one error for all that was tried and passed over. Its code is the one most worth acting on. */
 import { type Attempt, type ErrorCode, InosError, isErrorCode } from '../packet/errors.ts'
-import { PAGE_BYTES } from '../packet/limits.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import type { Wish } from './choose.ts'
 import type { Job } from './job.ts'
 import type { Bid } from './processor.ts'
@@ -26,14 +26,18 @@ export function nobody (wish: Wish, job: Job, bids: readonly Bid[], tried: reado
   if (bids.length > 0 && bids.every(({ memoryPagesMax: most }) => most !== null && most < memoryPagesMax)) return tooLarge(memoryPagesMax, bids, attempts)
   if (bids.length > 0) return new InosError('ERR_NO_OFFER', `No connected node takes this job: ${bids[0]!.reason}`, { attempts })
   if (wish.where === 'local') return new InosError('ERR_NO_OFFER', 'This node is among those to avoid.')
-  const whom = wish.where === 'any' || wish.where === 'remote' ? 'No other node is connected' : `The node ${wish.where} is not connected, or takes no work`
+  const whom = wish.where === 'any' || wish.where === 'remote' ? 'No other node that takes work is connected' : `The node ${wish.where} is not connected, or takes no work`
   return new InosError('ERR_NO_OFFER', `${whom}.`, { attempts, hint: 'Name one with peers (`--peer ADDR`), or run it here with where: local.' })
 }
 
 function tooDear ({ costMax }: Wish, dear: readonly Bid[], attempts: readonly Attempt[]): InosError {
   const least = dear.reduce((least, bid) => bid.costMax! < least.costMax! ? bid : least)
-  const message = costMax === undefined ? least.reason! : `No node takes this job for ${costMax} µcr at these limits; the cheapest of ${dear.length} may charge up to ${least.costMax} µcr.`
-  return new InosError('ERR_BUDGET', message, { attempts, hint: 'Lower the limits (fuelMax, memoryPagesMax, outputBytesMax) or raise costMax.' })
+  const message = costMax === undefined
+    ? `The cheapest of ${dear.length} may charge up to ${least.costMax} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`
+    : `No node takes this job for ${costMax} µcr at these limits; the cheapest of ${dear.length} may charge up to ${least.costMax} µcr.`
+  return new InosError('ERR_BUDGET', message, {
+    attempts, hint: 'Lower the limits (fuelMax, memoryPagesMax, outputBytesMax) or raise costMax; on the command line `--fuel`, `--memory` and `--max-cost`.'
+  })
 }
 
 function tooLarge (wanted: number, bids: readonly Bid[], attempts: readonly Attempt[]): InosError {

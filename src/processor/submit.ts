@@ -9,10 +9,9 @@ import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
-import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
-import type { ComputeOptions, Purse, Result } from './processor.ts'
+import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import { copyOf } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -29,7 +28,7 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
   ERR_PEER_LOST: 'lost', ERR_NOT_REACHABLE: 'lost', ERR_GONE: 'lost', ERR_EXECUTOR_LOST: 'lost', ERR_DEADLINE: 'lost', ERR_INTERNAL: 'lost',
   ERR_VERIFICATION: 'wrong', ERR_RECEIPT_INVALID: 'wrong', ERR_RECORD_INVALID: 'wrong', ERR_BAD_PACKET: 'wrong',
-  ERR_BUSY: 'refused', ERR_POLICY: 'refused', ERR_INSUFFICIENT_CREDITS: 'refused'
+  ERR_BUSY: 'refused', ERR_POLICY: 'refused', ERR_INSUFFICIENT_CREDITS: 'refused', ERR_NO_OFFER: 'refused', ERR_BUDGET: 'refused', ERR_UNKNOWN_KIND: 'refused', ERR_STORE: 'refused'
 }
 
 /** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
@@ -158,8 +157,9 @@ class Submission {
 
   #passOver (choice: Choice & { kind: 'own' | 'buy' }, peer: string, { code }: InosError): void {
     const { market } = this.#node
-    // It has made a new offer since, which the order could not name.
-    if (code === 'ERR_NO_OFFER' && choice.kind === 'buy' && market.offerBy(peer)?.id.equals(choice.offer.id) === false) return
+    // It has made a new offer since, which the order could not name; who does that again plays games.
+    const isNews = this.#attempts.filter(attempt => attempt.peer === peer).length === 1 && choice.kind === 'buy' && market.offerBy(peer)?.id.equals(choice.offer.id) === false
+    if (code === 'ERR_NO_OFFER' && isNews) return
     this.#wish.avoid.add(peer)
     // Its line has room again when jobs that run there are settled.
     if (code === 'ERR_BUSY' || (code === 'ERR_INSUFFICIENT_CREDITS' && market.inFlight(peer) > 0)) this.#resting.add(peer)
