@@ -3,7 +3,7 @@
  * debts, written to disk before it is sent and never signed twice.
  */
 import { equals } from 'multiformats/bytes'
-import type { CID } from '../packet/cid.ts'
+import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
@@ -22,6 +22,8 @@ export interface OrderRequest {
   readonly costMax: bigint
   /** How long the order binds this node. */
   readonly seconds: number
+  /** A caller's name for the job; kept with the order, which is durable then before it leaves. @default none */
+  readonly key?: string | undefined
 }
 
 const NONCE_BYTES = 16
@@ -34,9 +36,10 @@ export class Buyer {
     this.#books = books
   }
 
-  async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
-    const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
+  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name }: OrderRequest): Promise<Sealed<Order>> {
+    const { net, ledger, journal, keys, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
+    if (name !== undefined) keys.orders(name, spec)
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireNet('offer', offer.payload.net, net)
@@ -46,7 +49,15 @@ export class Buyer {
     })
     // Held before anything waits, so that nobody else spends the same credit.
     ledger.hold(executor, costMax, now())
-    return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
+    return await journal.commitSealed('order', payload, order => [
+      ...ledger.placeOrder(order, executor), ...name === undefined ? [] : this.#name(name, order, executor, offer)
+    ], name !== undefined)
+  }
+
+  #name (key: string, { id, payload: { spec } }: Sealed<Order>, peer: string, offer: Sealed<Offer>): Op[] {
+    const { ledger, keys, now } = this.#books
+    const order = id.toString()
+    return [...keys.add(key, spec, { order, peer }, now(), other => ledger.openOrder(other) !== undefined), put(KEYS.offer(order), offer.bytes)]
   }
 
   async refuseOrder (order: string): Promise<void> {
@@ -62,15 +73,20 @@ export class Buyer {
 
   /** Give an open order up: its hold ends, and what is shown for it from now on is not paid. Durable before it is said. */
   async giveUp (order: string): Promise<void> {
-    const { ledger, journal, signer, untold } = this.#books
-    const open = ledger.openOrder(order)
-    if (open === undefined) return
-    const { peer, order: { id, payload: { net, payer, executor } } } = open
-    const cancel = seal<Cancel>('cancel', { net, payer, executor, order: id }, signer)
+    const open = this.#books.ledger.openOrder(order)
+    if (open !== undefined) await this.disown(order, open.peer)
+  }
+
+  /** The same for an order that may have been released without a word, or lost. The caller has made sure that it has no receipt. */
+  async disown (order: string, peer: string): Promise<void> {
+    const { net, ledger, journal, keys, signer, untold } = this.#books
+    const cancel = seal<Cancel>('cancel', { net, payer: signer.publicKey, executor: ledger.line(peer).key, order: CID.parse(order) }, signer)
     const orders = untold.get(peer) ?? new Set<string>()
     untold.set(peer, orders.add(order))
     const oldest = orders.size > LIMITS.credits.untoldMax ? [...orders.keys().take(1)] : []
-    await journal.commit([...ledger.releaseOrder(order), put(KEYS.cancel(order), cancel.bytes), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+    await journal.commit([
+      ...ledger.releaseOrder(order), ...keys.drop(order), put(KEYS.cancel(order), cancel.bytes), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)
+    ], true)
   }
 
   /** Cancels the peer has not heard of, as many as one packet carries. */
@@ -95,8 +111,8 @@ export class Buyer {
 
   /** A verified receipt for an order of mine becomes owed. The caller has made sure that it is the first. */
   async owe (bundle: Bundle, peer: string): Promise<void> {
-    const { ledger, journal } = this.#books
-    await journal.commit(ledger.owe(bundle, peer, this.#books.now()))
+    const { ledger, journal, keys, now } = this.#books
+    await journal.commit([...ledger.owe(bundle, peer, now()), ...keys.answered(bundle.order.id.toString())])
   }
 
   async nextCheque (peer: string): Promise<Sealed<Cheque> | null> {

@@ -12,7 +12,9 @@ import { LOST, type Pace } from './pace.ts'
 export interface Errand {
   readonly node: Processor
   readonly module: Module
-  readonly options: Omit<ComputeOptions, 'signal' | 'onProgress'>
+  /** Of the map, where it may be begun again. */
+  readonly name: string | undefined
+  readonly options: Omit<ComputeOptions, 'signal' | 'onProgress' | 'key'>
   readonly pace: Pace
   /** Aborts when the map ends. */
   readonly signal: AbortSignal
@@ -27,6 +29,8 @@ interface Try {
 export class Item {
   readonly #errand: Errand
   readonly #input: Uint8Array | string
+  /** Its place among the inputs is its name in a map that has one. */
+  readonly #key: { readonly key?: string }
   readonly #tries = new Set<Try>()
   /** The same and those that were cancelled, until their holds are free. */
   readonly #open = new Set<Promise<void>>()
@@ -35,9 +39,10 @@ export class Item {
   #outcome = Promise.withResolvers<Result>()
   #round = 0
 
-  constructor (errand: Errand, input: Uint8Array | string) {
+  constructor (errand: Errand, input: Uint8Array | string, index: number) {
     this.#errand = errand
     this.#input = input
+    this.#key = errand.name === undefined ? {} : { key: `${errand.name}/${index}` }
   }
 
   /** How often it was begun again, after a failure or because it took too long. */
@@ -109,7 +114,7 @@ export class Item {
       if (state.state === 'queued' || state.state === 'retrying') attempt.place = null
       else if ('peer' in state && attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
     }
-    const over = node.compute(module, this.#input, { ...options, ...(isBound(options) ? {} : { avoid }), once: this.#once, signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
+    const over = node.compute(module, this.#input, { ...options, ...this.#key, ...(isBound(options) ? {} : { avoid }), once: this.#once, signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
       .then(result => { this.#won(attempt, result) }, error => { this.#failed(attempt, error) })
       .finally(() => { this.#open.delete(over) })
     this.#open.add(over)

@@ -23,7 +23,7 @@ export interface MapProgress {
   readonly fuel: bigint
 }
 
-export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once'> {
+export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once' | 'key'> {
   /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers as they are then, at least 4 */
   concurrency?: number
   /** Yield in the order of the inputs; else as they are done. @default true */
@@ -34,6 +34,12 @@ export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' 
   budget?: bigint
   /** Whether an item that takes far longer than the others is given to a second node; the first right answer counts, the other try is cancelled. @default true */
   hedge?: boolean
+  /**
+   * A name for this map, 1 to `LIMITS.map.nameCharsMax` characters. A map that is begun again with its name, module, options and inputs in their order
+   * gives what is done from what is kept, pays nothing twice and runs only the rest; `budget` and `onProgress` count only
+   * what this one buys. Input `i` has the key `NAME/i`: a different input there fails with ERR_USAGE. @default none
+   */
+  resume?: string
   onProgress?: (progress: MapProgress) => void
 }
 
@@ -61,13 +67,16 @@ export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs,
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
 export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
-  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, onProgress, signal, ...compute } = options
+  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, resume, onProgress, signal, ...compute } = options
   if (concurrency !== undefined && (!Number.isSafeInteger(concurrency) || concurrency < 1)) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
+  if (resume !== undefined && (typeof resume !== 'string' || resume.length === 0 || resume.length > LIMITS.map.nameCharsMax)) {
+    throw new InosError('ERR_USAGE', `The name of a map has 1 to ${LIMITS.map.nameCharsMax} characters.`)
+  }
   const budget = createBudget(most)
   const module = wasm instanceof Uint8Array ? await node.load(wasm) : wasm
   const crew = new Crew({ ordered, yields: onError === 'yield', hedge, budget, onProgress })
   const pace = new Pace(() => node.clock.now())
-  const errand: Errand = { node, module, options: { ...compute, purse: budget }, pace, signal: crew.signal }
+  const errand: Errand = { node, module, name: resume, options: { ...compute, purse: budget }, pace, signal: crew.signal }
   const source = iteratorOf(inputs)
   const cancelled = (): void => { crew.fail(new InosError('ERR_CANCELLED', 'The map was cancelled.', { cause: signal?.reason })) }
   if (signal?.aborted === true) cancelled()

@@ -4,19 +4,24 @@
  */
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
-import { buy, type Done, PAUSES_MS, takeOnce } from './buy.ts'
+import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
+import { keepOutput } from './kept.ts'
+import { recallJob, underKey } from './keyed.ts'
 import type { ComputeOptions, Purse, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
 export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> { readonly message: string }
+
+type OwnRun = Choice & { kind: 'own' }
 
 /** Faults of a node or the way to it: another one may do better. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -34,7 +39,9 @@ const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
 /** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
 export async function submitJob (node: Rooms, job: Job, options: ComputeOptions, entry: JobEntry): Promise<Finished> {
   try {
-    const finished = await new Submission(node, job, options, entry).run()
+    const { key, once } = options
+    const work = (recalls: boolean): Promise<Finished> => new Submission(node, job, options, entry).run(recalls)
+    const finished = key === undefined ? await work(false) : await underKey(node, job, key, once, entry, work)
     entry.done(finished)
     return finished
   } catch (thrown) {
@@ -51,6 +58,7 @@ class Submission {
   readonly #wish: Wish & { readonly avoid: Set<string> }
   readonly #purse: Purse | undefined
   readonly #once: { taken: boolean }
+  readonly #key: string | undefined
   readonly #audit: number
   readonly #retries: number
   readonly #attempts: Attempt[] = []
@@ -60,7 +68,7 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, verify = 'receipt', avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
@@ -68,11 +76,19 @@ class Submission {
     this.#wish = { where, costMax, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
+    this.#key = key
     this.#audit = shareOf(verify)
     this.#retries = retries
   }
 
-  async run (): Promise<Finished> {
+  /** @param recalls whether to look first for what was bought under its key */
+  async run (recalls: boolean): Promise<Finished> {
+    if (recalls && this.#key !== undefined) {
+      const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
+      if (found !== null && 'bundle' in found) return finish(found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      const done = found === null ? null : await this.#attempt(found)
+      if (done !== null) return done
+    }
     for (;;) {
       this.#signal.throwIfAborted()
       // From here to the hold in `buy` there is no wait: what was chosen is still so when it is held.
@@ -110,7 +126,7 @@ class Submission {
   }
 
   /** @returns null to choose again */
-  async #attempt (choice: Choice & { kind: 'own' | 'buy' }): Promise<Finished | null> {
+  async #attempt (choice: OwnRun | Purchase): Promise<Finished | null> {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
@@ -127,32 +143,34 @@ class Submission {
     }
   }
 
-  async #buy (choice: Choice & { kind: 'buy' }): Promise<Done> {
+  async #buy (choice: Purchase): Promise<Done> {
     const { history, platform } = this.#node
-    this.#purse?.hold(choice.costMax)
+    // An order of an earlier call counts in that one's budget.
+    const purse = choice.again === undefined ? this.#purse : undefined
+    purse?.hold(choice.costMax)
     let charged = 0n
     const began = platform.now()
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge } = done.bundle.receipt.payload
       charged = charge
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
-      history.note(choice.peer, 'ok', ms < LIMITS.market.paceMsMin ? undefined : ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000))
+      history.note(choice.peer, 'ok', choice.again !== undefined || ms < LIMITS.market.paceMsMin ? undefined : ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000))
       return done
     } catch (error) {
       const experience = EXPERIENCE[toInosError(error).code]
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
-      this.#purse?.end(choice.costMax, charged)
+      purse?.end(choice.costMax, charged)
     }
   }
 
-  #passOver (choice: Choice & { kind: 'own' | 'buy' }, peer: string, { code }: InosError): void {
+  #passOver (choice: OwnRun | Purchase, peer: string, { code }: InosError): void {
     const { market } = this.#node
     // It has made a new offer since, which the order could not name.
     if (code === 'ERR_NO_OFFER' && choice.kind === 'buy' && market.offerBy(peer)?.id.equals(choice.offer.id) === false) return
@@ -194,8 +212,10 @@ class Submission {
     this.#entry.say({ state: 'running', peer: id })
     const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const facts = factsOf(spec, outcome, await describeOutput(outcome, digest))
-    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts))
+    const output = await describeOutput(outcome, digest)
+    const facts = factsOf(spec, outcome, output)
+    if (this.#key !== undefined) await keepOutput(this.#node, output)
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, this.#key))
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
     return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
