@@ -106,16 +106,17 @@ test('a thousand new sellers are promised the pool, and get no more by spending 
   assert.ok(worked() <= 2n * POOL + refilled)
 })
 
-// The same by orders that their sellers refuse, so that nothing is held for them, and answer later. Method: 200 identities
-// keep their receipts until all have refused; then they show them, twice.
-test('receipts for refused orders wait for room in the pool', async () => {
+// The same by orders that their sellers disown, so that nothing is held for them, and answer later. Method: 200 identities
+// keep their receipts until all have said that they know no such order; then they show them, twice.
+test('receipts for disowned orders wait for room in the pool', async () => {
   const world = new World({ lineMax: LINE, poolMax: POOL, sellerPoolMax: LINE }, CHEAP_KEYS)
   const a = await world.node('a')
   const late: { seller: Node, bytes: Uint8Array, charge: bigint }[] = []
   for (let i = 0; i < 200; i++) {
     const seller = await world.node(`seller ${i}`)
     const order = await a.order(seller)
-    await a.credits.refuseOrder(order.id.toString())
+    a.credits.loseOrder(order.id.toString())
+    await a.meet(seller)
     const facts = factsOf(order.id)
     const receipt = seal<Receipt>('receipt', receiptOf(order, facts, charge(seller.offer.payload, facts)), seller.signer)
     late.push({ seller, bytes: encodeBundle({ receipt, order, offer: seller.offer }).bytes, charge: receipt.payload.charge })

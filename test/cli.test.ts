@@ -148,7 +148,7 @@ test('usage errors exit with 64', async () => {
     [['run', wasm.echo, '--outputs', '/out'], /--output-dir/],
     [['run', wasm.echo, '--output-dir', join(root, 'new')], /--outputs/],
     [['run', wasm.echo, '--outputs', '/', '--output-dir', root], /not empty/],
-    [['map', wasm.echo], /unknown command/],
+    [['map', wasm.echo, '--each', 'word'], /--each/],
     [['credits', 'mint'], /unknown command|too many arguments/],
     [['id', '--', 'x'], /behind `--`/],
     [['demo', '--size', 'big'], /960x540/]
@@ -159,7 +159,7 @@ test('usage errors exit with 64', async () => {
     assert.equal(stdout.length, 0, args.join(' '))
     assert.match(stderr, words)
   }
-  const { stdout } = await inos(['run', wasm.echo, '--quote', '--json'])
+  const { stdout } = await inos(['run', wasm.echo, '--max-cost', '2', '--json'])
   const { code, exitCode, hint } = JSON.parse(stdout.toString()) as Record<string, unknown>
   assert.deepEqual([code, exitCode, typeof hint], ['ERR_USAGE', 64, 'string'])
 })
@@ -762,8 +762,8 @@ test('jobs', async () => {
   const [, last] = await list()
   const report = await json(['jobs', 'explain', last!['id'] as string, ...at]) as { state: string, rounds: { chosen: null, reason: string }[] }
   assert.deepEqual([report.state, report.rounds[0]!.chosen], ['failed', null])
-  assert.match(report.rounds[0]!.reason, /^No other node is connected/)
-  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node is connected.*\n.*chosen: nobody/s)
+  assert.match(report.rounds[0]!.reason, /^No other node that takes work is connected/)
+  assert.match((await inos(['jobs', 'explain', last!['id'] as string, ...at])).stdout.toString(), /failed +No other node that takes work is connected.*\n.*chosen: nobody/s)
   for (const words of [['cancel', id], ['show', '99']]) assert.equal((await inos(['jobs', ...words, ...at])).code, 64)
   const nobody = await inos(['jobs', 'ls', '--data', dataDir()])
   assert.deepEqual([nobody.code, nobody.stdout.toString()], [0, ''])

@@ -73,6 +73,25 @@ test('libp2p: bootstrap connects', async () => {
   }
 })
 
+// Goal: a search with nobody to ask ends by itself; the DHT would wait for somebody to come. Method: a node alone, then with
+// a peer that only dials and so serves no DHT: as soon as it has said so, nothing needs to break the search off.
+test('libp2p: a search without company ends', { timeout: 60_000 }, async () => {
+  const alone = await start()
+  const caller = await createNetwork({ seed: randomBytes(32) })
+  const endsByItself = async (): Promise<boolean> => {
+    const late = AbortSignal.timeout(2_000)
+    assert.deepEqual(await Array.fromAsync(alone.find('compute', late)), [])
+    return !late.aborted
+  }
+  try {
+    assert.ok(await endsByItself())
+    await caller.dial(alone.addresses()[0]!, AbortSignal.timeout(10_000))
+    while (!await endsByItself());
+  } finally {
+    await Promise.all([alone.stop(), caller.stop()])
+  }
+})
+
 function join (network: Network, blob: Uint8Array = new Uint8Array(0)): Sessions {
   return createSessions({
     network,

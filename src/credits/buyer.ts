@@ -60,10 +60,11 @@ export class Buyer {
     return [...keys.add(key, spec, { order, peer }, now(), other => ledger.openOrder(other) !== undefined), put(KEYS.offer(order), offer.bytes)]
   }
 
+  /** The executor has said that it does not run an open order: it is given up, and hears of that where it shows a receipt after all. */
   async refuseOrder (order: string): Promise<void> {
     const { ledger, journal } = this.#books
-    const ops = ledger.releaseOrder(order)
-    if (ops.length > 0) await journal.commit(ops)
+    const open = ledger.openOrder(order)
+    if (open !== undefined) await journal.commit(this.#end(order, open.peer))
   }
 
   loseOrder (order: string): void {
@@ -79,14 +80,18 @@ export class Buyer {
 
   /** The same for an order that may have been released without a word, or lost. The caller has made sure that it has no receipt. */
   async disown (order: string, peer: string): Promise<void> {
-    const { net, ledger, journal, keys, signer, untold } = this.#books
-    const cancel = seal<Cancel>('cancel', { net, payer: signer.publicKey, executor: ledger.line(peer).key, order: CID.parse(order) }, signer)
+    const { journal, untold } = this.#books
     const orders = untold.get(peer) ?? new Set<string>()
     untold.set(peer, orders.add(order))
     const oldest = orders.size > LIMITS.credits.untoldMax ? [...orders.keys().take(1)] : []
-    await journal.commit([
-      ...ledger.releaseOrder(order), ...keys.drop(order), put(KEYS.cancel(order), cancel.bytes), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)
-    ], true)
+    await journal.commit([...this.#end(order, peer), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+  }
+
+  /** The end of a hold, if there is one, with this node's word that the order is given up. */
+  #end (order: string, peer: string): Op[] {
+    const { net, ledger, keys, signer } = this.#books
+    const cancel = seal<Cancel>('cancel', { net, payer: signer.publicKey, executor: ledger.line(peer).key, order: CID.parse(order) }, signer)
+    return [...ledger.releaseOrder(order), ...keys.drop(order), put(KEYS.cancel(order), cancel.bytes)]
   }
 
   /** Cancels the peer has not heard of, as many as one packet carries. */

@@ -1,11 +1,13 @@
 /** Orders given up: what runs ends uncharged, what is due is dropped, what is paid stays paid; and a payer's word is worth only what it says. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { charterOf, grant } from '../../test/suites/credits-mesh.ts'
 import { assertSettled, factsOf, LIMITS_OF_JOB, type Node, signerOf, World } from '../../test/suites/credits-world.ts'
-import { seal, type Sealed } from '../packet/envelope.ts'
+import { rawCid } from '../packet/cid.ts'
+import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Order } from '../packet/records.ts'
+import { checkCheque, type Cheque, type Order } from '../packet/records.ts'
 
 const isCode = (code: string) => (error: unknown): boolean => error instanceof InosError && error.code === code
 
@@ -112,6 +114,23 @@ test('giving up what was done is not free work without end', async () => {
   assert.equal(free(), before.free - taken - earned + earned / LIMITS.credits.waivedFactor)
 })
 
+// Goal: a refusal is final: who refuses to free what is held, and shows receipts later, is paid nothing. Method: a seller that
+// runs an order and refuses it; its receipt is shown at once, and after the buyer has started again.
+test('what its seller refused is not paid', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  const id = order.id.toString()
+  const receipt = await run(b, a, order)
+  for (let i = 0; i < 2; i++) await a.credits.refuseOrder(id)
+  assert.deepEqual([a.credits.balance().held, await a.credits.untoldCancels(b.id)], [0n, []])
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await a.credits.close()
+  await a.start()
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), isCode('ERR_GONE'))
+  await b.credits.takeCancel(a.id, (await a.credits.cancelOf(id))!)
+  await assertSettled(a, b)
+})
+
 // Goal: a cheque counts whatever was said before it. Method: the payer gives an order up from a copy of its books in which it
 // is open, then the cheque that pays for it comes home.
 test('an order that is on a cheque stays paid', async () => {
@@ -130,6 +149,72 @@ test('an order that is on a cheque stays paid', async () => {
   await a.meet(b)
   await assertSettled(a, b)
   assert.ok(b.credits.balance().earned > 0n)
+})
+
+// Goal: a cheque that is not taken changes nothing, whatever was given up. Method: cheques that pay for such an order and are
+// wrong in one thing each; then the right one.
+test('a refused cheque brings nothing back', async () => {
+  const { a, b } = await pair()
+  const order = await a.order(b)
+  const copy = new Map(a.disk.rows())
+  await a.credits.acceptReceipt(b.id, await run(b, a, order))
+  const right = (await a.credits.nextCheque(b.id))!
+  a.disk.restore(copy)
+  await a.start()
+  await giveUp(a, b, order)
+  await b.credits.close()
+  const rows = new Map(b.disk.rows())
+  const { total, items: [item] } = openEnvelope(right.bytes, 'cheque', checkCheque).payload
+  const wrong: Partial<Cheque>[] = [
+    { prev: rawCid(Uint8Array.of(1)), n: 1 }, { total: total + 1n }, { total: total - 1n, items: [{ ...item!, amount: total - 1n }] }, { total: total * 2n, items: [item!, item!] },
+    { total: total + 1n, items: [item!, { ...item!, order: rawCid(Uint8Array.of(1)), amount: 1n }] }
+  ]
+  for (const change of wrong) {
+    const bytes = (): Uint8Array => seal<Cheque>('cheque', { ...right.payload, ...change }, a.signer).bytes
+    await b.credits.takeCheque(a.id, bytes()).then(taken => { assert.equal(taken.kind, 'behind') }, error => { assert.ok(error instanceof InosError) })
+    await b.credits.close()
+    assert.deepEqual(b.disk.rows(), rows)
+    assert.equal(b.credits.balance().due, 0n)
+  }
+  assert.equal((await b.credits.takeCheque(a.id, right.bytes)).kind, 'ack')
+  assert.deepEqual([b.credits.balance().due, b.credits.balance().earned], [0n, total])
+})
+
+// Goal: at the issuer of a mesh, too, what was given up after it was done is no free work. Method: answers given up there until
+// the account covers no more, across a restart.
+test('an account pays for what was given up at the issuer, or gets no more', async () => {
+  const world = new World({ charter: charterOf(signerOf('hub').publicKey) })
+  const [hub, a] = [await world.node('hub'), await world.node('a')]
+  await grant(world, hub, a, 12_000_000n)
+  await a.meet(hub)
+  const before = hub.credits.explain(a.id).acceptable
+  let taken = 0n
+  for (let i = 0; i < 4; i++) {
+    const order = await a.order(hub)
+    await run(hub, a, order)
+    taken += hub.credits.balance().due
+    await giveUp(a, hub, order)
+  }
+  assert.ok(taken > 0n)
+  assert.equal(hub.credits.explain(a.id).acceptable, before - taken)
+  assert.equal(hub.credits.accountOf(a.id), before, 'the account itself is not touched')
+  await hub.start()
+  assert.equal(hub.credits.explain(a.id).acceptable, before - taken)
+})
+
+// Goal: of an order that was not taken nothing is kept. Method: a cancel that comes while its order is checked and found to have
+// no room; the same order again when there is room.
+test('a cancel of an order that is refused is forgotten with it', async () => {
+  const world = new World({ lineMax: 12_000_000n })
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  const [first, order] = [a.forgeOrder(b, 10_000_000n), a.forgeOrder(b, 10_000_000n)]
+  const hold = await b.credits.acceptOrder(a.id, first, b.offer, LIMITS_OF_JOB)
+  const accepted = b.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB)
+  const cancel = seal('cancel', { net: null, payer: a.signer.publicKey, executor: b.signer.publicKey, order: order.id }, a.signer)
+  await Promise.all([b.credits.takeCancel(a.id, cancel.bytes), assert.rejects(accepted, isCode('ERR_INSUFFICIENT_CREDITS'))])
+  await hold.release()
+  await run(b, a, order)
+  assert.ok(b.credits.balance().due > 0n)
 })
 
 // Goal: nobody's word but the payer's. Method: cancels signed by others, for another executor, of another mesh, from another peer.

@@ -8,8 +8,8 @@
  * Three promises carry it: what must not be unsaid (cheque, ack) is durable before it leaves; what
  * is sent again is the stored bytes, never signed anew; and taking the same record twice is taking
  * it once. An order binds its payer: whatever became of the hold, a valid receipt for it is paid,
- * once, even if these books have lost the order; but not after this node has given the order up
- * unanswered, by a signed word that its executor gets (`giveUpOrder`).
+ * once, even if these books have lost the order; but not after its executor has refused it, or this
+ * node has given it up unanswered, by a signed word that its executor gets (`giveUpOrder`).
  */
 import { equals } from 'multiformats/bytes'
 import { CID } from '../packet/cid.ts'
@@ -80,7 +80,7 @@ export interface Credits {
   recall (key: string, spec: CID): Promise<Recalled | null>
   /** Whether an order was placed under a key. Constant time. */
   isKeyed (order: string): boolean
-  /** The executor refused: nothing ran, the hold is released. */
+  /** The executor refused: the hold is released, and a receipt it shows for the order after all is not paid. */
   refuseOrder (order: string): Promise<void>
   /**
    * The job is done elsewhere or not at all: the hold is released, and a receipt shown for the order from now on is not paid.

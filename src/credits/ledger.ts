@@ -291,16 +291,16 @@ export class Ledger {
   /** The payer has given an order up that is due. */
   waive (peer: string, order: CID): Op[] { return this.#sheet.waive(peer, order) }
 
-  /** The payer pays for what it gave up: it is due again. */
+  /** The payer pays for what it gave up: it is due until its cheque is taken, in the same batch. */
   unwaive (peer: string, debt: Debt): Op[] { return this.#sheet.unwaive(peer, debt) }
 
   /**
    * Whether the next cheque of a peer fits its lane.
-   * @param refundable µcr that may be given back for an order; undefined where no receipt for it is here
+   * @param amounts µcr that may be given back for an order, or that it cost before its payer gave it up; undefined where no receipt for it is here
    * @returns orders it pays for that are not due here; the cheque can be taken when there are none
    * @throws {InosError} ERR_RECORD_INVALID naming what does not fit; nothing has changed
    */
-  checkCheque (cheque: Sealed<Cheque>, peer: string, refundable: (order: CID) => bigint | undefined = () => undefined): CID[] {
+  checkCheque (cheque: Sealed<Cheque>, peer: string, amounts: (order: CID) => bigint | undefined = () => undefined): CID[] {
     const line = this.line(peer)
     const { prev, total, items, ack } = cheque.payload
     const wrong = (why: string): never => { throw new InosError('ERR_RECORD_INVALID', `The cheque ${why}.`) }
@@ -312,7 +312,7 @@ export class Ledger {
     const isMoney = this.#rules !== null && equals(line.key, this.#rules.issuer)
     if (!isMoney && items.some(({ kind }) => isIssuerKind(kind))) wrong('gives what only the issuer of a mesh can give ("items")')
     const charged = items.filter(({ kind }) => !isIssuerKind(kind))
-    const cost = ({ order, kind }: ChequeItem): bigint | undefined => kind === 'refund' ? refundable(order) : line.due.get(order)?.amount
+    const cost = ({ order, kind }: ChequeItem): bigint | undefined => kind === 'refund' ? amounts(order) : line.due.get(order)?.amount ?? amounts(order)
     for (const item of charged) {
       const most = cost(item)
       if (most !== undefined && (item.kind === 'refund' ? item.amount > most : item.amount !== most)) wrong(`pays ${item.amount} µcr for an order that cost ${most} ("items")`)

@@ -75,6 +75,7 @@ export class Seller {
       ledger.reserve(peer, costMax, now())
     } catch (error) {
       this.#running.delete(id)
+      this.#cancelled.delete(id)
       throw error
     }
     return this.#holdOf(peer, order, offer)
@@ -209,28 +210,31 @@ export class Seller {
     const { n } = cheque.payload
     if (n <= line.in.n) return await this.#repeatAck(peer, cheque)
     if (n > line.in.n + 1) return { kind: 'behind', lacking: [] }
-    await this.#unwaive(peer, cheque)
-    const refundable = await this.#refundable(peer, cheque)
+    const amounts = new Map([...await this.#waived(peer, cheque), ...await this.#refundable(peer, cheque)])
     // Where the disk was asked, the same cheque may have been taken meanwhile.
     if (n <= ledger.line(peer).in.n) return await this.#repeatAck(peer, cheque)
-    const lacking = ledger.checkCheque(cheque, peer, order => refundable.get(order.toString()))
+    const lacking = ledger.checkCheque(cheque, peer, order => amounts.get(order.toString()))
     if (lacking.length > 0) return await this.#refuseOrLack(lacking)
+    const waived = cheque.payload.items.filter(({ order, kind }) => kind === 'job' && !ledger.line(peer).due.has(order))
+    const due = waived.flatMap(item => [...ledger.unwaive(peer, item), del(KEYS.cancel(item.order.toString()))])
     const ack = seal<Ack>('ack', { net, from: line.key, to: signer.publicKey, epoch: 0, n, cheque: cheque.id }, signer)
-    await journal.commit([...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
+    await journal.commit([...due, ...ledger.takeCheque(cheque, peer, now()), put(KEYS.ack(peer, n), ack.bytes)], true)
     return { kind: 'ack', bytes: ack.bytes }
   }
 
-  /** A payer with an old copy of its books may have given up what a cheque of its own pays for: the cheque counts. */
-  async #unwaive (peer: string, { payload: { items } }: Sealed<Cheque>): Promise<void> {
-    const { ledger, journal } = this.#books
+  /** What orders cost that a cheque pays for and its payer gave up, as one with an old copy of its books may have: the cheque counts. */
+  async #waived (peer: string, { payload: { items } }: Sealed<Cheque>): Promise<Map<string, bigint>> {
+    const { ledger, journal, signer } = this.#books
+    const found = new Map<string, bigint>()
     for (const { order, kind } of items) {
       const id = order.toString()
       if (kind !== 'job' || ledger.line(peer).due.has(order) || await journal.read(KEYS.cancel(id)) === undefined) continue
       const bytes = await journal.read(KEYS.receipt(id))
-      if (bytes === undefined || ledger.line(peer).due.has(order)) continue
-      const { receipt: { payload: { charge, payer } } } = readBundle(bytes)
-      if (equals(payer, ledger.line(peer).key)) await journal.commit([...ledger.unwaive(peer, { order, amount: charge, kind }), del(KEYS.cancel(id))])
+      if (bytes === undefined) continue
+      const { charge, payer, executor } = readBundle(bytes).receipt.payload
+      if (equals(payer, ledger.line(peer).key) && equals(executor, signer.publicKey)) found.set(id, charge)
     }
+    return found
   }
 
   /** For each refund on a cheque, what the peer charged this node for that order; below zero where it may give back nothing. */

@@ -113,6 +113,8 @@ interface Late extends Draft {
 interface Group {
   readonly rows: Map<string, Uint8Array | null>
   durable: boolean
+  /** Whether its first drafts are being signed, or are. */
+  pressing: boolean
   readonly late: Late[]
   /** What looks at the disk when exactly this and everything before is on it. */
   readonly looks: (() => void)[]
@@ -125,8 +127,8 @@ function add (group: Group, ops: readonly Op[]): void {
 
 /**
  * The store as one queue of atomic writes. Commands that come while one batch is being written
- * share the next: under load one sync to disk serves many cheques. Records drafted in one turn share
- * one signature. What need not be durable is not waited for: a crash may take it in either case, and
+ * share the next: under load one sync to disk serves many cheques, and one signature all records drafted
+ * for the batch; the first of them are signed at once. What need not be durable is not waited for: a crash may take it in either case, and
  * reconciliation brings it back. A write that fails ends the journal, because memory is then ahead
  * of disk; opening anew starts from the disk.
  */
@@ -157,7 +159,7 @@ export class Journal {
   }
 
   /**
-   * Sign a record with all others that are drafted in the same turn, and write what follows from it.
+   * Sign a record, at once or with others of its batch when its turn comes, and write what follows from it.
    * @param rows called once, synchronously with the signature; it may change memory. What it throws is
    * this record's failure alone
    * @param durable as for `commit`
@@ -168,8 +170,12 @@ export class Journal {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const done = Promise.withResolvers<Sealed>()
     const group = this.#tail()
-    // Those of this turn come before what is queued here.
-    if (group.late.push({ type, payload, rows: rows as Late['rows'], durable, done }) === 1) queueMicrotask(() => { this.#press(group) })
+    group.late.push({ type, payload, rows: rows as Late['rows'], durable, done })
+    if (!group.pressing) {
+      group.pressing = true
+      // Those of this turn come before what is queued here; who comes later is under load, and waits for its batch.
+      queueMicrotask(() => { this.#press(group) })
+    }
     return done.promise as Promise<Sealed<T>>
   }
 
@@ -224,7 +230,7 @@ export class Journal {
   #tail (): Group {
     const last = this.#queue.at(-1)
     if (last !== undefined && this.#queue.length > 1 && last.looks.length === 0) return last
-    const group: Group = { rows: new Map(), durable: false, late: [], looks: [], written: Promise.withResolvers() }
+    const group: Group = { rows: new Map(), durable: false, pressing: false, late: [], looks: [], written: Promise.withResolvers() }
     // Whom a failed write concerns hears of it, or is told at the next command.
     group.written.promise.catch(() => {})
     this.#queue.push(group)

@@ -64,7 +64,7 @@ export function takenInOpen (line: Line, lineMax: bigint): Room {
 
 /** What the issuer still gives a member. */
 export function givenByIssuer (line: Line): Room {
-  const free = positive(accountOf(line) - line.running)
+  const free = positive(accountOf(line) - line.running - line.waived)
   return { free, says: `${free} µcr of your account at this issuer are free`, hint: 'Let running jobs end, lower the limits of the job, work for other members, or ask the issuer for a grant.' }
 }
 

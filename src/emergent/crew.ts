@@ -38,7 +38,10 @@ export class Crew {
     const index = this.#started++
     const item = new Item(errand, input, index)
     const work = item.run()
-      .then(result => { this.#keep(index, result) }, error => { this.#lose(index, toInosError(error)) })
+      .then(result => {
+        this.#keep(index, result)
+        for (const other of this.#running.keys()) other.narrow()
+      }, error => { this.#lose(index, toInosError(error)) })
       .finally(() => {
         this.#running.delete(item)
         this.#total.repeats += item.repeats

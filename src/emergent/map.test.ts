@@ -58,7 +58,7 @@ function fakeNode (speed = 1): Fake {
       try {
         await run(input, executor, signal!)
         charged = CHARGE
-        return { text: () => input, cost: CHARGE, fuel: 3n, executor, attempts: [] as unknown } as Result
+        return { text: () => input, bytes: new Uint8Array(0), files: {}, cost: CHARGE, fuel: 3n, executor, attempts: [] as unknown } as Result
       } catch (error) {
         if (signal?.aborted === true) node.cancelled++
         throw error

@@ -8,6 +8,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ComputeOptions, Module, Processor, Result } from '../processor/processor.ts'
 import { Crew } from './crew.ts'
 import type { Errand } from './item.ts'
+import { Needs } from './needs.ts'
 import { Pace } from './pace.ts'
 import { createBudget } from './purse.ts'
 
@@ -15,7 +16,7 @@ export interface MapProgress {
   readonly done: number
   readonly failed: number
   readonly running: number
-  /** How often an item was begun again elsewhere, because it failed or took too long. */
+  /** How often an item was begun again, because it failed, took too long or needed more than its narrowed limits. */
   readonly repeats: number
   /** µcr charged, and most that running items may still cost. */
   readonly cost: bigint
@@ -34,6 +35,13 @@ export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' 
   budget?: bigint
   /** Whether an item that takes far longer than the others is given to a second node; the first right answer counts, the other try is cancelled. @default true */
   hedge?: boolean
+  /**
+   * Whether limits of later items are narrowed to what earlier ones needed, so that less is held for each and more run at once: after three bought items
+   * to between 4 and 8 times the fuel and output that any has used, never above `limits`. Limits are part of the spec, so receipts name the narrowed ones.
+   * An item that needs more is run again with `limits`; what it burnt until then is charged, and has a receipt of its own. Never with `resume`, where
+   * an item must be the same job each time. @default true
+   */
+  narrow?: boolean
   /**
    * A name for this map, 1 to `LIMITS.map.nameCharsMax` characters. A map that is begun again with its name, module, options and inputs in their order
    * gives what is done from what is kept, pays nothing twice and runs only the rest; `budget` and `onProgress` count only
@@ -67,7 +75,7 @@ export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs,
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
 export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
-  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, resume, onProgress, signal, ...compute } = options
+  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, narrow = true, limits, resume, onProgress, signal, ...compute } = options
   if (concurrency !== undefined && (!Number.isSafeInteger(concurrency) || concurrency < 1)) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
   if (resume !== undefined && (typeof resume !== 'string' || resume.length === 0 || resume.length > LIMITS.map.nameCharsMax)) {
     throw new InosError('ERR_USAGE', `The name of a map has 1 to ${LIMITS.map.nameCharsMax} characters.`)
@@ -76,7 +84,8 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   const module = wasm instanceof Uint8Array ? await node.load(wasm) : wasm
   const crew = new Crew({ ordered, yields: onError === 'yield', hedge, budget, onProgress })
   const pace = new Pace(() => node.clock.now())
-  const errand: Errand = { node, module, name: resume, options: { ...compute, purse: budget }, pace, signal: crew.signal }
+  const needs = new Needs(limits, narrow && resume === undefined)
+  const errand: Errand = { node, module, name: resume, options: { ...compute, purse: budget }, pace, needs, signal: crew.signal }
   const source = iteratorOf(inputs)
   const cancelled = (): void => { crew.fail(new InosError('ERR_CANCELLED', 'The map was cancelled.', { cause: signal?.reason })) }
   if (signal?.aborted === true) cancelled()

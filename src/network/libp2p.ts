@@ -209,6 +209,7 @@ class Libp2pNetwork implements Network {
 
   async * find (capability: string, signal: AbortSignal): AsyncIterable<string> {
     const seen = new Set([this.id])
+    if (!await this.#hasGuides()) return
     try {
       for await (const { id, multiaddrs } of this.#node.contentRouting.findProviders(capabilityCid(capability), { signal })) {
         const peer = id.toString()
@@ -221,6 +222,17 @@ class Libp2pNetwork implements Network {
     } catch {
       // A search that breaks off has found what it has found: the DHT is a hint.
     }
+  }
+
+  /** Whether a neighbour can be asked for others, or in a moment: with nobody in its table the DHT waits for somebody to come. */
+  async #hasGuides (): Promise<boolean> {
+    const dht = dhtProtocol(this.#admission?.membership.net ?? null)
+    for (const { id } of this.peers()) {
+      const protocols = await this.#node.peerStore.get(parsePeerId(id)).then(({ protocols }) => protocols, (): string[] => [])
+      // Who has not said yet what it speaks may speak it.
+      if (protocols.length === 0 || protocols.includes(dht)) return true
+    }
+    return false
   }
 
   async hangUp (peer: string): Promise<void> {

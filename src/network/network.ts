@@ -70,7 +70,7 @@ export interface Network {
   on (events: NetworkEvents): void
   /** Announce that this node offers a capability such as `compute`; renewed until stop. */
   provide (capability: string, signal: AbortSignal): Promise<void>
-  /** PeerIds that announced it; a hint, possibly stale. Break off after enough. */
+  /** PeerIds that announced it; a hint, possibly stale. Break off after enough. It ends at once where nobody can be asked. */
   find (capability: string, signal: AbortSignal): AsyncIterable<string>
   /** Close the connection to one peer. */
   hangUp (peer: string): Promise<void>

@@ -60,6 +60,7 @@ test('every other encoding is refused', () => {
     'integer, too long': '1801', 'integer, 8 bytes': '1b0000000000000001', 'length, too long': '580100', 'keys unsorted': 'a2616202616101', 'key twice': 'a2616101616102',
     'indefinite list': '9f01ff', 'indefinite map': 'bfff', 'indefinite text': '7f6161ff', 'float of 2 bytes': 'f93e00', 'float of 4 bytes': 'fa3fc00000', 'whole number as a float': 'fb3ff0000000000000', NaN: 'fb7ff8000000000000',
     infinity: 'fb7ff0000000000000', undefined: 'f7', 'integer key': 'a10102', 'other tag': 'c101', bignum: 'c24101', 'cid without its zero byte': `d82a5824${'01551220'.padEnd(72, '0')}`,
+    'cid of version 0 that says so': `d82a582500${'00701220'.padEnd(72, '0')}`, 'cid of version 0 with a codec': `d82a582500${'00551220'.padEnd(72, '0')}`,
     'two items': '0101', 'cut off': '8201', 'cut in text': '6261', nothing: '', 'reserved length': '1c', 'invalid UTF-8': '61ff'
   }
   for (const [name, bytes] of Object.entries(cases)) assert.throws(() => decodeCanonical(hex(bytes)), refused, name)

@@ -122,8 +122,8 @@ class Walk {
     this.#at += CID_TAG.length
     if (this.#bytes[this.#at]! >> 5 !== MAJOR.bytes) throw new Error('a CID is not bytes')
     const bytes = this.#skip().subarray(1)
-    // Of numbers below 128, as ours are, there is one way to write them.
-    if (bytes.length > 4 && bytes.subarray(0, 4).every(byte => byte < 0x80)) return
+    // Of version 1 and numbers below 128, as ours are, there is one way to write them. Version 0 has two, one of them with its zero.
+    if (bytes.length > 4 && bytes[0] === 1 && bytes.subarray(1, 4).every(byte => byte < 0x80)) return
     if (!equals(CID.decode(bytes).bytes, bytes)) throw new Error('a CID is longer than it needs to be')
   }
 }

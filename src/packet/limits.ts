@@ -322,7 +322,7 @@ export const LIMITS = {
     buyersMax: 1_024,
     /** Nodes found by discovery that a node connects to by itself. */
     discoveredMax: 8,
-    /** How long a buyer looks for somebody: who knows nobody, and who was refused by all it knows. */
+    /** How long a buyer looks for somebody: who has lost all company and knows others, and everyone else. */
     seekMsMax: 10_000,
     seekMsBrief: 2_000,
     /** Orders of one peer at work here, over all its sessions. */
@@ -359,7 +359,11 @@ export const LIMITS = {
     roundsMax: 4,
     pauseMs: 250,
     /** The name of a map; its items have keys of the name and their number. */
-    nameCharsMax: 100
+    nameCharsMax: 100,
+    /** After `samplesMin` bought items the others may use so many times the most that any has used, and always so much. */
+    needsFactor: 4n,
+    fuelMin: 2n ** 23n,
+    outputBytesMin: 2n ** 16n
   },
   /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
   mesh: {
@@ -536,6 +540,7 @@ relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a f
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.map.nameCharsMax + `/${Number.MAX_SAFE_INTEGER}`.length <= job.keyCharsMax, 'an item’s number fits its key beside the name of its map')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
+relate(LIMITS.map.needsFactor > 1n && LIMITS.map.fuelMin < job.fuelMax && LIMITS.map.outputBytesMin < job.outputBytesMax, 'default limits are narrowed, and limits that were too little widen')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
 relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
 relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')

@@ -37,7 +37,7 @@ export interface BuyOptions {
   /** Share of answers that are run again here. */
   readonly audit: number
   readonly once: { taken: boolean }
-  /** The caller's name for the job: its order is never released without a word, its result is kept. */
+  /** The caller's name for the job: its result is kept. */
   readonly key: string | undefined
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
   lastHope (): boolean
@@ -77,12 +77,8 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
       node.settlement.paySoon(peer)
       return done
     }
-    // An order that was answered before, and whose answer is gone, is not refused: its receipt may still be shown.
-    // One with a key is given up by a word that outlives this process.
-    if (done.code !== 'ERR_GONE' && options.key === undefined) {
-      node.settlement.renounce(id)
-      await node.credits.refuseOrder(id)
-    }
+    // An order that was answered before, and whose answer is gone, is not refused: its seller has a debt to drop.
+    if (done.code !== 'ERR_GONE') await node.credits.refuseOrder(id)
     throw done
   } catch (error) {
     // What was refused is released already; nothing else was answered rightly, or it would be owed.

@@ -59,6 +59,8 @@ const PLACES: readonly Where[] = ['any', 'local', 'remote']
 export function createProcessor (parts: ProcessorParts): Processor {
   const { platform, runtime, credits, blobs, network, timers } = parts
   const known = parts.known ?? new KnownPeers({ self: platform.signer.id, now: () => Math.floor(platform.now() / 1000) })
+  // Nobody dials those of a list that was not handed in.
+  const hasFriends = (): boolean => parts.known !== undefined && parts.known.list().length > 0
   // The open mesh has no name.
   const net = parts.market.net ? toHex(parts.market.net) : ''
   const events = createEvents<ProcessorEvents>()
@@ -116,7 +118,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     change: () => change.promise,
     // Many jobs that find nobody search once.
     seek (where, signal) {
-      const search = seeking.get(where) ?? seek(node, network, where, stopping.signal).finally(() => { seeking.delete(where) })
+      const search = seeking.get(where) ?? seek(node, network, hasFriends, where, stopping.signal).finally(() => { seeking.delete(where) })
       seeking.set(where, search)
       return unlessAborted(search, signal)
     },

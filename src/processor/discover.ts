@@ -68,34 +68,58 @@ async function pause (node: Rooms, ms: number, signal: AbortSignal): Promise<boo
 }
 
 /**
- * Reach those who could take a job wanted at `where`: that peer, or whoever is connected or announces `compute`.
+ * Reach those who could take a job wanted at `where`: that peer, or whoever is connected or announces `compute`. A node
+ * that has lost all company waits a while for those it knows; whoever else finds nobody is told at once.
+ * @param hasFriends whether somebody is known who is dialled while company is wanted
  * @returns whether anyone new was reached
  */
-export async function seek (node: Rooms, network: Network | null, where: Where, signal: AbortSignal): Promise<boolean> {
+export async function seek (node: Rooms, network: Network | null, hasFriends: () => boolean, where: Where, signal: AbortSignal): Promise<boolean> {
   if (network === null || where === 'local' || where === network.id) return false
   const enough = new AbortController()
   const bounded = AbortSignal.any([signal, enough.signal])
-  const known = new Set([network.id, ...node.market.candidates().map(({ peer }) => peer)])
+  const isAlone = (): boolean => network.peers().length === 0
+  const waits = isAlone() && hasFriends()
   const { seekMsMax, seekMsBrief } = LIMITS.market
-  // Those it knows have said no already, and whoever waits for the answer is told soon.
-  const deadline = node.platform.sleep(known.size > 1 ? seekMsBrief : seekMsMax, bounded).then(() => { enough.abort() }, () => {})
+  const stopAfter = (ms: number): Promise<void> => node.platform.sleep(ms, bounded).then(() => { enough.abort() }, () => {})
+  // Those that are connected answer soon, and whoever waits for a refusal is told soon.
+  const timers = [stopAfter(waits ? seekMsMax : seekMsBrief)]
   try {
-    if (where !== 'any' && where !== 'remote') return !known.has(where) && await reach(node, where, bounded)
-    const found: Promise<boolean>[] = []
-    for await (const peer of nearby(network, bounded)) {
-      if (known.has(peer)) continue
-      known.add(peer)
-      found.push(reach(node, peer, bounded))
-      if (found.length >= LIMITS.market.discoveredMax) break
+    const known = new Set([network.id, ...node.market.candidates().map(({ peer }) => peer)])
+    while (waits && isAlone()) await unlessAborted(node.change(), bounded)
+    if (where !== 'any' && where !== 'remote') return !known.has(where) && await isSomewhere(network, where) && await reach(node, where, bounded)
+    const began = node.platform.now()
+    const first = (): void => {
+      // Others may be cheaper; who needs twice as long as the first is not waited for.
+      if (timers.length === 1) timers.push(stopAfter(Math.max(0, node.platform.now() - began)))
     }
-    return (await Promise.all(found)).includes(true)
+    return await reachAll(node, nearby(network, bounded), known, first, bounded)
   } catch (error) {
-    if (!signal.aborted) node.platform.log('looking for nodes', error)
+    if (!bounded.aborted) node.platform.log('looking for nodes', error)
     return false
   } finally {
     enough.abort()
-    await deadline
+    await Promise.all(timers)
   }
+}
+
+/** Whether there is an address to dial, or somebody to ask for one. */
+async function isSomewhere (network: Network, peer: string): Promise<boolean> {
+  return network.peers().length > 0 || (await network.routesTo(peer)).length > 0
+}
+
+/** @param first called for each peer that was reached @returns whether one was */
+async function reachAll (node: Rooms, peers: AsyncIterable<string>, known: Set<string>, first: () => void, signal: AbortSignal): Promise<boolean> {
+  const found: Promise<boolean>[] = []
+  for await (const peer of peers) {
+    if (known.has(peer)) continue
+    known.add(peer)
+    found.push(reach(node, peer, signal).then(reached => {
+      if (reached) first()
+      return reached
+    }))
+    if (found.length >= LIMITS.market.discoveredMax) break
+  }
+  return (await Promise.all(found)).includes(true)
 }
 
 /** Who is connected already may take jobs, however new its announcement is; then those the DHT names. */

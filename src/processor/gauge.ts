@@ -3,7 +3,7 @@
  * price; at which rate bytes come in. Looked at every few seconds, so that one quiet moment moves nothing.
  */
 import { LIMITS } from '../packet/limits.ts'
-import type { Capacity } from '../packet/records.ts'
+import type { Capacity } from '../packet/capacity.ts'
 import type { Runtime } from '../wasm/runtime.ts'
 
 /** What the platform knows of the machine. */

@@ -7,15 +7,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import type { Usage } from '../credits/pricing.ts'
-
-/** How a try at a peer ended: answered right, lost, refused by it, or answered wrongly. */
-export type Experience = 'ok' | 'lost' | 'refused' | 'wrong'
-
-/** Counts that fade with time, so they are no whole numbers. */
-export interface PeerHistory extends Readonly<Record<Experience, number>> {
-  /** How many times longer than its offer promised its jobs took lately; 1 for as promised or faster. */
-  readonly pace: number
-}
+import type { Experience, PeerHistory } from './processor.ts'
 
 export interface History {
   /** @param pace how many times longer than expected it took; undefined where that says nothing */

@@ -78,7 +78,7 @@ test('failures', async () => {
   await assert.rejects(node.compute(ECHO, 'x', { signal: AbortSignal.abort() }), { code: 'ERR_CANCELLED' })
   await assert.rejects(node.compute(TRAP, 'x'), { code: 'ERR_TRAP' })
   assert.deepEqual(node.jobs().map(({ state, code, outcome }) => [state, code, outcome]), [['failed', 'ERR_NO_OFFER', null], ['cancelled', 'ERR_CANCELLED', null], ['settled', null, 'trap']])
-  assert.match(node.jobs()[0]!.reason!, /^No other node is connected/)
+  assert.match(node.jobs()[0]!.reason!, /^No other node that takes work is connected/)
   assert.equal(node.explain(node.jobs()[2]!.id).rounds[0]!.chosen, node.id)
 })
 

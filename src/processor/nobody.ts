@@ -26,7 +26,7 @@ export function nobody (wish: Wish, job: Job, bids: readonly Bid[], tried: reado
   if (bids.length > 0 && bids.every(({ memoryPagesMax: most }) => most !== null && most < memoryPagesMax)) return tooLarge(memoryPagesMax, bids, attempts)
   if (bids.length > 0) return new InosError('ERR_NO_OFFER', `No connected node takes this job: ${bids[0]!.reason}`, { attempts })
   if (wish.where === 'local') return new InosError('ERR_NO_OFFER', 'This node is among those to avoid.')
-  const whom = wish.where === 'any' || wish.where === 'remote' ? 'No other node is connected' : `The node ${wish.where} is not connected, or takes no work`
+  const whom = wish.where === 'any' || wish.where === 'remote' ? 'No other node that takes work is connected' : `The node ${wish.where} is not connected, or takes no work`
   return new InosError('ERR_NO_OFFER', `${whom}.`, { attempts, hint: 'Name one with peers (`--peer ADDR`), or run it here with where: local.' })
 }
 

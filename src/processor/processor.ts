@@ -4,9 +4,8 @@
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
-import type { PeerHistory } from './history.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { Capacity } from '../packet/records.ts'
+import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
@@ -187,6 +186,15 @@ export interface Result {
   readonly attempts: readonly Attempt[]
   text (): string
   json (): unknown
+}
+
+/** How a try at a peer ended: answered right, lost, refused by it, or answered wrongly. */
+export type Experience = 'ok' | 'lost' | 'refused' | 'wrong'
+
+/** Counts that fade with time, so they are no whole numbers. */
+export interface PeerHistory extends Readonly<Record<Experience, number>> {
+  /** How many times longer than its offer promised its jobs took lately; 1 for as promised or faster. */
+  readonly pace: number
 }
 
 export interface PeerView {

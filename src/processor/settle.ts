@@ -31,8 +31,6 @@ export interface Settlement {
    * told, now or at the next contact. Durable when this resolves.
    */
   giveUp (peer: string, order: string): Promise<void>
-  /** The peer refused this order: a receipt it shows for it later is not paid. */
-  renounce (order: string): void
   /** In a mesh: show the issuer cheques that it has not cleared; joins what is under way. Never throws. @param again also those that have bounced */
   claim (again: boolean): Promise<void>
   /** In a mesh, after its issuer was met: remind it of what it has cleared, then show it what it has not. Never throws. */
@@ -50,7 +48,6 @@ export function createSettlement (node: Rooms): Settlement {
   const turns = new Map<string, Turn>()
   const clearing = createClearing(node, (peer, packet) => ask(node, peer, packet))
   const awaited = new Set<string>()
-  const renounced = new Set<string>()
   /** Whether changed lanes wait for the moment to be handed to their keepers. */
   let replicating = false
   /** Peers that were paid a moment ago, and whether there is something to pay since. */
@@ -145,7 +142,6 @@ export function createSettlement (node: Rooms): Settlement {
     const records = readBundle(bundle)
     const order = records.order.id.toString()
     if (awaited.has(order)) throw new InosError('ERR_BUSY', `The answer to the order ${order} is still awaited.`)
-    if (renounced.has(order)) throw new InosError('ERR_VERIFICATION', `The order ${order} was refused.`)
     try {
       await node.credits.acceptReceipt(peer, records)
     } catch (error) {
@@ -178,10 +174,6 @@ export function createSettlement (node: Rooms): Settlement {
       await node.credits.giveUpOrder(order)
       node.changed()
       void join(peer, 'pay')
-    },
-    renounce (order) {
-      renounced.add(order)
-      if (renounced.size > LIMITS.store.repliesMax) renounced.delete(renounced.values().next().value!)
     },
     claim: again => clearing.claim(again),
     remind: () => clearing.remind(),

@@ -10,12 +10,11 @@ import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
-import type { Experience } from './history.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
-import type { ComputeOptions, Purse, Result } from './processor.ts'
+import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */

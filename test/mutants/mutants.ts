@@ -23,7 +23,7 @@ export const CRASH_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   SENT_EARLY,
   {
     name: 'a cheque is acknowledged before it is durable',
-    edits: [{ file: 'src/credits/seller.ts', find: /await journal\.commit\((\[\.\.\.ledger\.takeCheque\(.*\]), true\)/g, replace: 'void journal.commit($1)' }]
+    edits: [{ file: 'src/credits/seller.ts', find: /await journal\.commit\((\[\.\.\.due, \.\.\.ledger\.takeCheque\(.*\]), true\)/g, replace: 'void journal.commit($1)' }]
   }
 ]
 
