@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rawCid } from '../packet/cid.ts'
+import { type Node, factsOf, LIMITS_OF_JOB, World } from '../../test/suites/credits-world.ts'
 import { Keys } from './keys.ts'
 import type { Op } from './store.ts'
 
@@ -49,4 +50,56 @@ test('of too many keys the oldest that is settled is forgotten', () => {
   assert.deepEqual([...written(...rows).keys()], ['key!a', 'key!c', 'key!d'])
   assert.deepEqual(['a', 'b', 'c', 'd'].map(name => keys.orders(name, SPEC).length), [1, 0, 1, 1])
   assert.equal(keys.has('b'), false)
+})
+
+/** An order for a key, run by its seller. @returns its id and the receipt the buyer has not seen */
+async function orderAndRun (a: Node, seller: Node): Promise<{ id: string, receipt: Uint8Array }> {
+  const order = await a.credits.placeOrder({ executor: seller.id, offer: seller.offer, spec: SPEC, costMax: 10_000_000n, seconds: 3_600, key: 'k' })
+  await using hold = await seller.credits.acceptOrder(a.id, order, seller.offer, LIMITS_OF_JOB)
+  const { bytes } = await hold.settle(factsOf(order.id), bundle => bundle.bytes)
+  return { id: order.id.toString(), receipt: bytes }
+}
+
+// Goal: a key is paid once even if its job was tried at two nodes when the buyer lost power. Method: two orders, no receipt or the
+// second one's accepted, a power cut that takes all that was not synced; then both sellers show what they have.
+test('of two orders under a key one is paid after a power cut', async () => {
+  for (const accepted of [false, true]) {
+    const world = new World()
+    const [a, b, c] = [await world.node('a'), await world.node('b'), await world.node('c')]
+    const [first, second] = [await orderAndRun(a, b), await orderAndRun(a, c)]
+    if (accepted) {
+      await a.credits.acceptReceipt(c.id, second.receipt)
+      await a.credits.close()
+    }
+    const before = a.disk.rows().has(`receipt!${second.id}`)
+    assert.equal(before, accepted)
+    if (!accepted) a.disk.cut(0)
+    a.disk.detach()
+    await a.start()
+    const [stays, goes] = accepted ? [second, first] : [first, second]
+    const [winner, loser] = accepted ? [c, b] : [b, c]
+    const found = await a.credits.recall('k', SPEC)
+    assert.equal(found?.kind, accepted ? 'answered' : 'open')
+    await assert.rejects(a.credits.acceptReceipt(loser.id, goes.receipt), { code: 'ERR_GONE' })
+    await a.credits.acceptReceipt(winner.id, stays.receipt)
+    const again = await a.credits.recall('k', SPEC)
+    assert.equal(again?.kind === 'answered' ? again.bundle.order.id.toString() : '', stays.id)
+    assert.equal(a.credits.balance().held, 0n)
+    assert.deepEqual((await a.credits.untoldCancels(loser.id)).length, 1)
+    assert.equal((await a.credits.audit()).ok, true)
+  }
+})
+
+// Goal: what was released without a word, because it expired, is given up by one before it may be bought again. Method: let it
+// expire, ask for the key, show its receipt.
+test('an expired order under a key is given up before the key is free', async () => {
+  const world = new World()
+  const [a, b] = [await world.node('a'), await world.node('b')]
+  const { id, receipt } = await orderAndRun(a, b)
+  world.now += 100_000
+  assert.deepEqual(await a.credits.expire(), [id])
+  assert.equal(await a.credits.recall('k', SPEC), null)
+  await assert.rejects(a.credits.acceptReceipt(b.id, receipt), { code: 'ERR_GONE' })
+  assert.equal(await a.credits.recall('k', OTHER), null)
+  assert.equal(a.credits.isKeyed(id), false)
 })
