@@ -201,6 +201,32 @@ test('an order whose seller stays away is given up before it is bought elsewhere
   await sound(buyer, back, second)
 })
 
+// Goal: a map asks a second node under the same key; one of both is paid. Method: the first node hangs, the second try shares its
+// job, answers, and the first is cancelled; then the key is asked for again.
+test('two tries of one job share its key', async () => {
+  await using mesh = new Mesh()
+  const gate = held()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const slow = await mesh.start('slow', { before: gate.before })
+  await mesh.connect(buyer, slow)
+  const cancel = new AbortController()
+  const shared = { ...THERE, key: 'k', once: { taken: false } }
+  const first = assert.rejects(buyer.compute(ECHO, 'x', { ...shared, signal: cancel.signal }), { code: 'ERR_CANCELLED' })
+  await gate.began
+  const quick = await mesh.start('quick')
+  await mesh.connect(buyer, quick)
+  const result = await buyer.compute(ECHO, 'x', { ...shared, avoid: [slow.id] })
+  assert.equal(result.executor, quick.id)
+  cancel.abort()
+  await first
+  gate.go()
+  assert.equal((await buyer.compute(ECHO, 'x', { ...THERE, key: 'k' })).receiptId, result.receiptId)
+  await settled(buyer, slow, quick)
+  assert.equal(slow.credits().earned, 0n)
+  assert.equal((await paidOrders(buyer)).length, 1)
+  await sound(buyer, slow, quick)
+})
+
 // Goal: a job of one's own has its key, too. Method: run it alone, start again, forget its bytes.
 test('an own job with a key runs once', async () => {
   await using mesh = new Mesh()
