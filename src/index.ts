@@ -40,10 +40,12 @@ export interface VerifiedReceipt {
   readonly costMax: bigint
   readonly class: string
   readonly profile: string
+  /** CID of the receipt of the run that this one repeats: nothing was run again, and that receipt, checked as well, is in the file. Null for a run. */
+  readonly original: string | null
 }
 
 /**
- * Check a receipt file offline: form, signatures, links between receipt, order and offer, and the bill.
+ * Check a receipt file offline: form, signatures, links between receipt, order and offer, the bill, and for a result from memory the same of its run.
  * @param receipt the bytes of `Result.receipt`, or of a file that `--receipt` wrote
  * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
  */
@@ -73,6 +75,7 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Ve
     charge,
     costMax: order.payload.costMax,
     class: payload.class,
-    profile
+    profile,
+    original: payload.cached?.toString() ?? null
   }
 }

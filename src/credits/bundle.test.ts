@@ -67,6 +67,58 @@ test('a lie in any field is refused by name', () => {
   refuses(forge({ receipt: { exitCode: null } }), 'exitCode')
 })
 
+/** Rightly signed: the committed job ordered again and answered from memory, but for what is changed. */
+function repeat ({ receipt = {}, by = executor, parts = {} }: { receipt?: Partial<Receipt>, by?: typeof payer, parts?: object }): Uint8Array {
+  const { again, repeated, offer } = vectors
+  const sealed = seal<Receipt>('receipt', { ...repeated.payload, ...receipt }, by)
+  return encodeCanonical({ receipt: sealed.bytes, order: again.bytes, offer: offer.bytes, original: bundles.sold.bytes, ...parts })
+}
+
+// Goal: a result from memory costs the base price, and only with the receipt of the run, by the same executor, of the same spec, that says
+// the same. Method: the committed one; then one thing changed in it, or another original, each rightly signed where that is not the point.
+test('a receipt that repeats a run stands on the receipt of that run', () => {
+  const bundle = openBundle(repeat({}), verify)
+  assert.deepEqual([bundle.receipt.payload.charge, bundle.original?.receipt.id.toString()], [100n, vectors.receipt.id.toString()])
+  assert.deepEqual(encodeBundle(readBundle(bundle.bytes)).bytes, bundles.repeated.bytes)
+  // A run of its own for the executor itself is an original, too.
+  const ownOrder = seal<Order>('order', { ...vectors.order.payload, payer: executor.publicKey, offer: null, costMax: 0n }, executor)
+  const ownRun = seal<Receipt>('receipt', { ...receiptPayload, payer: executor.publicKey, order: ownOrder.id, charge: 0n }, executor)
+  const own = encodeBundle({ receipt: ownRun, order: ownOrder, offer: null })
+  assert.equal(openBundle(repeat({ receipt: { cached: ownRun.id }, parts: { original: own.bytes } }), verify).original?.receipt.id.toString(), ownRun.id.toString())
+
+  refuses(encodeCanonical({ receipt: vectors.repeated.bytes, order: vectors.again.bytes, offer: vectors.offer.bytes }), 'original')
+  refuses(repeat({ receipt: { cached: null } }), 'original')
+  refuses(repeat({ receipt: { cached: vectors.repeated.id } }), 'original')
+  refuses(repeat({ parts: { original: own.bytes } }), 'original')
+  refuses(repeat({ parts: { original: null } }), 'original')
+  refuses(repeat({ parts: { original: new Uint8Array(0) } }), 'original')
+  refuses(repeat({ parts: { more: null } }), 'bytes')
+  refuses(repeat({ receipt: { charge: 101n } }), 'charge')
+  refuses(repeat({ receipt: { charge: receiptPayload.charge } }), 'charge')
+  for (const lie of [{ fuel: 1n }, { pages: 1 }, { outcome: 'trap', exitCode: null, files: null, filesBytes: 0 }, { result: rawCid(Uint8Array.of(1)) }, { resultBytes: 1 }, { files: rawCid(Uint8Array.of(1)) }, { input: rawCid(Uint8Array.of(1)) }]) {
+    refuses(repeat({ receipt: lie }), 'original')
+  }
+  // Forged: not the executor's, of another spec, a repetition itself.
+  const original = (change: Partial<Receipt>, by = executor, parts: object = {}): Uint8Array => {
+    const receipt = seal<Receipt>('receipt', { ...receiptPayload, ...change }, by)
+    const bytes = encodeCanonical({ receipt: receipt.bytes, order: vectors.order.bytes, offer: vectors.offer.bytes, ...parts })
+    return repeat({ receipt: { cached: receipt.id }, parts: { original: bytes } })
+  }
+  assert.ok(openBundle(original({}), verify).original !== undefined)
+  refuses(original({}, stranger), 'original')
+  refuses(original({ executor: stranger.publicKey }, stranger), 'original')
+  refuses(original({ spec: rawCid(Uint8Array.of(1)) }), 'original')
+  refuses(original({ charge: receiptPayload.charge + 1n }), 'original')
+  refuses(repeat({ receipt: { cached: vectors.repeated.id }, parts: { original: bundles.repeated.bytes } }), 'original')
+})
+
+// Goal: receipts that were stored before there was a memory of results are read as they were. Method: one without the field, rightly signed.
+test('a receipt of an older version is accepted', () => {
+  const { cached: _, ...old } = receiptPayload
+  const receipt = seal<object>('receipt', old, executor)
+  assert.equal(openBundle(encodeCanonical({ receipt: receipt.bytes, order: vectors.order.bytes, offer: vectors.offer.bytes }), verify).receipt.id.toString(), receipt.id.toString())
+})
+
 // Goal: this node never makes a bundle that others refuse. Method: records that do not belong together.
 test('records of two jobs make no bundle', () => {
   const { receipt, order, offer } = vectors

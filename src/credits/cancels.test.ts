@@ -180,6 +180,20 @@ test('a refused cheque brings nothing back', async () => {
   assert.deepEqual([b.credits.balance().due, b.credits.balance().earned], [0n, total])
 })
 
+// Goal: nor is it between members. Method: one answer given up; what the other one still gives, before and after.
+test('a member gives less to who gave up what was done', async () => {
+  const world = new World({ charter: charterOf(signerOf('hub').publicKey) })
+  const [hub, a, b] = [await world.node('hub'), await world.node('a'), await world.node('b')]
+  await grant(world, hub, a, 20_000_000n)
+  await a.meet(b)
+  const before = b.credits.explain(a.id).acceptable
+  const order = await a.order(b)
+  await run(b, a, order)
+  const { due } = b.credits.balance()
+  await giveUp(a, b, order)
+  assert.deepEqual([b.credits.balance().due, b.credits.explain(a.id).acceptable], [0n, before - due])
+})
+
 // Goal: at the issuer of a mesh, too, what was given up after it was done is no free work. Method: answers given up there until
 // the account covers no more, across a restart.
 test('an account pays for what was given up at the issuer, or gets no more', async () => {
@@ -217,12 +231,14 @@ test('a cancel of an order that is refused is forgotten with it', async () => {
   assert.ok(b.credits.balance().due > 0n)
 })
 
-// Goal: nobody's word but the payer's. Method: cancels signed by others, for another executor, of another mesh, from another peer.
+// Goal: nobody's word but the payer's. Method: cancels signed by others, for another executor, of another mesh, from another peer,
+// for an order that is due and for one that runs; then the right one.
 test('a cancel that is not its payer’s changes nothing', async () => {
   const { world, a, b } = await pair()
   const c = await world.node('c')
-  const order = await a.order(b)
+  const [order, running] = [await a.order(b), await a.order(b)]
   await run(b, a, order)
+  await using hold = await b.credits.acceptOrder(a.id, running, b.offer, LIMITS_OF_JOB)
   const payload = { net: null, payer: a.signer.publicKey, executor: b.signer.publicKey, order: order.id }
   const wrong: [Node, Sealed][] = [
     [a, seal('cancel', payload, c.signer)],
@@ -234,6 +250,11 @@ test('a cancel that is not its payer’s changes nothing', async () => {
   const { due } = b.credits.balance()
   for (const [from, cancel] of wrong) await assert.rejects(b.credits.takeCancel(from.id, cancel.bytes), InosError)
   // One of its own, for an order that is not its own, is no word on that.
-  await b.credits.takeCancel(c.id, seal('cancel', { ...payload, payer: c.signer.publicKey }, c.signer).bytes)
+  for (const { id } of [order, running]) await b.credits.takeCancel(c.id, seal('cancel', { ...payload, payer: c.signer.publicKey, order: id }, c.signer).bytes)
   assert.equal(b.credits.balance().due, due)
+  await hold.settle(factsOf(running.id), bundle => bundle.bytes)
+  assert.ok(b.credits.balance().due > due)
+  // What a payer said is not this node's own word.
+  await b.credits.takeCancel(a.id, seal('cancel', payload, a.signer).bytes)
+  assert.equal(await b.credits.cancelOf(order.id.toString()), null)
 })

@@ -25,7 +25,7 @@ import { type Bundle, type BundleRecords, checkBundle, encodeBundle, readBundle 
 import { Buyer, type OrderRequest } from './buyer.ts'
 import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
-import { encodeFraud } from './frauds.ts'
+import { encodeFraud, isRepeated } from './frauds.ts'
 import { frauds, history, receipts } from './history.ts'
 import type { KeyedOrder } from './keys.ts'
 import { bundleRows, type LedgerOptions } from './ledger.ts'
@@ -167,8 +167,11 @@ export interface Credits {
   /** The issuer's latest word on a peer's cheques to this node, for that peer to know; null when there is none. */
   clearingOf (peer: string): Promise<Uint8Array | null>
 
-  /** A job of one's own on this node: order and receipt signed by it, stored, nothing moves. @param key the caller's name for it */
-  recordOwn (spec: CID, facts: RunFacts, key?: string): Promise<Bundle>
+  /**
+   * A job of one's own on this node: order and receipt signed by it, stored, nothing moves.
+   * @param original receipt of the run by this node that was not done again @param key the caller's name for the job
+   */
+  recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle>
 
   /**
    * Whether the peer has said since this start which cheques of this node it holds, and all of them
@@ -362,7 +365,7 @@ class Room implements Credits {
       const { receipt } = readBundle(stored)
       if (receipt.id.equals(bundle.receipt.id)) return
       // The executor signed both. As executor this node knows what it did; the payer's copy proves nothing against the payer.
-      if (role === 'payer') await convict(this.#books, encodeFraud('receipt', receipt, bundle.receipt))
+      if (role === 'payer' && !isRepeated(receipt.payload, bundle.receipt.payload)) await convict(this.#books, encodeFraud('receipt', receipt, bundle.receipt))
       throw new InosError('ERR_RECEIPT_INVALID', `The receipt ${bundle.receipt.id} fails at "order": another receipt for it was accepted.`)
     }
     if (this.#seller.isRunning(bundle.order.id)) throw new InosError('ERR_BUSY', 'The order of this receipt is running here again.')
@@ -412,12 +415,12 @@ class Room implements Credits {
     await this.#buyer.disown(order, peer)
   }
 
-  async recordOwn (spec: CID, facts: RunFacts, key?: string): Promise<Bundle> {
+  async recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle> {
     const { net, journal, signer, now, randomBytes } = this.#books
     const order = seal('order', checkOrder({
       net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
     }), signer)
-    const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n), signer), order, offer: null })
+    const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n, original?.receipt.id), signer), order, offer: null, original })
     await journal.commit([...bundleRows(bundle), ...key === undefined ? [] : this.#nameOwn(key, order)])
     return bundle
   }

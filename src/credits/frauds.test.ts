@@ -9,8 +9,8 @@ import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, seal, type Sealed, sealBatch } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { checkCheque, type Cheque, type Head, type Receipt } from '../packet/records.ts'
-import { encodeBundle } from './bundle.ts'
+import { checkCheque, checkReceipt, type Cheque, type Head, type Receipt } from '../packet/records.ts'
+import { type Bundle, encodeBundle } from './bundle.ts'
 import { encodeFraud, openFraud } from './frauds.ts'
 import { charge } from './pricing.ts'
 import { receiptOf } from './seller.ts'
@@ -95,6 +95,37 @@ test('two receipts for one job convict their executor', async () => {
   await a.pay(b)
   assert.deepEqual([a.credits.balance().owed, b.credits.balance().due], [owed, owed])
   assert.ok((await a.credits.audit()).ok)
+})
+
+// Goal: an executor that lost a receipt, or what it remembered of the run, and runs the order again, is no fraud for it; what it says
+// otherwise of the run, or of the price alone, still is. Method: a job from memory is bought, then a receipt for the same order of a run is shown;
+// pairs of receipts for one order, rightly signed.
+test('from memory and run again is no fraud', async () => {
+  const { a, b } = await pair()
+  const [first, second] = [await a.order(b), await a.order(b)]
+  const facts = factsOf('same')
+  const settle = async (order: typeof first, original?: Bundle): Promise<Bundle> => {
+    const hold = await b.credits.acceptOrder(a.id, order, b.offer, LIMITS_OF_JOB)
+    const bundle = await hold.settle(facts, bundle => bundle.bytes, original)
+    await a.credits.acceptReceipt(b.id, bundle.bytes)
+    return bundle
+  }
+  const original = await settle(first)
+  const { owed } = a.credits.balance()
+  const repeated = await settle(second, original)
+  const { base } = b.offer.payload
+  assert.deepEqual([a.credits.balance().owed - owed, b.credits.balance().due - owed], [base, base])
+  const run = seal<Receipt>('receipt', receiptOf(second, facts, charge(b.offer.payload, facts)), b.signer)
+  await assert.rejects(a.credits.acceptReceipt(b.id, encodeBundle({ receipt: run, order: second, offer: b.offer }).bytes), { code: 'ERR_RECEIPT_INVALID', message: /another receipt/ })
+  assert.equal(a.credits.isFraud(b.id), false)
+  assert.ok((await a.credits.audit()).ok)
+
+  const claim = (changes: Partial<Receipt>): Sealed<Receipt> => seal<Receipt>('receipt', { ...repeated.receipt.payload, ...changes }, b.signer)
+  const { cached: _, ...old } = run.payload
+  const honest: [Sealed, Sealed][] = [[run, claim({})], [run, claim({ cached: first.id })], [claim({}), claim({ cached: first.id })], [run, openEnvelope(seal<object>('receipt', old, b.signer).bytes, 'receipt', checkReceipt)]]
+  for (const [one, other] of honest) assert.throws(() => encodeFraud('receipt', one, other), { code: 'ERR_RECORD_INVALID', message: /"second"/ })
+  for (const lie of [{ fuel: 5n }, { result: first.id }, { payer: b.signer.publicKey }]) assert.equal(encodeFraud('receipt', run, claim(lie)).peer, b.id)
+  assert.equal(encodeFraud('receipt', claim({}), claim({ charge: base + 1n })).peer, b.id)
 })
 
 // Goal: nobody is convicted by what an honest node does. Method: the same receipt signed twice, alone and in a batch;

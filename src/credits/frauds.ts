@@ -2,7 +2,8 @@
  * Frauds: two records that no honest party signs both, or not in that order:
  *
  *     cheque    two cheques with one number on one lane            against their payer
- *     receipt   two receipts for one item of an order, of a deterministic class     against their executor
+ *     receipt   two receipts for one item of an order, of a deterministic class, that claim different runs,
+ *               or charge the same one differently                                  against their executor
  *     head      two heads for one lane with different numbers: the later one, given while their author
  *               lacked cheques, names fewer of them                against who signed the heads
  *     hidden    a head, and a cheque beyond it that was there when it was signed     against who signed the head
@@ -21,7 +22,7 @@ import { isBytes, isMap, openEnvelope, type Sealed, verifySealed } from '../pack
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { checkCheque, checkHead, checkReceipt, type Cheque, type Head, type Receipt } from '../packet/records.ts'
+import { checkCheque, checkHead, checkReceipt, type Cheque, type Head, type Receipt, sameRun } from '../packet/records.ts'
 import { sameNet } from '../packet/mesh.ts'
 
 export type FraudKind = 'cheque' | 'receipt' | 'head' | 'hidden'
@@ -133,7 +134,17 @@ function checkCheques (a: Cheque, b: Cheque): void {
 function checkReceipts (a: Receipt, b: Receipt): void {
   mustHold(sameNet(a.net, b.net) && equals(a.executor, b.executor), 'second', 'is a receipt by another executor, or of another mesh')
   mustHold(a.order.equals(b.order) && a.item === b.item, 'second', 'is a receipt for another job')
+  mustHold(!isRepeated(a, b), 'second', 'claims the same run')
   mustHold(a.class === 'deterministic' && b.class === 'deterministic', 'second', 'is a receipt of a class that may differ')
+}
+
+/**
+ * Whether a second receipt for a job claims what the first does. An executor that has lost the first, or remembers the
+ * run no more, runs the order again: it then differs in `cached`, and by that in its charge.
+ */
+export function isRepeated (a: Receipt, b: Receipt): boolean {
+  const sameSource = a.cached === null ? b.cached === null : b.cached !== null && a.cached.equals(b.cached)
+  return sameRun(a, b) && equals(a.payer, b.payer) && (!sameSource || a.charge === b.charge)
 }
 
 function checkHeads (a: Head, b: Head): void {

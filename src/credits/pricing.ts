@@ -18,11 +18,12 @@ const FUEL_PER_SECOND = 1_000_000_000n
 const KIB = 1_024n
 
 /**
+ * A result the executor had already costs `base` alone; else
  * base + ⌈fuel·perMFuel/10⁶⌉ + ⌈pages·fuel·perPageSec/10⁹⌉ + ⌈(resultBytes + filesBytes)·perKiB/1024⌉
  * @returns µcr
  */
-export function charge (prices: Prices, { fuel, pages, resultBytes, filesBytes }: Usage): bigint {
-  return prices.base +
+export function charge (prices: Prices, { fuel, pages, resultBytes, filesBytes }: Usage, cached = false): bigint {
+  return cached ? prices.base : prices.base +
     divideUp(fuel * prices.perMFuel, MILLION) +
     divideUp(BigInt(pages) * fuel * prices.perPageSec, FUEL_PER_SECOND) +
     divideUp(BigInt(resultBytes + filesBytes) * prices.perKiB, KIB)

@@ -27,11 +27,12 @@ export interface Hold extends AsyncDisposable {
   readonly order: Sealed<Order>
   /**
    * The run ended: sign its receipt, make its charge due and store the answer, in one batch.
+   * @param original receipt of the run that was not done again; then `base` alone is charged
    * @param makeReply answer to be stored, from the receipt; repeats of the order get these bytes
    * @throws {InosError} ERR_INTERNAL when the run passed the limits that were priced; ERR_RECORD_INVALID,
    * ERR_RECEIPT_INVALID for facts that no receipt can say; ERR_STORE
    */
-  settle (facts: RunFacts, makeReply: (bundle: Bundle) => Uint8Array): Promise<Bundle>
+  settle (facts: RunFacts, makeReply: (bundle: Bundle) => Uint8Array, original?: Bundle): Promise<Bundle>
   /**
    * Nothing is charged.
    * @param burnt µcr of work that a host fault threw away; it counts against the pool of strangers
@@ -114,12 +115,12 @@ export class Seller {
     }
     return {
       order,
-      settle: async (facts, makeReply) => {
+      settle: async (facts, makeReply, original) => {
         if (!open || settling) throw new InosError('ERR_INTERNAL', 'A hold is settled once.')
         settling = true
         try {
-          const amount = billOf(order, offer, facts)
-          return await this.#settle(receiptOf(order, facts, amount), { order, offer }, peer, makeReply, () => end(0n))
+          const amount = billOf(order, offer, facts, original !== undefined)
+          return await this.#settle(receiptOf(order, facts, amount, original?.receipt.id), { order, offer, original }, peer, makeReply, () => end(0n))
         } finally {
           settling = false
         }
@@ -308,17 +309,20 @@ export class Seller {
   }
 }
 
-function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts): bigint {
-  const amount = charge(offer.payload, facts)
+function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, cached: boolean): bigint {
+  const amount = charge(offer.payload, facts, cached)
   if (amount <= order.payload.costMax) return amount
   throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
 }
 
-/** A pure function of order and run, so that a receipt made again is the same. */
-export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint): Receipt {
+/**
+ * A pure function of order and run, so that a receipt made again is the same.
+ * @param cached receipt of the run, where it was not done again
+ */
+export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint, cached: CID | null = null): Receipt {
   const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
   return checkReceipt({
     net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
-    charge: amount, children: [], class: 'deterministic', profile, proof: null
+    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null
   })
 }

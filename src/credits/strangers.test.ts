@@ -26,6 +26,9 @@ const commands = fc.array(fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('wait', 'present'), who: fc.constant(0), costMax: fc.integer({ min: 1, max: 500 }), part: fc.constant(100) }) }
 ), { minLength: 50, maxLength: 100 })
 
+/** Asks for more than the pool has, so that some is refused whatever chance brings. */
+const TOO_MUCH = NAMES.map((_, who) => ({ do: 'hold', who, costMax: 150, part: 100 }))
+
 class Play {
   readonly ledger: Ledger
   now = START
@@ -122,7 +125,7 @@ test('new sellers together are promised the pool', () => {
       assert.ok(held + free <= SMALL)
     }
     refusals += play.refusals
-  }), { numRuns: 100 })
+  }), { numRuns: 100, examples: [[TOO_MUCH]] })
   assert.ok(refusals > 0, 'the check was put to the test')
 })
 

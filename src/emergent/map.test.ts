@@ -15,7 +15,7 @@ const CHARGE = 2n
 /**
  * Two nodes, of which the first takes all it may. Each echoes its input after as many milliseconds as
  * it says. Other inputs: "fail …" traps, "stuck …" never ends at the first, "lost …" loses the first,
- * "lie …" gets a wrong answer from the first, "gone N …" finds nobody so many times.
+ * "lie …" gets a wrong answer from the first, "end …" never ends at the first and traps at the second, "gone N …" finds nobody so many times.
  * @param speed of its clock
  */
 function fakeNode (speed = 1): Fake {
@@ -28,8 +28,9 @@ function fakeNode (speed = 1): Fake {
     if (what === 'fail') throw new InosError('ERR_TRAP', input)
     if (what === 'lost' && peer === 'first') throw attempt('ERR_PEER_LOST')
     if (what === 'lie' && peer === 'first') throw attempt('ERR_VERIFICATION')
+    if (what === 'end' && peer === 'second') throw new InosError('ERR_TRAP', input)
     if (what === 'gone' && times < Number(count)) throw new InosError('ERR_PEER_LOST', input)
-    await sleep(what === 'stuck' && peer === 'first' ? 1_000_000 : Number(input) || 1, undefined, { signal })
+    await sleep((what === 'stuck' || what === 'end') && peer === 'first' ? 1_000_000 : Number(input) || 1, undefined, { signal })
   }
   const node = {
     slots: 2,
@@ -128,7 +129,7 @@ test('an item that fails for a passing reason is begun again', async () => {
 })
 
 // Goal: a straggler is given to a second node, its first answer counts, the other try is cancelled and not paid; the node
-// that was slow rests. Method: an item that never ends at the first node; the same where hedging is off, ended by the caller.
+// that was slow rests. Method: an item that never ends at the first node; one that then traps at the second, which is an answer as well; the same where hedging is off, ended by the caller.
 test('stragglers are hedged', async () => {
   const node = fakeNode()
   const reports: MapProgress[] = []
@@ -138,6 +139,9 @@ test('stragglers are hedged', async () => {
   assert.equal(node.running, 0)
   assert.equal(node.cancelled, 1)
   assert.deepEqual([reports.at(-1)!.cost, reports.at(-1)!.held, reports.at(-1)!.repeats], [5n * CHARGE, 0n, 1])
+  const ended = fakeNode()
+  await assert.rejects(collect(map(ended, wasm, ['1', '1', '1', 'end'])), isCode('ERR_TRAP'))
+  assert.deepEqual([ended.asked.slice(-2), ended.running, ended.cancelled], [['first', 'second'], 0, 1])
   const patient = fakeNode()
   await assert.rejects(collect(map(patient, wasm, inputs, { hedge: false, signal: AbortSignal.timeout(1_500) })), isCode('ERR_CANCELLED'))
   assert.ok(!patient.asked.includes('second'))

@@ -55,7 +55,7 @@ export class Needs {
     const limits: SpecLimits = {
       ...this.allowed,
       fuelMax: smaller(this.allowed.fuelMax, narrowed(this.#most.fuelMax, LIMITS.map.fuelMin)),
-      outputBytesMax: Number(smaller(BigInt(this.allowed.outputBytesMax), narrowed(this.#most.outputBytesMax, LIMITS.map.outputBytesMin)))
+      outputBytesMax: Number(smaller(BigInt(this.allowed.outputBytesMax), narrowed(this.#most.outputBytesMax, BigInt(LIMITS.map.outputBytesMin))))
     }
     const isAllowed = limits.fuelMax === this.allowed.fuelMax && limits.outputBytesMax === this.allowed.outputBytesMax
     this.#limits = isAllowed ? this.allowed : limits
@@ -64,7 +64,7 @@ export class Needs {
 
 /** Powers of two, because limits are part of a spec: where they change with each item, the same work has another name each time. */
 function narrowed (most: bigint, min: bigint): bigint {
-  const wanted = larger(most * LIMITS.map.needsFactor, min)
+  const wanted = larger(most * BigInt(LIMITS.map.needsFactor), min)
   return 1n << BigInt((wanted - 1n).toString(2).length)
 }
 

@@ -17,7 +17,7 @@ import type { CharterOptions, InviteOptions } from '../network/mesh-views.ts'
 import type { SettingsChange } from './settings.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
-export const CONTROL_VERSION = 3
+export const CONTROL_VERSION = 4
 
 /** The socket in the data directory, and the file that names it where its path would be too long. */
 export const SOCKET_NAME = 'control.sock'
@@ -153,7 +153,8 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   key: isText,
   avoid: isTexts,
   verify: value => value === 'receipt' || (isMap(value) && Object.keys(value).length === 1 && typeof value['audit'] === 'number'),
-  retries: isCount
+  retries: isCount,
+  cache: value => typeof value === 'boolean'
 }
 
 /** @throws {InosError} ERR_USAGE naming the field that is wrong */

@@ -27,7 +27,7 @@ function folder (name = ''): string {
 }
 
 const RESULT: PlainResult = {
-  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', receipt: Uint8Array.of(9),
+  outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', cached: true, receipt: Uint8Array.of(9),
   receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
@@ -175,7 +175,7 @@ test('every operation gives what the node gives', async () => {
 test('options of a job travel whole, progress comes back', async () => {
   const options: ComputeOptions = {
     entry: 'go', args: ['-c', 'x'], env: { fuel: '1' }, files: { '/a': Uint8Array.of(1) }, limits: { fuelMax: 10n, memoryPagesMax: 3 }, seed: new Uint8Array(32),
-    costMax: 2n ** 54n, where: 'remote', avoid: ['p'], retries: 2
+    costMax: 2n ** 54n, where: 'remote', avoid: ['p'], cache: false, retries: 2
   }
   const states: JobState[] = [{ state: 'queued', reason: 'busy' }, { state: 'sending', peer: 'p' }, { state: 'offered', peer: 'p', costMax: 5n }, { state: 'settled', peer: 'p' }]
   let got: unknown

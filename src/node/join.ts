@@ -30,6 +30,8 @@ export interface JoinOptions {
   buyers?: readonly string[] | null
   /** Part of all cores that jobs may have on average, 1 to 100. @default what `setTrade` has kept, 100 at first */
   cpuPercent?: number
+  /** False: every job is run; else one that ran here before, with the same module, input and limits, is answered from memory at the base price. @default true */
+  resultCache?: boolean
   /** What one peer may owe this node, and all strangers together, µcr. */
   lineMax?: bigint
   poolMax?: bigint

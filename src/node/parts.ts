@@ -41,7 +41,7 @@ export interface OpenParts {
  * @throws {InosError} ERR_DATA_DIR, ERR_LISTEN, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER, ERR_NOT_REACHABLE; nothing is left open then
  */
 export async function openParts (options: JoinOptions = {}, between: (store: Store) => Store = store => store): Promise<OpenParts> {
-  const { listen = [], peers = [], slots = availableParallelism() } = options
+  const { listen = [], peers = [], slots = availableParallelism(), resultCache = true } = options
   await using opened = new AsyncDisposableStack()
   const dir = opened.use(await openDataDirectory(options.dataDir))
   const platform = createPlatform(dir.seed)
@@ -65,7 +65,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
   const { prices, buyers } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
-  return { parts: { platform, runtime: pool, credits, blobs, network, known, history, timers, market }, membership, metrics, pool, settings, opened: opened.move() }
+  return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, opened: opened.move() }
 }
 
 /** Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back. */

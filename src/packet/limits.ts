@@ -361,9 +361,9 @@ export const LIMITS = {
     /** The name of a map; its items have keys of the name and their number. */
     nameCharsMax: 100,
     /** After `samplesMin` bought items the others may use so many times the most that any has used, and always so much. */
-    needsFactor: 4n,
+    needsFactor: 4,
     fuelMin: 2n ** 23n,
-    outputBytesMin: 2n ** 16n
+    outputBytesMin: 64 * KIB
   },
   /** A private mesh: its records, the exchange of certificates, and what a node keeps of others. */
   mesh: {
@@ -432,6 +432,12 @@ export const LIMITS = {
     metSeconds: 600,
     /** How often nodes of the local network are asked for, where mDNS is on. */
     mdnsMs: 10_000
+  },
+  /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
+  cache: {
+    entriesMax: 4_096,
+    bytesMax: 64 * MIB,
+    entryBytesMax: 8 * MIB
   },
   store: {
     /** Modules and results cached on disk. */
@@ -536,11 +542,12 @@ relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one 
 relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')
 relate(credits.itemsPerChequeMax * 128 < credits.claimBytesMax && credits.claimBytesMax < wire.frameBytesMax, 'a full cheque fits a claim, and a claim a frame')
 relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any one reply')
+relate(8 * LIMITS.cache.entryBytesMax <= LIMITS.cache.bytesMax, 'one result does not push out all others')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
 relate(LIMITS.map.nameCharsMax + `/${Number.MAX_SAFE_INTEGER}`.length <= job.keyCharsMax, 'an item’s number fits its key beside the name of its map')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
-relate(LIMITS.map.needsFactor > 1n && LIMITS.map.fuelMin < job.fuelMax && LIMITS.map.outputBytesMin < job.outputBytesMax, 'default limits are narrowed, and limits that were too little widen')
+relate(LIMITS.map.needsFactor > 1 && LIMITS.map.fuelMin < job.fuelMax && LIMITS.map.outputBytesMin < job.outputBytesMax, 'default limits are narrowed, and limits that were too little widen')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')
 relate(LIMITS.peers.heardMax < LIMITS.peers.knownMax, 'hearsay leaves places to peers that were met')
 relate(LIMITS.peers.knownMax * (LIMITS.peers.addressesMax * (LIMITS.peers.addressCharsMax + 8) + 256) < LIMITS.peers.fileBytesMax, 'all known peers fit their file')

@@ -17,6 +17,7 @@ export interface Packet {
     text: string;
     body: Uint8Array<ArrayBuffer>;
     stderr: Uint8Array<ArrayBuffer>;
+    fresh: boolean;
 }
 export declare namespace Packet {
     const codec: () => Codec<Packet>;
@@ -81,7 +82,11 @@ export declare namespace Packet {
         field: '$.stderr';
         value: Uint8Array<ArrayBuffer>;
     }
+    interface PacketFreshFieldEvent {
+        field: '$.fresh';
+        value: boolean;
+    }
     function encode(obj: Partial<Packet>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Packet;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent | PacketFreshFieldEvent>;
 }

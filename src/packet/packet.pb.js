@@ -72,6 +72,10 @@ export var Packet;
                     w.uint32(122);
                     w.bytes(obj.stderr);
                 }
+                if ((obj.fresh != null && obj.fresh !== false)) {
+                    w.uint32(128);
+                    w.bool(obj.fresh);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
@@ -91,7 +95,8 @@ export var Packet;
                     code: '',
                     text: '',
                     body: EMPTY,
-                    stderr: EMPTY
+                    stderr: EMPTY,
+                    fresh: false
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -158,6 +163,10 @@ export var Packet;
                         }
                         case 15: {
                             obj.stderr = reader.bytes();
+                            break;
+                        }
+                        case 16: {
+                            obj.fresh = reader.bool();
                             break;
                         }
                         default: {
@@ -282,6 +291,13 @@ export var Packet;
                             yield {
                                 field: `${prefix}.stderr`,
                                 value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 16: {
+                            yield {
+                                field: `${prefix}.fresh`,
+                                value: reader.bool()
                             };
                             break;
                         }

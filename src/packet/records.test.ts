@@ -31,7 +31,7 @@ const KINDS = {
 type Kind = keyof typeof KINDS
 /** Further vectors of a kind that has one. */
 const SPECIAL: Readonly<Record<string, Sealed>> = {
-  batched: vectors.batched, 'order in a mesh': vectors.meshOrder, 'cheque in a mesh': vectors.meshCheque, 'cheque of the issuer': vectors.grantCheque
+  batched: vectors.batched, repeated: vectors.repeated, 'order in a mesh': vectors.meshOrder, 'cheque in a mesh': vectors.meshCheque, 'cheque of the issuer': vectors.grantCheque
 }
 
 const refuses = (kind: Kind, change: object, field: string): void => {
@@ -68,6 +68,9 @@ test('records have the committed bytes', () => {
   }
 })
 
+/** Receipts from before there was a memory of results lack it. */
+const LATER_FIELDS: readonly string[] = ['cached']
+
 // Goal: no field may be missing, extra, or of another type. Method: every field of every kind, taken away and replaced.
 test('every field is required and typed', () => {
   for (const kind of Object.keys(KINDS) as Kind[]) {
@@ -75,7 +78,8 @@ test('every field is required and typed', () => {
     assert.deepEqual(check(payload), payload)
     for (const field of Object.keys(payload)) {
       const { [field as keyof typeof payload]: _, ...rest } = payload
-      assert.throws(() => check(rest), { code: 'ERR_RECORD_INVALID', message: new RegExp(`"${field}"`) })
+      if (LATER_FIELDS.includes(field)) assert.deepEqual(check(rest), { ...payload, [field]: null })
+      else assert.throws(() => check(rest), { code: 'ERR_RECORD_INVALID', message: new RegExp(`"${field}"`) })
       for (const value of [undefined, {}, 'x'.repeat(65), -1, 1.5, Number.NaN, new Uint8Array(31), [1]]) refuses(kind, { [field]: value }, `"${field}"`)
     }
     refuses(kind, { more: 1 }, 'do not belong')

@@ -5,6 +5,7 @@
  * Parties are Ed25519 public keys (32 bytes), amounts µcr as bigint, times unix seconds, links CIDs.
  */
 import { equals } from 'multiformats/bytes'
+import { encodeCanonical } from './cbor.ts'
 import type { CID } from './cid.ts'
 import { isLink, isMap } from './envelope.ts'
 import { Fields, isLinkOrNull, isListOf, isMeshId, isName, isNameOrNull, isNet, isNonce, isNull, isOneOf, isPartyOrNull, isUint, isUintOrNull, TIME_MAX } from './fields.ts'
@@ -81,6 +82,8 @@ export interface Receipt extends InMesh {
   children: CID[]
   class: string
   profile: string
+  /** The receipt of the run it repeats, by the same executor for whomever, where nothing was run again; else null. */
+  cached: CID | null
   proof: null
 }
 
@@ -240,12 +243,20 @@ export function checkReceipt (payload: unknown): Receipt {
     children: f.get('children', isListOf(isLink, 0)),
     class: f.get('class', isOneOf(CLASSES)),
     profile: f.get('profile', isName),
+    // Books keep receipts from before there was a memory of results.
+    cached: f.hasAny(['cached']) ? f.get('cached', isLinkOrNull) : null,
     proof: f.get('proof', isNull)
   }
   f.end()
   if ((receipt.exitCode !== null) !== (receipt.outcome === 'ok')) f.refuse('exitCode')
   if ((receipt.files !== null) !== (receipt.filesBytes > 0) || (receipt.files !== null && receipt.outcome !== 'ok')) f.refuse('files')
   return receipt
+}
+
+/** Whether two receipts claim the same of a run, for whomever and whatever was charged. */
+export function sameRun (a: Receipt, b: Receipt): boolean {
+  const claims = ({ order: _order, item: _item, payer: _payer, charge: _charge, cached: _cached, ...run }: Receipt): Uint8Array => encodeCanonical(run)
+  return equals(claims(a), claims(b))
 }
 
 function checkItem (payload: unknown): ChequeItem {

@@ -10,7 +10,7 @@ import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
-import type { Bundle } from '../credits/bundle.ts'
+import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
@@ -39,6 +39,8 @@ export interface BuyOptions {
   readonly once: { taken: boolean }
   /** The caller's name for the job: its result is kept. */
   readonly key: string | undefined
+  /** Whether it must be run, whatever the seller remembers. */
+  readonly fresh: boolean
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
   lastHope (): boolean
 }
@@ -92,9 +94,9 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
  * @returns what was bought, or why the peer refused
  */
 async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done | InosError> {
-  const { signal, say, lastHope } = options
+  const { signal, say, lastHope, fresh } = options
   const { peer, costMax, again } = purchase
-  const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)] }
+  const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)], fresh }
   let answered = false
   for (let tries = 0; ; tries++) {
     try {
@@ -128,7 +130,7 @@ function refusalOf (peer: string, answer: Packet): InosError {
  * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
  */
-async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, key }: BuyOptions): Promise<Done> {
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, key, fresh }: BuyOptions): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
@@ -137,12 +139,14 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
     return opened
   })
   const said = receipt.payload
+  if (fresh && said.cached !== null) throw wrong(peer, 'It comes from memory, and a run was asked for.')
+  const original = answer.body.length === 0 ? undefined : await right(peer, () => readBundle(answer.body.slice()))
   const { bytes, archive, output } = await bringOutput(node, peer, answer, said, signal)
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
   if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
   // Before its receipt: a crash in between leaves the order open.
   if (key !== undefined) await keepOutput(node, output)
-  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer })))
+  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
   return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 

@@ -30,6 +30,7 @@ import { outcomeError } from './outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
+import { createResultCache } from './result-cache.ts'
 import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
@@ -51,6 +52,8 @@ export interface ProcessorParts {
   readonly history?: History
   /** What peers of four fields get for free. @default LIMITS.credits */
   readonly allowance?: AllowanceLimits
+  /** False: every job is run, also one that ran here before. @default true */
+  readonly resultCache?: boolean
 }
 
 /** Every other place is a PeerId. */
@@ -97,6 +100,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits,
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
+    results: parts.resultCache === false ? null : createResultCache(),
     market,
     history,
     shelf,

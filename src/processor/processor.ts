@@ -33,6 +33,8 @@ export interface ComputeOptions {
    * and the first few of each peer, before they are accepted. One that differs in result, fuel or pages is not paid, and done elsewhere. @default 'receipt'
    */
   verify?: 'receipt' | { readonly audit: number }
+  /** False: run it, also where it ran before, and let nobody keep its result for the next who asks. @default true */
+  cache?: boolean
   /** Tries of one job at several nodes share it: the first right answer is taken and paid, no other. @default none */
   once?: { taken: boolean }
   /**
@@ -176,6 +178,8 @@ export interface Result {
   readonly cost: bigint
   /** PeerId of who ran it. */
   readonly executor: string
+  /** It had run there before: nothing was run again, and the offer's base price alone was charged. The receipt says by which run. */
+  readonly cached: boolean
   /** The receipt bundle's bytes: receipt, order, offer. Feed it to `verifyReceipt`. */
   readonly receipt: Uint8Array
   /** The receipt's CID as text. */

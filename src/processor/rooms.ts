@@ -15,6 +15,7 @@ import type { Digest } from './job.ts'
 import type { AtKey } from './keyed.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
+import type { ResultCache } from './result-cache.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
 
@@ -45,6 +46,8 @@ export interface Rooms {
   readonly credits: Credits
   readonly allowance: Allowance
   readonly blobs: BlobStore
+  /** Null: every job is run. */
+  readonly results: ResultCache | null
   readonly market: Market
   readonly history: History
   readonly shelf: Shelf

@@ -9,13 +9,14 @@ import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { Packet } from '../packet/packet.pb.js'
 import { checkOrder, type Offer, type Order } from '../packet/records.ts'
-import type { Bundle } from '../credits/bundle.ts'
+import { type Bundle, encodeBundle } from '../credits/bundle.ts'
 import type { Hold } from '../credits/credits.ts'
 import { charge } from '../credits/pricing.ts'
 import type { Outcome, OutcomeKind, Run } from '../wasm/runtime.ts'
 import { telling } from './ends.ts'
 import { gather } from './gather.ts'
 import { BY_REFERENCE, describeOutput, factsOf, type Output, outputByReference, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
+import type { Computed } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
 /**
@@ -47,13 +48,17 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
   const run = await gather(node, peer, job, cancel)
-  const outcome = await perform(node, peer, run, hold, offer, cancel)
-  const output = await setOut(node, peer, outcome)
+  const spec = job.spec.id.toString()
+  const known = packet.fresh ? undefined : await recall(node, run, spec)
+  const outcome = known?.outcome ?? await perform(node, peer, run, hold, offer, cancel)
+  const output = known?.output ?? await describeOutput(outcome, node.platform.digest)
+  await setOut(node, peer, output)
   let answer: Partial<Packet> = {}
   const bundle = await hold.settle(factsOf(job.spec, outcome, output), settled => {
     answer = answerOf(settled, outcome, output)
     return Packet.encode(answer)
-  })
+  }, known?.original)
+  if (known === undefined && !packet.fresh) node.results?.keep(spec, { outcome, output, original: bundle })
   node.changed()
   node.announce('sold', bundle)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'settled', peer }))
@@ -102,23 +107,32 @@ async function perform (node: Rooms, peer: string, run: Run, hold: Hold, offer: 
   }
 }
 
+/**
+ * The same job, if it ran here before. By now its payer has brought input and files, so that no hash alone buys what
+ * came of somebody else's; the module must be at hand as it must for a run.
+ */
+async function recall ({ results }: Rooms, { wasm }: Run, spec: string): Promise<Computed | undefined> {
+  const known = results?.get(spec)
+  if (known !== undefined && typeof wasm === 'function') await wasm()
+  return known
+}
+
 /** What is too large for the answer is kept for its payer to fetch. */
-async function setOut (node: Rooms, peer: string, outcome: Outcome): Promise<Output> {
-  const output = await describeOutput(outcome, node.platform.digest)
+async function setOut (node: Rooms, peer: string, output: Output): Promise<void> {
   for (const { cid, bytes } of outputByReference(output)) {
     await node.blobs.put(cid.toString(), bytes)
     node.shelf.allow(peer, cid.toString())
   }
-  return output
 }
 
-function answerOf ({ order, receipt }: Bundle, outcome: Outcome, output: Output): Partial<Packet> {
+function answerOf ({ order, receipt, original }: Bundle, outcome: Outcome, output: Output): Partial<Packet> {
   return {
     kind: 'answer',
     id: own(order.id.bytes),
     ...packOutput(output),
     cost: receipt.payload.charge,
     records: [own(receipt.bytes)],
+    ...(original === undefined ? {} : { body: own(encodeBundle(original).bytes) }),
     stderr: own(outcome.stderr),
     text: outcome.message
   }

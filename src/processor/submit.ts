@@ -15,6 +15,7 @@ import type { JobEntry } from './jobs.ts'
 import { keepOutput } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
 import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
+import { copyOf } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
@@ -59,6 +60,7 @@ class Submission {
   readonly #once: { taken: boolean }
   readonly #key: string | undefined
   readonly #audit: number
+  readonly #fresh: boolean
   readonly #retries: number
   readonly #attempts: Attempt[] = []
   /** Passed over for now: too busy a moment ago. */
@@ -67,7 +69,7 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
@@ -77,6 +79,7 @@ class Submission {
     this.#once = once
     this.#key = key
     this.#audit = shareOf(verify)
+    this.#fresh = !cache
     this.#retries = retries
   }
 
@@ -152,13 +155,15 @@ class Submission {
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
-      const { fuel, pages, resultBytes, filesBytes, charge } = done.bundle.receipt.payload
+      const { fuel, pages, resultBytes, filesBytes, charge, cached } = done.bundle.receipt.payload
       charged = charge
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
-      history.note(choice.peer, 'ok', choice.again !== undefined || ms < LIMITS.market.paceMsMin ? undefined : ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000))
+      // What was not run, or not from now on, says nothing of the pace of runs.
+      const isPaced = cached === null && choice.again === undefined && ms >= LIMITS.market.paceMsMin
+      history.note(choice.peer, 'ok', isPaced ? ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000) : undefined)
       return done
     } catch (error) {
       const experience = EXPERIENCE[toInosError(error).code]
@@ -209,12 +214,15 @@ class Submission {
     const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
     const { spec, wasm, input, files: brought } = this.#job
     this.#entry.say({ state: 'running', peer: id })
-    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal })
+    const results = this.#fresh ? null : this.#node.results
+    const known = results?.get(spec.id.toString())
+    const outcome = known === undefined ? await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal }) : copyOf(known).outcome
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const output = await describeOutput(outcome, digest)
+    const output = known?.output ?? await describeOutput(outcome, digest)
     const facts = factsOf(spec, outcome, output)
     if (this.#key !== undefined) await keepOutput(this.#node, output)
-    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, this.#key))
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, known?.original, this.#key))
+    if (known === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
     return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
@@ -240,6 +248,7 @@ function finish ({ bundle, bytes, files, stderr, message }: Done, executor: stri
     fuel: payload.fuel,
     pages: payload.pages,
     cost: payload.charge,
+    cached: payload.cached !== null,
     executor,
     receipt: bundle.bytes,
     receiptId: bundle.receipt.id.toString(),

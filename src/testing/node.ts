@@ -44,7 +44,7 @@ export interface Lent extends Pick<Platform, 'now' | 'sleep' | 'randomBytes'>, P
 }
 
 export async function openNode (lent: Lent, options: NodeParts = {}): Promise<TestNode> {
-  const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, known, before, books } = options
+  const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, known, before, books, resultCache = true } = options
   const { signer, store, now, sleep, randomBytes, engine, pass, network, timers, blobs = new Map<string, Uint8Array>() } = lent
   const log: string[] = []
   const platform: Platform = {
@@ -61,6 +61,7 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     runtime,
     credits: books === undefined ? credits : overlay(credits, books(credits)),
     blobs: storeOf(blobs),
+    resultCache,
     network,
     timers,
     market: { serve, net: charter?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(machine === undefined ? {} : { machine }) },

@@ -19,6 +19,8 @@ export interface NodeOptions {
   poolMax?: bigint
   /** What it promises all new sellers together, µcr. */
   sellerPoolMax?: bigint
+  /** Whether it answers jobs that it ran before from memory. @default true */
+  resultCache?: boolean
   /** Runs before each guest; what it throws the job ends with. */
   before?: (run: Run, options: ExecuteOptions) => Promise<void>
 }

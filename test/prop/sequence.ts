@@ -19,7 +19,7 @@ import { alive, COST_MAX, LIAR, Mesh, OFFLINE } from './mesh.ts'
 export type Command =
   | { do: 'buy' | 'pay' | 'sync' | 'trade' | 'overdraw', who: number, whom: number }
   | { do: 'lose' | 'backup', who: number }
-  | { do: 'refund' | 'giveUp', who: number, which: number }
+  | { do: 'refund' | 'giveUp' | 'deny', who: number, which: number }
   | { do: 'deliver' | 'drop' | 'repeat' | 'burst' | 'flip', which: number }
   | { do: 'cut', who: number, kept: number }
   | { do: 'fuse', who: number, after: number, kept: number }
@@ -48,7 +48,7 @@ export function drawsOf (seed: number): (below: number) => number {
 }
 
 const WEIGHTS: Record<Exclude<Command['do'], 'grant' | 'clear' | 'overdraw'>, number> = {
-  trade: 10, buy: 10, pay: 10, sync: 4, lose: 2, giveUp: 5, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
+  trade: 10, buy: 10, pay: 10, sync: 4, lose: 2, giveUp: 5, deny: 3, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
 }
 const deckOf = (weights: Readonly<Record<string, number>>): Command['do'][] => Object.entries(weights).flatMap(([name, weight]) => Array.from({ length: weight }, () => name as Command['do']))
 const DECK = deckOf(WEIGHTS)
@@ -90,7 +90,7 @@ function drawCommand (draw: (below: number) => number, nodes: number, deck: read
     case 'lose': case 'clear': return { do: name, who }
     case 'grant': return { do: name, who, amount: 1 + draw(1_000_000) }
     case 'backup': return { do: name, who: FRAIL }
-    case 'refund': case 'giveUp': return { do: name, who, which }
+    case 'refund': case 'giveUp': case 'deny': return { do: name, who, which }
     case 'cut': return { do: name, who, kept: draw(6) }
     case 'fuse': return { do: name, who, after: 1 + draw(12), kept: draw(4) }
     case 'restore': return { do: name, blank: draw(4) === 0 }
@@ -119,6 +119,7 @@ export async function runSequence ({ nodes: count, real, mesh, lies, commands }:
   await play.assertEnd()
   await play.replay()
   await play.assertEnd()
+  for (const node of nodes) await assertRestored(node, nodes)
   if (play.mesh?.hasBounced === true) tally.bounced++
 }
 
@@ -184,6 +185,7 @@ class Play {
         break
       case 'lose': await world.loseAll(node); break
       case 'giveUp': await alive(node, world.giveUp(node, command.which)); break
+      case 'deny': world.deny(node, command.which); break
       case 'backup': this.#copy = new Map(node.disk.rows()); this.#tally.backups++; break
       case 'refund': this.mesh?.refunded.add(node); await refund(node, command.which); break
       case 'fuse': Object.assign(node.disk, { fuse: command.after, keptAtDeath: command.kept }); break
@@ -268,7 +270,7 @@ async function refund (node: Node, which: number): Promise<void> {
 /** Invariant 11: a signed message with one bit changed, or from somebody else, moves nothing. */
 async function assertRefused (world: World, message: Message, which: number): Promise<void> {
   const { from, to, kind, bytes } = message
-  if (to.disk.fuse !== null || !['cheque', 'ack', 'due', 'order'].includes(kind)) return
+  if (to.disk.fuse !== null || !['cheque', 'ack', 'due', 'order', 'cancelled'].includes(kind)) return
   // An order that was answered is known by its id, of which the signature is no part: whoever repeats it gets the same bytes.
   if (kind === 'order' && await to.credits.storedReply(from.id, message.order!) !== null) return
   const before = to.credits.balance()
@@ -294,6 +296,19 @@ function assertAlways (world: World, nodes: readonly Node[]): void {
   }
   for (const { credits } of nodes) for (const [name, amount] of Object.entries(credits.balance())) if (name !== 'balance' && amount < 0n) assert.fail(`${name} is below zero`)
   if (world.forks.length > 0) assert.fail(`7: two signed contents for one number: ${world.forks.join()}`)
+}
+
+/** What is derived on disk is what memory had: terms and pools outlive the process. */
+async function assertRestored (node: Node, nodes: readonly Node[]): Promise<void> {
+  const terms = (): unknown[] => nodes.filter(peer => peer !== node).map(({ id }) => {
+    const { acceptable, spendable, poolFree, sellerPoolFree } = node.credits.explain(id)
+    return { line: node.credits.line(id), acceptable, spendable, poolFree, sellerPoolFree }
+  })
+  const before = { balance: node.credits.balance(), account: node.credits.account(), terms: terms() }
+  await node.credits.close()
+  node.disk.detach()
+  await node.start()
+  assert.deepEqual({ balance: node.credits.balance(), account: node.credits.account(), terms: terms() }, before, '12: what was opened again is not what was closed')
 }
 
 /** 4, by the history: what holds when all has arrived. The other ends of it, 1, 3, 5, 9 and 12, are in balances and audits. */

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { createHash, hash } from 'node:crypto'
+import { equals } from 'multiformats/bytes'
 import { type Credits, type CreditsOptions, createCredits, type RunFacts } from '../../src/credits/credits.ts'
 import { readBundle } from '../../src/credits/bundle.ts'
 import { KEYS, type Op, type Store } from '../../src/credits/store.ts'
@@ -15,7 +16,7 @@ import { openEnvelope, seal, type Sealed } from '../../src/packet/envelope.ts'
 import { InosError } from '../../src/packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify, toHex } from '../../src/packet/identity.ts'
 import { UNMEASURED } from '../../src/packet/capacity.ts'
-import { checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
+import { type Cancel, checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
 import type { SpecLimits } from '../../src/packet/spec.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
 
@@ -441,6 +442,16 @@ export class World {
     const cancel = await node.credits.cancelOf(row[0].slice(6))
     const seller = this.nodes.get(peerIdOfKey(openEnvelope(row[1], 'order', checkOrder).payload.executor))
     if (cancel !== null && seller !== undefined) this.send(node, seller, 'cancelled', cancel)
+  }
+
+  /** A buyer says of an order that it has accepted, and may have paid, that it gave it up; its own books know better, and pay. */
+  deny (node: Node, which: number): void {
+    const bought = [...node.disk.rows()].filter(([key]) => key.startsWith('receipt!')).map(([, bytes]) => readBundle(bytes).order).filter(({ payload: { payer } }) => equals(payer, node.signer.publicKey))
+    const order = bought[which % bought.length]
+    if (order === undefined) return
+    const { net, payer, executor } = order.payload
+    const seller = this.nodes.get(peerIdOfKey(executor))
+    if (seller !== undefined) this.send(node, seller, 'cancelled', seal<Cancel>('cancel', { net, payer, executor, order: order.id }, node.signer).bytes)
   }
 
   /** Nobody waits for anything any more. */

@@ -47,13 +47,17 @@ const usage = { fuel: 123_456_789n, pages: 17, resultBytes: 1_025, filesBytes: 9
 export const receiptPayload: Receipt = {
   net: null, executor: executor.publicKey, payer: payer.publicKey, order: order.id, item: 0, spec: spec.id, module: spec.spec.module, input: spec.spec.input,
   outcome: 'ok', exitCode: 0, result: rawCid(bytesOf('result')), files: rawCid(bytesOf('files')), ...usage, charge: charge(DEFAULT_PRICES, usage), children: [],
-  class: 'deterministic', profile: 'inos/1', proof: null
+  class: 'deterministic', profile: 'inos/1', cached: null, proof: null
 }
 
 export const receipt: Sealed<Receipt> = seal('receipt', receiptPayload, executor)
 
 /** The last of three under one signature: the odd one out. */
 export const batched: Sealed<Receipt> = sealBatch('receipt', [{ ...receiptPayload, item: 1 }, { ...receiptPayload, item: 2 }, receiptPayload], executor)[2]!
+
+/** The same job ordered again, and answered from memory. */
+export const again: Sealed<Order> = seal('order', { ...order.payload, nonce: new Uint8Array(16).fill(10) }, payer)
+export const repeated: Sealed<Receipt> = seal('receipt', { ...receiptPayload, order: again.id, charge: DEFAULT_PRICES.base, cached: receipt.id }, executor)
 
 const ownOrder: Sealed<Order> = seal('order', { ...order.payload, executor: payer.publicKey, offer: null, costMax: 0n }, payer)
 
@@ -104,6 +108,7 @@ export const meshOrder: Sealed<Order> = seal('order', { ...order.payload, net: N
 export const bundles = {
   sold: encodeBundle({ receipt, order, offer }),
   batched: encodeBundle({ receipt: batched, order, offer }),
+  repeated: encodeBundle({ receipt: repeated, order: again, offer, original: { receipt, order, offer } }),
   own: encodeBundle({
     receipt: seal<Receipt>('receipt', { ...receiptPayload, executor: payer.publicKey, order: ownOrder.id, charge: 0n }, payer), order: ownOrder, offer: null
   })
@@ -118,7 +123,7 @@ export const frauds = {
 }
 
 export function makeVectors (): Vector[] {
-  const records = Object.entries({ spec, offer, order, cancel, receipt, batched, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  const records = Object.entries({ spec, offer, order, cancel, receipt, batched, repeated, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
   const proofs = Object.entries(frauds).map(([name, { id, bytes }]) => ({ name: `fraud ${name}`, id: id.toString(), bytes: toHex(bytes) }))
   return [...records, ...files, ...proofs]
