@@ -736,6 +736,17 @@ test('map: killed and begun again by name', async () => {
   assert.match(other.stderr, /stands for another job/)
 })
 
+// Goal: a key is one job, over processes and through a running node. Method: the same run twice, with and without `up`, then another input.
+test('run: a key is one job', async () => {
+  const data = dataDir()
+  const args = ['run', wasm.echo, '--key', 'k', '--data', data]
+  const first = await json(args, { input: 'x' })
+  assert.equal((await json(args, { input: 'x' }))['receipt'], first['receipt'])
+  await using _node = await up([], data)
+  assert.equal((await json(args, { input: 'x' }))['receipt'], first['receipt'])
+  assert.equal((await inos(args, { input: 'y' })).code, 64)
+})
+
 // Goal: prices are set while a node runs and hold at once, and survive it; flags of `up` hold above them and are not kept.
 // Method: `price` at a running node, a job bought there, then `price` without the node.
 test('price', async () => {
