@@ -26,7 +26,7 @@ export function hashInput (input: Uint8Array): string { return createHash('sha25
  * @throws {InosError} ERR_USAGE when it cannot be read or written, or is no log of a map
  */
 export async function openJoblog (file: string, resume: boolean): Promise<Joblog> {
-  const text = resume ? await readFile(file, 'utf8').catch(error => absent(file, error)) : ''
+  const text = resume ? await readFile(file, 'utf8').catch((cause: unknown) => { throw new InosError('ERR_USAGE', `${file} cannot be read: ${reasonOf(cause)}.`, { cause }) }) : ''
   const done = readDone(file, text)
   const handle = await open(file, resume ? 'a' : 'w').catch((cause: unknown) => { throw new InosError('ERR_USAGE', `${file} cannot be written: ${reasonOf(cause)}.`, { cause }) })
   if (text === '') await handle.write(`${HEADER}\n`)
@@ -37,11 +37,6 @@ export async function openJoblog (file: string, resume: boolean): Promise<Joblog
     write: async entry => { await handle.write(`${COLUMNS.map(column => entry[column]).join('\t')}\n`) },
     [Symbol.asyncDispose]: () => handle.close()
   }
-}
-
-function absent (file: string, error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
-  throw new InosError('ERR_USAGE', `${file} cannot be read: ${reasonOf(error)}.`, { cause: error })
 }
 
 function readDone (file: string, text: string): Map<number, string> {

@@ -1,4 +1,5 @@
 /** `inos map`: one module over many inputs, wherever there is room; results on stdout, in the order of the inputs. */
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { parseCount, parseCredits } from '../src/packet/amounts.ts'
@@ -47,7 +48,7 @@ export function addMap (program: Command, context: Context): void {
     .option('--budget <amount>', 'most that all items together may cost, such as 5cr; never passed', read(parseCredits))
     .option('--audit <share>', 'share of bought results to run again here and compare, such as 0.1, and the first of each node', read(parseShare))
     .option('--joblog <file>', 'write a line per item: number, exit code, cost, receipt')
-    .option('--resume <file>', 'continue that log: items it has as done are not run again')
+    .option('--resume <name>', 'continue the log of that name; where there is none, the map that was begun with this name: nothing is paid twice')
     .option('--fuel <n>', `instructions each may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
     .option('--memory <size>', 'memory each may have (default: 256MiB)', read(parsePages))
     .option('--max-cost <amount>', 'most each may cost', read(parseCredits))
@@ -61,7 +62,8 @@ export function addMap (program: Command, context: Context): void {
     ['find . -name "*.png" -print0 | inos map name.wasm --each null', 'once per NUL-ended piece of stdin'],
     ['inos map shrink.wasm *.png --json --budget 2cr', 'once per file, never above 2 credits'],
     ['inos map big.wasm inputs.jsonl --each jsonl --joblog done.tsv', 'keep a log …'],
-    ['inos map big.wasm inputs.jsonl --each jsonl --resume done.tsv', '… and go on from there']
+    ['inos map big.wasm inputs.jsonl --each jsonl --resume done.tsv', '… and go on from there'],
+    ['inos map big.wasm inputs.jsonl --each jsonl --resume sweep-42', 'begin a map by name; the same again after a crash buys only the rest']
   ])
   command.action(async (file: string, inputs: string[], options: Options) => {
     context.finish(await run(file, inputs, options, context))
@@ -70,11 +72,14 @@ export function addMap (program: Command, context: Context): void {
 
 async function run (file: string, inputs: readonly string[], options: Options, context: Context): Promise<number> {
   const { output, signal, guestArgs } = context
-  if (options.joblog !== undefined && options.resume !== undefined) throw new InosError('ERR_USAGE', '--resume continues the log it names; --joblog begins one anew.', { hint: 'Give one of the two.' })
+  const isLog = options.resume !== undefined && existsSync(options.resume)
+  if (options.joblog !== undefined && isLog) throw new InosError('ERR_USAGE', '--resume continues the log it names; --joblog begins one anew.', { hint: 'Give one of the two.' })
   const { readProgram } = await import('./script.ts')
   const program = await readProgram(file, guestArgs, signal)
-  const log = options.resume ?? options.joblog
-  await using joblog = log === undefined ? null : await openJoblog(log, options.resume !== undefined)
+  const log = isLog ? options.resume : options.joblog
+  const resume = isLog ? undefined : options.resume
+  if (resume !== undefined) output.say(`There is no log "${resume}": this map has it as its name.`)
+  await using joblog = log === undefined ? null : await openJoblog(log, isLog)
   const { connectPeers, openOperator } = await import('./open.ts')
   await using operator = await openOperator({ data: options.data, join: { network: options.peer.length > 0, serve: false }, output, signal })
   await connectPeers(operator, options.peer, { output, signal })
@@ -83,7 +88,7 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   const source = work.inputs(readInputs(inputs.length === 0 ? ['-'] : inputs, piece, signal))
   const total = piece === 'file' ? Math.max(1, inputs.length) : null
   try {
-    for await (const item of operator.map(program.wasm, source, { ...program.job, ...optionsOf(options), signal, onProgress: progress => work.show(progress, total) })) {
+    for await (const item of operator.map(program.wasm, source, { ...program.job, ...optionsOf(options), ...(resume === undefined ? {} : { resume }), signal, onProgress: progress => work.show(progress, total) })) {
       await work.deliver(item, piece)
       if (output.closed) break
     }

@@ -22,6 +22,7 @@ interface RunOptions {
   where: string
   peer: string[]
   receipt?: string
+  key?: string
   quote?: true
   cache: boolean
   entry?: string
@@ -44,6 +45,7 @@ export function addRun (program: Command, context: Context): void {
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
+    .option('--key <text>', 'a name for this job: the same name again gives the same result and is never paid twice')
     .option('--receipt <file>', 'write the signed receipt to a file')
     .option('--no-cache', 'run it, also where the same job ran before, and leave its result in no memory')
     .option('--quote', 'show who would run it and what it would cost; run nothing')
@@ -101,6 +103,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
   const job: ComputeOptions = {
     ...program.job,
     ...(options.entry === undefined ? {} : { entry: options.entry }),
+    ...(options.key === undefined ? {} : { key: options.key }),
     env: options.env,
     outputs: options.outputs,
     limits: {

@@ -707,6 +707,46 @@ test('map: bought elsewhere, within a budget, through a running node', async () 
   assert.equal((await done).code, 130)
 })
 
+// Goal: a map that is begun again by name after kill -9 writes every result and pays each input once. Method: kill the process when
+// it has written some results and waits for more inputs, twice; then let it end, and count the items of its payments.
+test('map: killed and begun again by name', async () => {
+  await using seller = await up()
+  const data = dataDir()
+  const lines = Array.from({ length: 40 }, (_, at) => `line ${at}`)
+  const args = ['map', wasm.echo, '--where', 'remote', '--fuel', '10000000', '--memory', '64MiB', '-j', '4', '--resume', 'sweep-42', '--peer', seller.address, '--data', data]
+  for (const [given, written] of [[10, 1], [30, 15]] as const) {
+    const { child, done } = start(args, { input: 'open' })
+    child.stdin!.write(`${lines.slice(0, given).join('\n')}\n`)
+    let count = 0
+    await Promise.race([done, new Promise<void>(resolve => {
+      createInterface(child.stdout!).on('line', () => { if (++count === written) resolve() })
+    })])
+    child.kill('SIGKILL')
+    assert.equal((await done).code, null, 'it was killed in the middle')
+  }
+  const all = await inos(args, { input: lines.join('\n') })
+  assert.deepEqual([all.code, all.stdout.toString()], [0, `${lines.join('\n')}\n`], all.stderr)
+  // A node that ends under load may leave the last cheque to its next start.
+  for (let tries = 0; tries < 5 && (await json(['credits', '--data', data]))['owed'] !== '0'; tries++) await inos(args, { input: lines.join('\n') })
+  const history = (await inos(['credits', 'history', '--json', '--data', data])).stdout.toString().trim().split('\n').map(line => JSON.parse(line) as { direction: string, order: string })
+  const paid = history.filter(({ direction }) => direction === 'spent').map(({ order }) => order)
+  assert.deepEqual([paid.length, new Set(paid).size], [lines.length, lines.length])
+  const other = await inos(args, { input: 'other\n' })
+  assert.deepEqual([other.code, other.stdout.length], [109, 0])
+  assert.match(other.stderr, /stands for another job/)
+})
+
+// Goal: a key is one job, over processes and through a running node. Method: the same run twice, with and without `up`, then another input.
+test('run: a key is one job', async () => {
+  const data = dataDir()
+  const args = ['run', wasm.echo, '--key', 'k', '--data', data]
+  const first = await json(args, { input: 'x' })
+  assert.equal((await json(args, { input: 'x' }))['receipt'], first['receipt'])
+  await using _node = await up([], data)
+  assert.equal((await json(args, { input: 'x' }))['receipt'], first['receipt'])
+  assert.equal((await inos(args, { input: 'y' })).code, 64)
+})
+
 // Goal: prices are set while a node runs and hold at once, and survive it; flags of `up` hold above them and are not kept.
 // Method: `price` at a running node, a job bought there, then `price` without the node.
 test('price', async () => {

@@ -13,6 +13,7 @@ import { type Cheque, checkCheque, checkClearing, checkHead, checkOrder, type Of
 import type { Fraud } from './frauds.ts'
 import { Hub } from './hub.ts'
 import { Keeper } from './keeper.ts'
+import { Keys } from './keys.ts'
 import { Ledger, type LedgerOptions } from './ledger.ts'
 import { readDebt } from './line.ts'
 import { Replies } from './replies.ts'
@@ -42,6 +43,7 @@ export interface Books extends Omit<CreditsComponents, 'store'> {
   readonly keeper: Keeper
   /** By peer: orders given up that it has not heard of. */
   readonly untold: Map<string, Set<string>>
+  readonly keys: Keys
 }
 
 /**
@@ -74,7 +76,7 @@ export async function openBooks ({ store, ...lent }: CreditsComponents, options:
   if (promises !== undefined) ledger.restorePromises(promises)
   await restoreFloors(journal, ledger)
   const kept = await restoreReplicas(journal)
-  const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify), untold: await restoreUntold(journal) }
+  const books: Omit<Books, 'keeper'> = { ...platform, net: options.charter?.net ?? null, ledger, hub, journal, replies, offers: new KnownOffers(verify), untold: await restoreUntold(journal), keys: await restoreKeys(journal) }
   return { ...books, keeper: new Keeper(books, kept) }
 }
 
@@ -82,6 +84,15 @@ async function restoreUntold (journal: Journal): Promise<Map<string, Set<string>
   const untold = new Map<string, Set<string>>()
   for await (const [[peer, order]] of keyed(journal, 'untold')) untold.set(peer!, (untold.get(peer!) ?? new Set<string>()).add(order!))
   return untold
+}
+
+async function restoreKeys (journal: Journal): Promise<Keys> {
+  const rows: [string, Uint8Array][] = []
+  // A key may hold what cuts the keys of other rows into parts.
+  for await (const [key, value] of journal.rows('key')) rows.push([key.slice('key!'.length), value])
+  const keys = new Keys()
+  keys.restore(rows)
+  return keys
 }
 
 /** Cheques of this node that exist although it has them not. */

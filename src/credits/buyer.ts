@@ -3,14 +3,13 @@
  * debts, written to disk before it is sent and never signed twice.
  */
 import { equals } from 'multiformats/bytes'
-import type { CID } from '../packet/cid.ts'
+import { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { type Ack, type Cancel, checkAck, checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import { type Books, checkLane, requireField } from './books.ts'
 import type { Bundle } from './bundle.ts'
-import type { OpenOrder } from './sheet.ts'
 import { del, KEYS, type Op, put } from './store.ts'
 
 export interface OrderRequest {
@@ -23,6 +22,8 @@ export interface OrderRequest {
   readonly costMax: bigint
   /** How long the order binds this node. */
   readonly seconds: number
+  /** A caller's name for the job; kept with the order, which is durable then before it leaves. @default none */
+  readonly key?: string | undefined
 }
 
 const NONCE_BYTES = 16
@@ -35,9 +36,10 @@ export class Buyer {
     this.#books = books
   }
 
-  async placeOrder ({ executor, offer, spec, costMax, seconds }: OrderRequest): Promise<Sealed<Order>> {
-    const { net, ledger, journal, offers, signer, now, randomBytes } = this.#books
+  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name }: OrderRequest): Promise<Sealed<Order>> {
+    const { net, ledger, journal, keys, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
+    if (name !== undefined) keys.orders(name, spec)
     offers.check(offer)
     requireField(equals(offer.payload.executor, key), 'offer', 'executor', 'is not the peer that is to run the order')
     requireNet('offer', offer.payload.net, net)
@@ -47,14 +49,22 @@ export class Buyer {
     })
     // Held before anything waits, so that nobody else spends the same credit.
     ledger.hold(executor, costMax, now())
-    return await journal.commitSealed('order', payload, order => ledger.placeOrder(order, executor))
+    return await journal.commitSealed('order', payload, order => [
+      ...ledger.placeOrder(order, executor), ...name === undefined ? [] : this.#name(name, order, executor, offer)
+    ], name !== undefined)
+  }
+
+  #name (key: string, { id, payload: { spec } }: Sealed<Order>, peer: string, offer: Sealed<Offer>): Op[] {
+    const { ledger, keys, now } = this.#books
+    const order = id.toString()
+    return [...keys.add(key, spec, { order, peer }, now(), other => ledger.openOrder(other) !== undefined), put(KEYS.offer(order), offer.bytes)]
   }
 
   /** The executor has said that it does not run an open order: it is given up, and hears of that where it shows a receipt after all. */
   async refuseOrder (order: string): Promise<void> {
     const { ledger, journal } = this.#books
     const open = ledger.openOrder(order)
-    if (open !== undefined) await journal.commit(this.#end(open))
+    if (open !== undefined) await journal.commit(this.#end(order, open.peer))
   }
 
   loseOrder (order: string): void {
@@ -64,22 +74,24 @@ export class Buyer {
 
   /** Give an open order up: its hold ends, and what is shown for it from now on is not paid. Durable before it is said. */
   async giveUp (order: string): Promise<void> {
-    const { ledger, journal, untold } = this.#books
-    const open = ledger.openOrder(order)
-    if (open === undefined) return
-    const { peer } = open
+    const open = this.#books.ledger.openOrder(order)
+    if (open !== undefined) await this.disown(order, open.peer)
+  }
+
+  /** The same for an order that may have been released without a word, or lost. The caller has made sure that it has no receipt. */
+  async disown (order: string, peer: string): Promise<void> {
+    const { journal, untold } = this.#books
     const orders = untold.get(peer) ?? new Set<string>()
     untold.set(peer, orders.add(order))
     const oldest = orders.size > LIMITS.credits.untoldMax ? [...orders.keys().take(1)] : []
-    await journal.commit([...this.#end(open), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
+    await journal.commit([...this.#end(order, peer), put(KEYS.untold(peer, order), NOTHING), ...this.#told(peer, oldest)], true)
   }
 
-  /** The end of a hold, with this node's word that the order is given up. */
-  #end ({ order: { id, payload: { net, payer, executor } } }: OpenOrder): Op[] {
-    const { ledger, signer } = this.#books
-    const order = id.toString()
-    const cancel = seal<Cancel>('cancel', { net, payer, executor, order: id }, signer)
-    return [...ledger.releaseOrder(order), put(KEYS.cancel(order), cancel.bytes)]
+  /** The end of a hold, if there is one, with this node's word that the order is given up. */
+  #end (order: string, peer: string): Op[] {
+    const { net, ledger, keys, signer } = this.#books
+    const cancel = seal<Cancel>('cancel', { net, payer: signer.publicKey, executor: ledger.line(peer).key, order: CID.parse(order) }, signer)
+    return [...ledger.releaseOrder(order), ...keys.drop(order), put(KEYS.cancel(order), cancel.bytes)]
   }
 
   /** Cancels the peer has not heard of, as many as one packet carries. */
@@ -104,8 +116,8 @@ export class Buyer {
 
   /** A verified receipt for an order of mine becomes owed. The caller has made sure that it is the first. */
   async owe (bundle: Bundle, peer: string): Promise<void> {
-    const { ledger, journal } = this.#books
-    await journal.commit(ledger.owe(bundle, peer, this.#books.now()))
+    const { ledger, journal, keys, now } = this.#books
+    await journal.commit([...ledger.owe(bundle, peer, now()), ...keys.answered(bundle.order.id.toString())])
   }
 
   async nextCheque (peer: string): Promise<Sealed<Cheque> | null> {

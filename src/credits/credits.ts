@@ -17,7 +17,7 @@ import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { requireNet } from '../packet/mesh.ts'
-import { checkCancel, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
+import { checkCancel, checkOffer, checkOrder, type Cheque, type Offer, type Order } from '../packet/records.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import { audit } from './audit.ts'
 import { type Books, convict, type CreditsComponents, openBooks } from './books.ts'
@@ -27,14 +27,20 @@ import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
 import { encodeFraud, isRepeated } from './frauds.ts'
 import { frauds, history, receipts } from './history.ts'
+import type { KeyedOrder } from './keys.ts'
 import { bundleRows, type LedgerOptions } from './ledger.ts'
 import { Reconciler, type SyncResult } from './reconcile.ts'
 import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
-import { del, KEYS } from './store.ts'
+import { del, KEYS, type Op } from './store.ts'
 import { bouncedOf, type Room as Terms, type Rules } from './terms.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from './views.ts'
 
 export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderRequest, RunFacts, SyncResult }
+
+/** What was bought under a key before: its receipt, or the order that waits for one. */
+export type Recalled =
+  | { readonly kind: 'answered', readonly bundle: Bundle }
+  | { readonly kind: 'open', readonly peer: string, readonly order: Sealed<Order>, readonly offer: Sealed<Offer> }
 
 /** How a cheque was taken: its ack to send, or the body of a sync answer that says what lacks. */
 export type ChequeAnswer =
@@ -62,9 +68,18 @@ export interface Credits {
    * Sign an order and hold its most. Neither waits for the disk: an order that these books have lost is paid all the same.
    * @throws {InosError} ERR_RECORD_INVALID for an offer that is not the executor's or has expired,
    * or a cost out of range, ERR_BUSY with too many orders open, ERR_BUDGET, ERR_POLICY with proof of fraud, ERR_INSUFFICIENT_CREDITS
-   * when this node would promise more than its account covers, or than it promises all new sellers together
+   * when this node would promise more than its account covers, or than it promises all new sellers together; ERR_USAGE where
+   * its key stands for another spec
    */
   placeOrder (request: OrderRequest): Promise<Sealed<Order>>
+  /**
+   * What was bought under a key before, the latest first; an open order is waited for again from now on. What was released
+   * without a word is given up by one, durably: null when the job may be bought.
+   * @throws {InosError} ERR_USAGE when the key stands for another spec, ERR_GONE while the receipt of what was paid for it lacks here
+   */
+  recall (key: string, spec: CID): Promise<Recalled | null>
+  /** Whether an order was placed under a key. Constant time. */
+  isKeyed (order: string): boolean
   /** The executor refused: the hold is released, and a receipt it shows for the order after all is not paid. */
   refuseOrder (order: string): Promise<void>
   /**
@@ -154,9 +169,9 @@ export interface Credits {
 
   /**
    * A job of one's own on this node: order and receipt signed by it, stored, nothing moves.
-   * @param original receipt of the run by this node that was not done again
+   * @param original receipt of the run by this node that was not done again @param key the caller's name for the job
    */
-  recordOwn (spec: CID, facts: RunFacts, original?: Bundle): Promise<Bundle>
+  recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle>
 
   /**
    * Whether the peer has said since this start which cheques of this node it holds, and all of them
@@ -209,7 +224,19 @@ export interface Credits {
  * @throws {InosError} ERR_DATA_DIR when another version wrote them, ERR_STORE
  */
 export async function createCredits (components: CreditsComponents, options: LedgerOptions = {}): Promise<Credits> {
-  return new Room(await openBooks(components, options))
+  const books = await openBooks(components, options)
+  const room = new Room(books)
+  await dropSpares(books, order => room.giveUpOrder(order))
+  return room
+}
+
+/** A key whose job was tried at two nodes when this one ended: of what is open one order stays, or none where one is answered. */
+async function dropSpares ({ keys, ledger, journal }: Books, giveUp: (order: string) => Promise<void>): Promise<void> {
+  for (const orders of keys.shared()) {
+    const answered = await Promise.all(orders.map(async ({ order }) => await journal.read(KEYS.receipt(order)) !== undefined))
+    const open = orders.filter(({ order }) => ledger.openOrder(order) !== undefined)
+    for (const { order } of answered.includes(true) ? open : open.slice(1)) await giveUp(order)
+  }
 }
 
 const NONCE_BYTES = 16
@@ -259,6 +286,7 @@ class Room implements Credits {
   async refuseOrder (order: string): Promise<void> { await this.#buyer.refuseOrder(order) }
   loseOrder (order: string): void { this.#buyer.loseOrder(order) }
   async giveUpOrder (order: string): Promise<void> { await this.#buyer.giveUp(order) }
+  isKeyed (order: string): boolean { return this.#books.keys.has(order) }
   async untoldCancels (peer: string): Promise<Uint8Array[]> { return await this.#buyer.untold(peer) }
   async toldCancels (peer: string, cancels: readonly Uint8Array[]): Promise<void> { await this.#buyer.told(peer, cancels) }
   async takeCancel (peer: string, cancel: Uint8Array): Promise<string> { return await this.#seller.takeCancel(peer, cancel) }
@@ -357,14 +385,52 @@ class Room implements Credits {
     }
   }
 
-  async recordOwn (spec: CID, facts: RunFacts, original?: Bundle): Promise<Bundle> {
+  async recall (key: string, spec: CID): Promise<Recalled | null> {
+    const { keys, ledger, journal } = this.#books
+    for (;;) {
+      const orders = keys.orders(key, spec).toReversed()
+      for (const { order } of orders) {
+        const bytes = await journal.read(KEYS.receipt(order))
+        if (bytes !== undefined) return { kind: 'answered', bundle: encodeBundle(readBundle(bytes)) }
+      }
+      const last = orders[0]
+      if (last === undefined) return null
+      const offer = await journal.read(KEYS.offer(last.order))
+      const open = ledger.openOrder(last.order)
+      if (open !== undefined && offer !== undefined) {
+        open.lost = false
+        return { kind: 'open', peer: open.peer, order: open.order, offer: openEnvelope(offer, 'offer', checkOffer) }
+      }
+      await this.#inTurn(last.order, () => this.#disown(last))
+    }
+  }
+
+  /** A receipt may have come meanwhile: then that is what became of it. */
+  async #disown ({ order, peer }: KeyedOrder): Promise<void> {
+    const { journal } = this.#books
+    if (await journal.read(KEYS.receipt(order)) !== undefined) return
+    if (await journal.read(KEYS.spent(peer, order)) !== undefined) {
+      throw new InosError('ERR_GONE', `What was paid for the order ${order} is not here yet.`, { hint: `Connect to ${peer}, which has the receipt.` })
+    }
+    await this.#buyer.disown(order, peer)
+  }
+
+  async recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle> {
     const { net, journal, signer, now, randomBytes } = this.#books
     const order = seal('order', checkOrder({
       net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
     }), signer)
     const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n, original?.receipt.id), signer), order, offer: null, original })
-    await journal.commit(bundleRows(bundle))
+    await journal.commit([...bundleRows(bundle), ...key === undefined ? [] : this.#nameOwn(key, order)])
     return bundle
+  }
+
+  /** It takes the place of what ran here under the key before. */
+  #nameOwn (key: string, { id, payload: { spec } }: Sealed<Order>): Op[] {
+    const { keys, ledger, signer, now } = this.#books
+    const before = keys.orders(key, spec).filter(({ peer }) => peer === signer.id)
+    const placed = { order: id.toString(), peer: signer.id }
+    return [...before.flatMap(({ order }) => keys.drop(order)), ...keys.add(key, spec, placed, now(), order => ledger.openOrder(order) !== undefined)]
   }
 
   async expire (): Promise<string[]> {

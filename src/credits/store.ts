@@ -18,6 +18,8 @@
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     cancel!ORDER                  payer's word that it gave the order up: mine for good, a peer's where I had run it
  *     untold!PEER!ORDER             such an order of mine that the peer has not heard of
+ *     key!TEXT                      a caller's key: spec, orders placed under it and not given up
+ *     offer!ORDER                   offer that such an order of mine accepted, until it is answered or given up
  *     waived!PEER                   derived: charges that peer gave up after it was answered, less what its cheques made good
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque
@@ -70,6 +72,8 @@ export const KEYS = {
   replica: (author: string, peer: string) => `replica!${author}!${peer}`,
   cancel: (order: string) => `cancel!${order}`,
   untold: (peer: string, order: string) => `untold!${peer}!${order}`,
+  key: (text: string) => `key!${text}`,
+  offer: (order: string) => `offer!${order}`,
   waived: (peer: string) => `waived!${peer}`,
   refund: (order: string) => `refund!${order}`,
   spent: (peer: string, order: string) => `spent!${peer}!${order}`,
@@ -83,7 +87,7 @@ export const KEYS = {
 
 export type Prefix =
   | 'line' | 'order' | 'receipt' | 'out' | 'in' | 'owed' | 'due' | 'kept' | 'fraud' | 'paid'
-  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted' | 'cancel' | 'untold' | 'waived'
+  | 'head' | 'claim' | 'replica' | 'refund' | 'spent' | 'clearing' | 'granted' | 'cancel' | 'untold' | 'waived' | 'key'
 
 function digits (n: number): string {
   return n.toString(16).padStart(N_DIGITS, '0')
@@ -100,6 +104,7 @@ export function decodeText (bytes: Uint8Array): string { return new TextDecoder(
 
 /** A record that is signed when its group is written, and the rows that follow from it. */
 interface Late extends Draft {
+  readonly durable: boolean
   readonly rows: (record: Sealed) => readonly Op[]
   readonly done: PromiseWithResolvers<Sealed>
 }
@@ -157,14 +162,15 @@ export class Journal {
    * Sign a record, at once or with others of its batch when its turn comes, and write what follows from it.
    * @param rows called once, synchronously with the signature; it may change memory. What it throws is
    * this record's failure alone
+   * @param durable as for `commit`
    * @returns the record; its rows are read from now on, and written as by `commit`
    * @throws {InosError} ERR_STORE
    */
-  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[]): Promise<Sealed<T>> {
+  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[], durable = false): Promise<Sealed<T>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const done = Promise.withResolvers<Sealed>()
     const group = this.#tail()
-    group.late.push({ type, payload, rows: rows as Late['rows'], done })
+    group.late.push({ type, payload, rows: rows as Late['rows'], durable, done })
     if (!group.pressing) {
       group.pressing = true
       // Those of this turn come before what is queued here; who comes later is under load, and waits for its batch.
@@ -183,10 +189,12 @@ export class Journal {
       for (const { done } of late) done.reject(error)
       return
     }
-    for (const [i, { rows, done }] of late.entries()) {
+    for (const [i, { rows, durable, done }] of late.entries()) {
       try {
         add(group, rows(records[i]!))
-        this.#room(group).then(() => { done.resolve(records[i]!) }, done.reject)
+        group.durable ||= durable
+        const written = durable ? group.written.promise : this.#room(group)
+        written.then(() => { done.resolve(records[i]!) }, done.reject)
       } catch (error) {
         done.reject(error)
       }

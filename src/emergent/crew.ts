@@ -36,7 +36,7 @@ export class Crew {
 
   start (errand: Errand, input: Uint8Array | string): void {
     const index = this.#started++
-    const item = new Item(errand, input)
+    const item = new Item(errand, input, index)
     const work = item.run()
       .then(result => {
         this.#keep(index, result)

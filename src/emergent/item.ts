@@ -14,7 +14,9 @@ import { LOST, type Pace } from './pace.ts'
 export interface Errand {
   readonly node: Processor
   readonly module: Module
-  readonly options: Omit<ComputeOptions, 'signal' | 'onProgress' | 'limits'>
+  /** Of the map, where it may be begun again. */
+  readonly name: string | undefined
+  readonly options: Omit<ComputeOptions, 'signal' | 'onProgress' | 'limits' | 'key'>
   readonly pace: Pace
   readonly needs: Needs
   /** Aborts when the map ends. */
@@ -35,6 +37,8 @@ interface Try {
 export class Item {
   readonly #errand: Errand
   readonly #input: Uint8Array | string
+  /** Its place among the inputs is its name in a map that has one. */
+  readonly #key: { readonly key?: string }
   readonly #tries = new Set<Try>()
   /** The same and those that were cancelled, until their holds are free. */
   readonly #open = new Set<Promise<void>>()
@@ -47,9 +51,10 @@ export class Item {
   /** Narrowed limits were too little for it. */
   #isLarge = false
 
-  constructor (errand: Errand, input: Uint8Array | string) {
+  constructor (errand: Errand, input: Uint8Array | string, index: number) {
     this.#errand = errand
     this.#input = input
+    this.#key = errand.name === undefined ? {} : { key: `${errand.name}/${index}` }
     this.#limits = errand.needs.limits
   }
 
@@ -152,7 +157,7 @@ export class Item {
       if (state.state === 'queued' || state.state === 'retrying') attempt.place = null
       else if ('peer' in state && attempt.place?.peer !== state.peer) attempt.place = { peer: state.peer, since: node.clock.now() }
     }
-    const shared = { limits: this.#limits, once: this.#once, ...(isBound(options) ? {} : { avoid }) }
+    const shared = { ...this.#key, limits: this.#limits, once: this.#once, ...(isBound(options) ? {} : { avoid }) }
     const over = node.compute(module, this.#input, { ...options, ...shared, signal: AbortSignal.any([signal, attempt.cancel.signal]), onProgress })
       .then(result => { this.#won(attempt, result) }, error => { this.#failed(attempt, error) })
       .finally(() => { this.#open.delete(over) })

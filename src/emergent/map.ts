@@ -24,7 +24,7 @@ export interface MapProgress {
   readonly fuel: bigint
 }
 
-export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once'> {
+export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once' | 'key'> {
   /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers as they are then, at least 4 */
   concurrency?: number
   /** Yield in the order of the inputs; else as they are done. @default true */
@@ -38,9 +38,16 @@ export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' 
   /**
    * Whether limits of later items are narrowed to what earlier ones needed, so that less is held for each and more run at once: after three bought items
    * to between 4 and 8 times the fuel and output that any has used, never above `limits`. Limits are part of the spec, so receipts name the narrowed ones.
-   * An item that needs more is run again with `limits`; what it burnt until then is charged, and has a receipt of its own. @default true
+   * An item that needs more is run again with `limits`; what it burnt until then is charged, and has a receipt of its own. Never with `resume`, where
+   * an item must be the same job each time. @default true
    */
   narrow?: boolean
+  /**
+   * A name for this map, 1 to `LIMITS.map.nameCharsMax` characters. A map that is begun again with its name, module, options and inputs in their order
+   * gives what is done from what is kept, pays nothing twice and runs only the rest; `budget` and `onProgress` count only
+   * what this one buys. Input `i` has the key `NAME/i`: a different input there fails with ERR_USAGE. @default none
+   */
+  resume?: string
   onProgress?: (progress: MapProgress) => void
 }
 
@@ -68,13 +75,17 @@ export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs,
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
 export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
 export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
-  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, narrow = true, limits, onProgress, signal, ...compute } = options
+  const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, narrow = true, limits, resume, onProgress, signal, ...compute } = options
   if (concurrency !== undefined && (!Number.isSafeInteger(concurrency) || concurrency < 1)) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
+  if (resume !== undefined && (typeof resume !== 'string' || resume.length === 0 || resume.length > LIMITS.map.nameCharsMax)) {
+    throw new InosError('ERR_USAGE', `The name of a map has 1 to ${LIMITS.map.nameCharsMax} characters.`)
+  }
   const budget = createBudget(most)
   const module = wasm instanceof Uint8Array ? await node.load(wasm) : wasm
   const crew = new Crew({ ordered, yields: onError === 'yield', hedge, budget, onProgress })
   const pace = new Pace(() => node.clock.now())
-  const errand: Errand = { node, module, options: { ...compute, purse: budget }, pace, needs: new Needs(limits, narrow), signal: crew.signal }
+  const needs = new Needs(limits, narrow && resume === undefined)
+  const errand: Errand = { node, module, name: resume, options: { ...compute, purse: budget }, pace, needs, signal: crew.signal }
   const source = iteratorOf(inputs)
   const cancelled = (): void => { crew.fail(new InosError('ERR_CANCELLED', 'The map was cancelled.', { cause: signal?.reason })) }
   if (signal?.aborted === true) cancelled()

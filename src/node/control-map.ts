@@ -17,6 +17,7 @@ const MAP_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   ordered: value => typeof value === 'boolean',
   hedge: value => typeof value === 'boolean',
   narrow: value => typeof value === 'boolean',
+  resume: value => typeof value === 'string',
   budget: value => typeof value === 'bigint' || Number.isSafeInteger(value)
 }
 
@@ -68,7 +69,7 @@ function readHead (frame: ControlFrame | undefined): { wasm: Uint8Array, options
     }
   }
   const { wasm, options: { onProgress: _progress, ...options } } = decodeRun(job)
-  const { budget, ...rest } = map as Pick<MapOptions, 'budget' | 'concurrency' | 'ordered' | 'hedge' | 'narrow'>
+  const { budget, ...rest } = map as Pick<MapOptions, 'budget' | 'concurrency' | 'ordered' | 'hedge' | 'narrow' | 'resume'>
   return { wasm, options: { ...options, ...rest, ...(budget === undefined ? {} : { budget: BigInt(budget) }) } }
 }
 

@@ -150,6 +150,7 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   seed: value => isBytes(value),
   costMax: isAmount,
   where: isText,
+  key: isText,
   avoid: isTexts,
   verify: value => value === 'receipt' || (isMap(value) && Object.keys(value).length === 1 && typeof value['audit'] === 'number'),
   retries: isCount,

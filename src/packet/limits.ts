@@ -95,7 +95,9 @@ export const LIMITS = {
     costMax: 20n * CREDIT,
     /** How long an order binds its payer. */
     orderSeconds: 3_600,
-    retries: 3
+    retries: 3,
+    /** A caller's name for a job. */
+    keyCharsMax: 128
   },
   guest: {
     /** Why a guest ended, one line. */
@@ -232,6 +234,8 @@ export const LIMITS = {
     unpaidMax: 131_072,
     /** Orders of this node that are open at once, and how many of them one sync asks about. */
     openOrdersMax: 65_536,
+    /** Keys that callers gave their jobs; of more, the oldest that are settled are forgotten. */
+    keysMax: 65_536,
     ordersPerSyncMax: 1_024,
     /** Questions to one peer whose answers are awaited, and peers that have answered since the start. */
     questionsMax: 128,
@@ -360,6 +364,8 @@ export const LIMITS = {
     /** An item that failed for a passing reason is begun again so often, after pauses that double. */
     roundsMax: 4,
     pauseMs: 250,
+    /** The name of a map; its items have keys of the name and their number. */
+    nameCharsMax: 100,
     /** After `samplesMin` bought items the others may use so many times the most that any has used, and always so much. */
     needsFactor: 4,
     fuelMin: 2n ** 23n,
@@ -536,6 +542,7 @@ relate(credits.itemsPerChequeMax * 128 < wire.frameBytesMax, 'a full cheque fits
 relate(2 * credits.itemsPerChequeMax * 128 < credits.fraudBytesMax, 'two full cheques fit a proof')
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
 relate(credits.openOrdersMax / credits.ordersPerSyncMax < credits.questionsMax, 'all open orders can be asked about at once')
+relate(credits.openOrdersMax <= credits.keysMax, 'of more keys than are kept one is settled')
 relate(4 * credits.recordsPerSyncBytes < wire.frameBytesMax, 'cheques and replicas of a sync fit a frame beside its orders')
 relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one cheque can be brought back')
 relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')
@@ -544,6 +551,7 @@ relate(LIMITS.store.repliesBytesMax >= wire.frameBytesMax, 'the store keeps any 
 relate(8 * LIMITS.cache.entryBytesMax <= LIMITS.cache.bytesMax, 'one result does not push out all others')
 relate(LIMITS.mesh.revokedMax * 34 + 8 * KIB < LIMITS.mesh.messageBytesMax, 'a full list of revoked members, a charter and a certificate fit one message')
 relate(LIMITS.mesh.routesMax * LIMITS.mesh.routeCharsMax * 4 / 3 + 2_048 < LIMITS.mesh.inviteCharsMax, 'an invite holds all its routes')
+relate(LIMITS.map.nameCharsMax + `/${Number.MAX_SAFE_INTEGER}`.length <= job.keyCharsMax, 'an item’s number fits its key beside the name of its map')
 relate(LIMITS.map.lookMs < LIMITS.map.hedgeMsMin && LIMITS.map.samplesMin <= LIMITS.map.samplesMax, 'stragglers are looked for often enough, and against a median that exists')
 relate(LIMITS.map.needsFactor > 1 && LIMITS.map.fuelMin < job.fuelMax && LIMITS.map.outputBytesMin < job.outputBytesMax, 'default limits are narrowed, and limits that were too little widen')
 relate(LIMITS.mesh.strangersMax < wire.connectionsMax, 'strangers leave connections to members')

@@ -13,12 +13,14 @@ import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
-import { blobsByReference, BY_REFERENCE, describeOutput, type Job, own, packJob } from './job.ts'
+import { blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
+import { keepOutput } from './kept.ts'
 import type { JobState } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
 import type { Rooms } from './rooms.ts'
 
-export type Purchase = Choice & { kind: 'buy' }
+/** `again`: an order that was placed before and is presented once more. */
+export type Purchase = Choice & { kind: 'buy', readonly again?: Sealed<Order> }
 
 /** What a run gave, with the receipt that proves it. `message` is the guest's own last word. */
 export interface Done {
@@ -35,6 +37,8 @@ export interface BuyOptions {
   /** Share of answers that are run again here. */
   readonly audit: number
   readonly once: { taken: boolean }
+  /** The caller's name for the job: its result is kept. */
+  readonly key: string | undefined
   /** Whether it must be run, whatever the seller remembers. */
   readonly fresh: boolean
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
@@ -45,7 +49,7 @@ export interface BuyOptions {
 export const PAUSES_MS = [200, 1_000, 3_000] as const
 
 /** What failed may well work with the same peer a moment later. */
-const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_BUSY'])
+export const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOST', 'ERR_NOT_REACHABLE', 'ERR_BUSY'])
 
 /** @throws {InosError} the peer's refusal, ERR_VERIFICATION for a wrong answer, ERR_PEER_LOST, ERR_CANCELLED … */
 export async function buy (node: Rooms, job: Job, purchase: Purchase, options: BuyOptions): Promise<Done> {
@@ -54,7 +58,7 @@ export async function buy (node: Rooms, job: Job, purchase: Purchase, options: B
   node.market.begin(peer)
   try {
     // Held before its first wait, so that nobody else spends the same credit.
-    const order = await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds })
+    const order = purchase.again ?? await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds, key: options.key })
     using _answer = node.settlement.await(order.id.toString())
     return await trade(node, job, order, purchase, options)
   } finally {
@@ -91,7 +95,7 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
  */
 async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done | InosError> {
   const { signal, say, lastHope, fresh } = options
-  const { peer, costMax } = purchase
+  const { peer, costMax, again } = purchase
   const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)], fresh }
   let answered = false
   for (let tries = 0; ; tries++) {
@@ -109,7 +113,7 @@ async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purch
       if (error.code === 'ERR_INPUT_TOO_LARGE') return new InosError('ERR_NO_OFFER', error.message, { cause })
       const pause = PAUSES_MS[tries]
       // Who has answered is owed for it, and worth more patience than somebody new.
-      if (signal.aborted || !PASSING.has(error.code) || pause === undefined || !(answered || lastHope())) throw error
+      if (signal.aborted || !PASSING.has(error.code) || pause === undefined || !(answered || again !== undefined || lastHope())) throw error
       say({ state: 'retrying', peer, reason: error.message })
       await node.platform.sleep(pause, signal)
     }
@@ -126,7 +130,7 @@ function refusalOf (peer: string, answer: Packet): InosError {
  * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
  */
-async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, fresh }: BuyOptions): Promise<Done> {
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, key, fresh }: BuyOptions): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
@@ -137,6 +141,20 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   const said = receipt.payload
   if (fresh && said.cached !== null) throw wrong(peer, 'It comes from memory, and a run was asked for.')
   const original = answer.body.length === 0 ? undefined : await right(peer, () => readBundle(answer.body.slice()))
+  const { bytes, archive, output } = await bringOutput(node, peer, answer, said, signal)
+  const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
+  if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
+  // Before its receipt: a crash in between leaves the order open.
+  if (key !== undefined) await keepOutput(node, output)
+  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
+  return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+}
+
+/**
+ * What an answer gives or names, fetched and held against its receipt.
+ * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for what does not come
+ */
+export async function bringOutput (node: Rooms, peer: string, answer: Packet, said: Receipt, signal: AbortSignal): Promise<{ bytes: Uint8Array, archive: Uint8Array | null, output: Output }> {
   const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
@@ -144,13 +162,11 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   const bytes = await bring('result', said.result, said.resultBytes)
   const archive = said.files === null ? null : await bring('files', said.files, said.filesBytes)
   if (archive === null && answer.files.length > 0) throw wrong(peer, 'It has files, and its receipt names none.')
-  const { result, files } = await describeOutput({ result: bytes, files: archive }, node.platform.digest)
+  const output = await describeOutput({ result: bytes, files: archive }, node.platform.digest)
+  const { result, files } = output
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
-  const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
-  if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
-  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
-  return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+  return { bytes, archive, output }
 }
 
 /** Of several tries at one job only the first right answer is accepted. */

@@ -27,6 +27,7 @@ import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import { outcomeError } from './outcome.ts'
+import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { createResultCache } from './result-cache.ts'
@@ -104,6 +105,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     history,
     shelf,
     desk: createDesk(),
+    atKeys: new Map(),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),
     get settlement () { return settlement },
@@ -170,6 +172,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     stopping.signal.throwIfAborted()
     const { where = 'any' } = options
     if (!PLACES.includes(where)) keyOfPeerId(where)
+    checkKey(options.key)
     if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
     const { id, bytes } = await describe(wasm)
     return await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)

@@ -29,6 +29,7 @@ export function signerOf (name: string): Signer {
 export class Mesh implements AsyncDisposable {
   readonly hub: MemoryHub = createMemoryHub()
   readonly #stores = new Map<string, MemoryLevel<string, Uint8Array>>()
+  readonly #blobs = new Map<string, Map<string, Uint8Array>>()
   readonly #nodes = new Set<MeshNode>()
   /** Whoever else opens something in this mesh closes it here. */
   readonly opened = new AsyncDisposableStack()
@@ -43,6 +44,7 @@ export class Mesh implements AsyncDisposable {
     const opened = await openNode({
       signer,
       store,
+      blobs: this.#blobsOf(name),
       engine: createEngine(),
       network: alone ? null : this.hub.network(signer.id),
       timers,
@@ -57,6 +59,12 @@ export class Mesh implements AsyncDisposable {
 
   async connect (a: MeshNode, b: { readonly id: string }): Promise<void> {
     await a.connect(`/memory/${b.id}`)
+  }
+
+  #blobsOf (name: string): Map<string, Uint8Array> {
+    const blobs = this.#blobs.get(name) ?? new Map<string, Uint8Array>()
+    this.#blobs.set(name, blobs)
+    return blobs
   }
 
   /** Take a copy of a node's books. @returns puts it back; the node must be away */
@@ -74,6 +82,13 @@ export class Mesh implements AsyncDisposable {
     this.hub.drop(node.id)
     this.#nodes.delete(node)
     await node.stop()
+  }
+
+  /** A node's process is killed: nothing that it would still say or write is said or written. */
+  async kill (node: MeshNode): Promise<void> {
+    const books = this.copyBooks(node.name)
+    await this.lose(node)
+    await (await books)()
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {

@@ -37,6 +37,13 @@ export interface ComputeOptions {
   cache?: boolean
   /** Tries of one job at several nodes share it: the first right answer is taken and paid, no other. @default none */
   once?: { taken: boolean }
+  /**
+   * The caller's name for this job, 1 to 128 characters: the same key is never paid twice. A call with a key that was used before gives the
+   * earlier result with its receipt (its `stderr` is not kept) and buys nothing; an order that had no answer yet, because this node was killed, is
+   * presented again; two calls at once are one. With another module, input or option that the spec holds: ERR_USAGE. A result that is
+   * paid and kept nowhere any more: ERR_GONE. @default none
+   */
+  key?: string
   /** A budget this job shares with others: no order is placed that it does not cover. @default none */
   purse?: Purse
   /** @default 'any' */

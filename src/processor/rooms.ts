@@ -12,6 +12,7 @@ import type { Desk } from './desk.ts'
 import type { Events } from './events.ts'
 import type { History } from './history.ts'
 import type { Digest } from './job.ts'
+import type { AtKey } from './keyed.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
@@ -51,6 +52,8 @@ export interface Rooms {
   readonly history: History
   readonly shelf: Shelf
   readonly desk: Desk
+  /** Calls of this node's own callers that are at work under a key. */
+  readonly atKeys: Map<string, AtKey>
   readonly settlement: Settlement
   readonly events: Events<ProcessorEvents>
   /** Aborts when this node stops. */

@@ -11,6 +11,7 @@ import type { Resend, SyncResult } from '../credits/reconcile.ts'
 import { decodeAnswer } from '../credits/sync.ts'
 import { createClearing } from './clear.ts'
 import { own } from './job.ts'
+import { keepLate } from './keyed.ts'
 import type { Rooms } from './rooms.ts'
 
 export interface Settlement {
@@ -148,6 +149,8 @@ export function createSettlement (node: Rooms): Settlement {
       if (cancel === null) throw error
       return cancel
     }
+    // Whoever has its key will ask for what the receipt names; its seller keeps that until it is paid.
+    if (node.credits.isKeyed(order)) await keepLate(node, records)
     node.changed()
     return null
   }

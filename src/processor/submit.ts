@@ -4,19 +4,24 @@
  */
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { OutcomeKind } from '../wasm/runtime.ts'
-import { buy, type Done, PAUSES_MS, takeOnce } from './buy.ts'
+import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import { describeOutput, factsOf, type Job, runOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
+import { keepOutput } from './kept.ts'
+import { recallJob, underKey } from './keyed.ts'
 import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import { copyOf } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
 export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> { readonly message: string }
+
+type OwnRun = Choice & { kind: 'own' }
 
 /** Faults of a node or the way to it: another one may do better. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -34,7 +39,9 @@ const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
 /** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
 export async function submitJob (node: Rooms, job: Job, options: ComputeOptions, entry: JobEntry): Promise<Finished> {
   try {
-    const finished = await new Submission(node, job, options, entry).run()
+    const { key, once } = options
+    const work = (recalls: boolean): Promise<Finished> => new Submission(node, job, options, entry).run(recalls)
+    const finished = key === undefined ? await work(false) : await underKey(node, job, key, once, entry, work)
     entry.done(finished)
     return finished
   } catch (thrown) {
@@ -51,6 +58,7 @@ class Submission {
   readonly #wish: Wish & { readonly avoid: Set<string> }
   readonly #purse: Purse | undefined
   readonly #once: { taken: boolean }
+  readonly #key: string | undefined
   readonly #audit: number
   readonly #fresh: boolean
   readonly #retries: number
@@ -61,7 +69,7 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
@@ -69,12 +77,20 @@ class Submission {
     this.#wish = { where, costMax, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
+    this.#key = key
     this.#audit = shareOf(verify)
     this.#fresh = !cache
     this.#retries = retries
   }
 
-  async run (): Promise<Finished> {
+  /** @param recalls whether to look first for what was bought under its key */
+  async run (recalls: boolean): Promise<Finished> {
+    if (recalls && this.#key !== undefined) {
+      const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
+      if (found !== null && 'bundle' in found) return finish(found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      const done = found === null ? null : await this.#attempt(found)
+      if (done !== null) return done
+    }
     for (;;) {
       this.#signal.throwIfAborted()
       // From here to the hold in `buy` there is no wait: what was chosen is still so when it is held.
@@ -112,7 +128,7 @@ class Submission {
   }
 
   /** @returns null to choose again */
-  async #attempt (choice: Choice & { kind: 'own' | 'buy' }): Promise<Finished | null> {
+  async #attempt (choice: OwnRun | Purchase): Promise<Finished | null> {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
@@ -129,33 +145,36 @@ class Submission {
     }
   }
 
-  async #buy (choice: Choice & { kind: 'buy' }): Promise<Done> {
+  async #buy (choice: Purchase): Promise<Done> {
     const { history, platform } = this.#node
-    this.#purse?.hold(choice.costMax)
+    // An order of an earlier call counts in that one's budget.
+    const purse = choice.again === undefined ? this.#purse : undefined
+    purse?.hold(choice.costMax)
     let charged = 0n
     const began = platform.now()
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, fresh: this.#fresh, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge, cached } = done.bundle.receipt.payload
       charged = charge
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
-      // What was not run says nothing of the pace of runs.
-      history.note(choice.peer, 'ok', cached !== null || ms < LIMITS.market.paceMsMin ? undefined : ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000))
+      // What was not run, or not from now on, says nothing of the pace of runs.
+      const isPaced = cached === null && choice.again === undefined && ms >= LIMITS.market.paceMsMin
+      history.note(choice.peer, 'ok', isPaced ? ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000) : undefined)
       return done
     } catch (error) {
       const experience = EXPERIENCE[toInosError(error).code]
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
-      this.#purse?.end(choice.costMax, charged)
+      purse?.end(choice.costMax, charged)
     }
   }
 
-  #passOver (choice: Choice & { kind: 'own' | 'buy' }, peer: string, { code }: InosError): void {
+  #passOver (choice: OwnRun | Purchase, peer: string, { code }: InosError): void {
     const { market } = this.#node
     // It has made a new offer since, which the order could not name; who does that again plays games.
     const isNews = this.#attempts.filter(attempt => attempt.peer === peer).length === 1 && choice.kind === 'buy' && market.offerBy(peer)?.id.equals(choice.offer.id) === false
@@ -202,7 +221,8 @@ class Submission {
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const output = known?.output ?? await describeOutput(outcome, digest)
     const facts = factsOf(spec, outcome, output)
-    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, known?.original))
+    if (this.#key !== undefined) await keepOutput(this.#node, output)
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, known?.original, this.#key))
     if (known === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)

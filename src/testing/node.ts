@@ -39,11 +39,13 @@ export interface Lent extends Pick<Platform, 'now' | 'sleep' | 'randomBytes'>, P
   /** Null: a mesh of one. */
   readonly network: Network | null
   readonly timers: Timers
+  /** What its machine keeps of earlier lives. @default nothing */
+  readonly blobs?: Map<string, Uint8Array>
 }
 
 export async function openNode (lent: Lent, options: NodeParts = {}): Promise<TestNode> {
   const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, known, before, books, resultCache = true } = options
-  const { signer, store, now, sleep, randomBytes, engine, pass, network, timers } = lent
+  const { signer, store, now, sleep, randomBytes, engine, pass, network, timers, blobs = new Map<string, Uint8Array>() } = lent
   const log: string[] = []
   const platform: Platform = {
     signer, verify, now, sleep, randomBytes,
@@ -54,12 +56,11 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
   })
   const runtime = createTestRuntime({ engine, slots, fuelPerSec, before, pass })
-  const { store: blobStore, blobs } = createBlobs()
   const processor = createProcessor({
     platform,
     runtime,
     credits: books === undefined ? credits : overlay(credits, books(credits)),
-    blobs: blobStore,
+    blobs: storeOf(blobs),
     resultCache,
     network,
     timers,
@@ -70,14 +71,10 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
   return { ...processor, map: mapOf(processor), runs: () => runtime.runs, blobs, log }
 }
 
-function createBlobs (): { store: BlobStore, blobs: Map<string, Uint8Array> } {
-  const blobs = new Map<string, Uint8Array>()
+function storeOf (blobs: Map<string, Uint8Array>): BlobStore {
   return {
-    blobs,
-    store: {
-      async get (cid) { return blobs.get(cid) ?? null },
-      async put (cid, bytes) { blobs.set(cid, bytes) }
-    }
+    async get (cid) { return blobs.get(cid) ?? null },
+    async put (cid, bytes) { blobs.set(cid, bytes) }
   }
 }
 
