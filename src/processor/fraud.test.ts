@@ -139,6 +139,21 @@ test('a refusal ends the order', async () => {
   assert.equal(buyer.credits().owed + buyer.credits().spent, 0n)
 })
 
+// Goal: one node cannot keep a sound module from all others, and a faulty one is not carried around.
+// Method: a cheap node that finds fault with every module, beside an honest one; then a module that has the fault.
+test('who blames a sound module is passed over', async () => {
+  await using mesh = new Mesh()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const honest = await mesh.start('honest')
+  const codes = ['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPORT', 'ERR_MISSING_EXPORT']
+  const rogue = startRogue(mesh, 'rogue', () => ({ kind: 'refusal', code: codes[(rogue.jobs.length - 1) % 3]!, text: 'no' }), { base: 0n, perMFuel: 1n })
+  await mesh.connect(buyer, rogue)
+  await mesh.connect(buyer, honest)
+  const { executor, attempts } = await buyer.compute(ECHO, 'x', SMALL)
+  assert.deepEqual([executor, attempts.map(({ peer, code }) => [peer, code])], [honest.id, [[rogue.id, 'ERR_VERIFICATION']]])
+  await assert.rejects(buyer.compute(ECHO, 'x', { ...SMALL, entry: 'absent', avoid: [rogue.id] }), { code: 'ERR_MISSING_EXPORT' })
+})
+
 // Goal: a receipt alone is no answer. Method: shown while the buyer still waits for the result, then the lie.
 test('a receipt shown before its answer is not taken', async () => {
   await using mesh = new Mesh()

@@ -29,6 +29,9 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_BUSY', 'ERR_POLICY', 'ERR_NO_OFFER', 'ERR_BUDGET', 'ERR_INSUFFICIENT_CREDITS', 'ERR_EXECUTOR_LOST', 'ERR_DEADLINE', 'ERR_INTERNAL', 'ERR_STORE'
 ])
 
+/** What only the module can be at fault for, if it is true. */
+const OF_MODULE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPORT', 'ERR_MISSING_EXPORT'])
+
 /** What an error says of the peer where it came up; the others are the job's own, or this node's. */
 const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
   ERR_PEER_LOST: 'lost', ERR_NOT_REACHABLE: 'lost', ERR_GONE: 'lost', ERR_EXECUTOR_LOST: 'lost', ERR_DEADLINE: 'lost', ERR_INTERNAL: 'lost',
@@ -165,13 +168,28 @@ class Submission {
       const isPaced = cached === null && choice.again === undefined && ms >= LIMITS.market.paceMsMin
       history.note(choice.peer, 'ok', isPaced ? ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000) : undefined)
       return done
-    } catch (error) {
-      const experience = EXPERIENCE[toInosError(error).code]
+    } catch (thrown) {
+      const error = await this.#believed(toInosError(thrown), choice.peer)
+      const experience = EXPERIENCE[error.code]
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
       purse?.end(choice.costMax, charged)
     }
+  }
+
+  /** A peer that finds fault with the module is believed when this node finds the same. */
+  async #believed (error: InosError, peer: string): Promise<InosError> {
+    if (!OF_MODULE.has(error.code)) return error
+    const { spec: { spec: { entry } }, wasm: { bytes } } = this.#job
+    const names = entry === '' ? ['_start', 'run'] : [entry]
+    try {
+      const { exports } = await this.#node.runtime.inspect(bytes)
+      if (error.code === 'ERR_MISSING_EXPORT' && !names.some(name => exports.includes(name))) return error
+    } catch {
+      return error
+    }
+    return new InosError('ERR_VERIFICATION', `${peer} refused a module that has no such fault: ${error.message}`, { cause: error })
   }
 
   #passOver (choice: OwnRun | Purchase, peer: string, { code }: InosError): void {
