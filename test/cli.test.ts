@@ -424,7 +424,9 @@ test('up and a remote run', async () => {
   assert.ok(BigInt(String(result['cost'])) > 0n)
   const plain = await inos(['run', wasm.echo, ...remote], { input: 'far' })
   assert.equal(plain.stdout.toString(), 'far')
-  assert.match(plain.stderr, new RegExp(`cost 0\\.\\d+ cr · ran at ${node.id}\\n$`))
+  assert.match(plain.stderr, new RegExp(`cost 0\\.\\d+ cr · ran at ${node.id} before, answered from memory\\n$`))
+  const fresh = await inos(['run', wasm.echo, ...remote, '--no-cache'], { input: 'far' })
+  assert.match(fresh.stderr, new RegExp(`cost 0\\.\\d+ cr · ran at ${node.id}\\n$`))
   const proof = await json(['receipts', 'verify', receipt])
   assert.deepEqual([proof['executor'], proof['selfExecuted'], proof['charge']], [node.id, false, result['cost']])
 
