@@ -25,7 +25,7 @@ export interface MapProgress {
 }
 
 export interface MapOptions extends Omit<ComputeOptions, 'onProgress' | 'purse' | 'once' | 'key'> {
-  /** Items in flight, or done and not yet yielded. @default twice the slots of this node and its peers as they are then, at least 4 */
+  /** Items in flight, or done and not yet yielded. @default two to 32 for each slot of this node and its peers, more of short items; at least 4 */
   concurrency?: number
   /** Yield in the order of the inputs; else as they are done. @default true */
   ordered?: boolean
@@ -96,7 +96,7 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   const fill = async (): Promise<void> => {
     reading = true
     try {
-      while (!ended && crew.size < (concurrency ?? roomIn(node)) && !crew.signal.aborted) {
+      while (!ended && crew.size < (concurrency ?? roomIn(node, pace)) && !crew.signal.aborted) {
         const { done, value } = await source.next()
         if (done === true) ended = true
         else if (!crew.signal.aborted) crew.start(errand, value)
@@ -150,7 +150,10 @@ function readerOf (stream: ReadableStream<Uint8Array | string>): AsyncIterator<U
   }
 }
 
-function roomIn (node: Processor): number {
+/** One item at work and one waiting in each slot; of short items more wait there, or the way to a node would be its pause. */
+function roomIn (node: Processor, pace: Pace): number {
   const slots = node.peers().reduce((sum, peer) => sum + (peer.offer?.slots ?? 0), node.slots)
-  return Math.min(Math.max(4, slots * 2), LIMITS.wire.windowPacketsMax)
+  const { aheadMs, perSlotMin, perSlotMax } = LIMITS.map
+  const perSlot = Math.min(perSlotMax, Math.max(perSlotMin, Math.ceil(aheadMs / pace.median)))
+  return Math.min(Math.max(4, slots * perSlot), LIMITS.wire.windowPacketsMax)
 }

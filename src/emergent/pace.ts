@@ -14,6 +14,7 @@ export class Pace {
   readonly #now: () => number
   /** Milliseconds of the latest items. */
   readonly #samples: number[] = []
+  #median = Number.POSITIVE_INFINITY
   readonly #wrong = new Set<string>()
   readonly #resting = new Map<string, { until: number, ms: number }>()
 
@@ -27,17 +28,19 @@ export class Pace {
     this.#resting.delete(peer)
     this.#samples.push(ms)
     if (this.#samples.length > LIMITS.map.samplesMax) this.#samples.shift()
+    if (this.#samples.length >= LIMITS.map.samplesMin) this.#median = this.#samples.toSorted((a, b) => a - b)[this.#samples.length >> 1]!
   }
 
   /** Whether any item was done. */
   get hasDone (): boolean { return this.#samples.length > 0 }
 
+  /** How long an item takes from its order to its answer, ms; infinite while nobody knows. */
+  get median (): number { return this.#median }
+
   /** How long an item may take before another node is asked as well, ms; infinite while nobody knows how long they take. */
   get patience (): number {
-    const { hedgeFactor, hedgeMsMin, samplesMin } = LIMITS.map
-    if (this.#samples.length < samplesMin) return Number.POSITIVE_INFINITY
-    const median = this.#samples.toSorted((a, b) => a - b)[this.#samples.length >> 1]!
-    return Math.max(hedgeMsMin, hedgeFactor * median)
+    const { hedgeFactor, hedgeMsMin } = LIMITS.map
+    return Math.max(hedgeMsMin, hedgeFactor * this.#median)
   }
 
   /** Each time longer: the node was lost, or beaten by one that was asked later. */

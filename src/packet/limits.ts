@@ -354,6 +354,10 @@ export const LIMITS = {
     /** Items done before there is a median, and how many of the latest it is of. */
     samplesMin: 3,
     samplesMax: 64,
+    /** Items that a slot has at once, its queue included: so many that they last about so many ms, by their median from order to answer. */
+    aheadMs: 100,
+    perSlotMin: 2,
+    perSlotMax: 32,
     /** How often running items are looked at. */
     lookMs: 100,
     /** Of the items in flight, the share that may be asked for twice at once. */
