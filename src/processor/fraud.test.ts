@@ -150,8 +150,10 @@ test('who blames a sound module is passed over', async () => {
   await mesh.connect(buyer, rogue)
   await mesh.connect(buyer, honest)
   const { executor, attempts } = await buyer.compute(ECHO, 'x', SMALL)
-  assert.deepEqual([executor, attempts.map(({ peer, code }) => [peer, code])], [honest.id, [[rogue.id, 'ERR_VERIFICATION']]])
+  assert.deepEqual([executor, attempts.map(({ peer, code }) => [peer, code])], [honest.id, [[rogue.id, 'ERR_INVALID_MODULE']]])
   await assert.rejects(buyer.compute(ECHO, 'x', { ...SMALL, entry: 'absent', avoid: [rogue.id] }), { code: 'ERR_MISSING_EXPORT' })
+  // What only some limits make of it is told by whoever is asked last.
+  await assert.rejects(buyer.compute(ECHO, 'x', { ...SMALL, limits: { ...SMALL.limits, memoryPagesMax: 1 }, avoid: [rogue.id] }), { code: 'ERR_INVALID_MODULE', message: /pages of memory/ })
 })
 
 // Goal: a receipt alone is no answer. Method: shown while the buyer still waits for the result, then the lie.

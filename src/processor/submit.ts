@@ -141,7 +141,8 @@ class Submission {
       const attempt = { peer, code: error.code, message: error.message }
       this.#attempts.push(attempt)
       this.#entry.tried(attempt)
-      if (this.#signal.aborted || !ELSEWHERE.has(error.code) || this.#attempts.length > this.#retries) throw withAttempts(error, this.#attempts)
+      const isPassing = ELSEWHERE.has(error.code) || (choice.kind === 'buy' && OF_MODULE.has(error.code) && !await this.#hasFault(error))
+      if (this.#signal.aborted || !isPassing || this.#attempts.length > this.#retries) throw withAttempts(error, this.#attempts)
       this.#passOver(choice, peer, error)
       this.#entry.say({ state: 'retrying', peer, reason: error.message })
       return null
@@ -168,9 +169,8 @@ class Submission {
       const isPaced = cached === null && choice.again === undefined && ms >= LIMITS.market.paceMsMin
       history.note(choice.peer, 'ok', isPaced ? ms / Math.max(LIMITS.market.paceMsMin, choice.seconds * 1_000) : undefined)
       return done
-    } catch (thrown) {
-      const error = await this.#believed(toInosError(thrown), choice.peer)
-      const experience = EXPERIENCE[error.code]
+    } catch (error) {
+      const experience = EXPERIENCE[toInosError(error).code]
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
@@ -178,18 +178,16 @@ class Submission {
     }
   }
 
-  /** A peer that finds fault with the module is believed when this node finds the same. */
-  async #believed (error: InosError, peer: string): Promise<InosError> {
-    if (!OF_MODULE.has(error.code)) return error
+  /** Whether this node finds the fault that a peer finds with the module; else another peer is asked, for this one may lie. */
+  async #hasFault ({ code }: InosError): Promise<boolean> {
     const { spec: { spec: { entry } }, wasm: { bytes } } = this.#job
     const names = entry === '' ? ['_start', 'run'] : [entry]
     try {
       const { exports } = await this.#node.runtime.inspect(bytes)
-      if (error.code === 'ERR_MISSING_EXPORT' && !names.some(name => exports.includes(name))) return error
+      return code === 'ERR_MISSING_EXPORT' && !names.some(name => exports.includes(name))
     } catch {
-      return error
+      return true
     }
-    return new InosError('ERR_VERIFICATION', `${peer} refused a module that has no such fault: ${error.message}`, { cause: error })
   }
 
   #passOver (choice: OwnRun | Purchase, peer: string, { code }: InosError): void {
