@@ -90,8 +90,9 @@ function writeAndExit (bytes: Uint8Array): never {
   process.exit()
 }
 
-function flood (): string {
-  for (let i = 0; i < 1000; i++) process.stderr.write('flood '.repeat(1000))
+/** Done when it is all out, or the answer could come first. */
+async function flood (): Promise<string> {
+  for (let i = 0; i < 1000; i++) await new Promise<void>(resolve => { process.stderr.write('flood '.repeat(1000), () => { resolve() }) })
   return 'flooded'
 }
 
