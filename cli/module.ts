@@ -1,6 +1,7 @@
 /** `inos module`: what a module is before it runs anywhere, and how one begins. */
 import type { Command } from 'commander'
 import { InosError } from '../src/packet/errors.ts'
+import { PAGE_BYTES } from '../src/packet/limits.ts'
 import type { ModuleReport } from '../src/wasm/runtime.ts'
 import { addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { addInit } from './module-init.ts'
@@ -53,7 +54,7 @@ async function inspect (file: string, { json }: CommonOptions, { output, signal 
 }
 
 function describeReport (file: string, cid: string, report: ModuleReport): string {
-  const { bytes, meteredBytes, functions, abi, imports, exports, features, estimate } = report
+  const { bytes, meteredBytes, functions, abi, imports, exports, features, memoryPagesMin, estimate } = report
   const rows = [
     ['  cid', cid],
     ['  size', `${formatBytes(bytes)}, ${formatBytes(meteredBytes)} metered, ${groupDigits(functions)} function${functions === 1 ? '' : 's'}`],
@@ -61,6 +62,7 @@ function describeReport (file: string, cid: string, report: ModuleReport): strin
     ['  imports', plain(imports.join(', ')) || 'none'],
     ['  exports', plain(exports.join(', ')) || 'none'],
     ['  features', features.join(', ') || 'none beyond the first version'],
+    ['  memory', `${formatBytes(memoryPagesMin * PAGE_BYTES)} from its start`],
     ['  class', `${CLASS}: the same outcome, bytes and fuel on every node`],
     ['  compiling', `about ${groupDigits(Math.ceil(estimate.cpuMs))} ms and ${formatBytes(estimate.peakBytes)}`]
   ]

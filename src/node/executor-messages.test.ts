@@ -14,7 +14,7 @@ const travel = (frame: Frame): Frame => ({ header: JSON.parse(JSON.stringify(fra
 
 const OUTCOME: Outcome = { outcome: 'ok', exitCode: 3, result: Uint8Array.of(1, 2), files: Uint8Array.of(4, 5, 6), stderr: Uint8Array.of(3), fuel: 2n ** 53n, pages: 4, message: '' }
 const REPORT: ModuleReport = {
-  bytes: 1, functions: 2, abi: 'inos', imports: ['a.b'], exports: ['run'], features: ['simd'], estimate: { cpuMs: 0.5, peakBytes: 9 }, meteredBytes: 3
+  bytes: 1, functions: 2, abi: 'inos', imports: ['a.b'], exports: ['run'], features: ['simd'], memoryPagesMin: 5, estimate: { cpuMs: 0.5, peakBytes: 9 }, meteredBytes: 3
 }
 
 // Goal: an executor gets the very run that was handed in, also when names are awkward.

@@ -162,6 +162,7 @@ function parseReport (report: unknown): ModuleReport {
     imports: texts(report.imports),
     exports: texts(report.exports),
     features: texts(report.features),
+    memoryPagesMin: count(report.memoryPagesMin, sizeMax),
     estimate: { cpuMs: positive(report.estimate.cpuMs), peakBytes: positive(report.estimate.peakBytes) },
     meteredBytes: count(report.meteredBytes, sizeMax)
   }

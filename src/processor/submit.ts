@@ -180,13 +180,14 @@ class Submission {
 
   /** Whether this node finds the fault that a peer finds with the module; else another peer is asked, for this one may lie. */
   async #hasFault ({ code }: InosError): Promise<boolean> {
-    const { spec: { spec: { entry } }, wasm: { bytes } } = this.#job
+    const { spec: { spec: { entry, limits } }, wasm: { bytes } } = this.#job
     const names = entry === '' ? ['_start', 'run'] : [entry]
     try {
-      const { exports } = await this.#node.runtime.inspect(bytes)
-      return code === 'ERR_MISSING_EXPORT' && !names.some(name => exports.includes(name))
-    } catch {
-      return true
+      const { exports, memoryPagesMin } = await this.#node.runtime.inspect(bytes)
+      return code === 'ERR_MISSING_EXPORT' ? !names.some(name => exports.includes(name)) : memoryPagesMin > limits.memoryPagesMax
+    } catch (error) {
+      // An executor that was lost over it says nothing.
+      return OF_MODULE.has(toInosError(error).code)
     }
   }
 

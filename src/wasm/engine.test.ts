@@ -213,6 +213,7 @@ test('inspect', async () => {
     imports: ['inos.input_size', 'inos.input_read', 'inos.output_write', 'inos.log'],
     exports: ['run', 'memory'],
     features: ['mvp'],
+    memoryPagesMin: 1,
     estimate: null,
     meteredBytes: 0
   })

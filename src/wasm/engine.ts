@@ -211,6 +211,7 @@ function report ({ original, wasm, admission, functions }: Rewritten): ModuleRep
     imports: original.imports.map(({ module, name }) => `${module}.${name}`),
     exports: original.exports.map(({ name }) => name),
     features: admission.features,
+    memoryPagesMin: original.memories[0]?.min ?? 0,
     estimate: { ...admission.estimate },
     meteredBytes: wasm.length
   }

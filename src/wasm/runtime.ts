@@ -73,6 +73,8 @@ export interface ModuleReport {
   imports: string[]
   exports: string[]
   features: string[]
+  /** Memory it has from its start; a job's `memoryPagesMax` must be as much. */
+  memoryPagesMin: number
   /** Estimated compile cost: CPU milliseconds and peak bytes. */
   estimate: { cpuMs: number, peakBytes: number }
   /** Bytes after the rewrite. */
