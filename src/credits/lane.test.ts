@@ -2,6 +2,7 @@
  * Cheques, acks, reconciliation and audit of one line, against peers that lie or forget.
  */
 import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { assertSettled, factsOf, LIMITS_OF_JOB, type Node, signerOf, World } from '../../test/suites/credits-world.ts'
@@ -345,6 +346,29 @@ test('the audit finds rows that do not belong', async () => {
   await check(lane(3), forged({ total: third.payload.total + 1n }), [lane(3)])
   await check(lane(3), forged({ prev: rawCid(Uint8Array.of(1)) }), [lane(3)])
   await check(lane(5), forged({ n: 5 }), [lane(5)])
+})
+
+// Goal: nothing is said of a cheque that a power cut could unsay (R1). Method: a disk that writes nothing until it is told; meanwhile the
+// cheque comes twice, and its payer asks what is held.
+test('acks and heads wait for the disk, those of a repeat as well', async () => {
+  const { a, b } = await pair()
+  await a.buyFrom(b)
+  const cheque = await a.credits.nextCheque(b.id)
+  const [question] = await a.credits.syncQuestions(b.id)
+  assert.ok(cheque !== null && question !== undefined)
+  await b.credits.close()
+  const disk = Promise.withResolvers<void>()
+  b.disk.gate = disk.promise
+  const said: string[] = []
+  const note = (what: string, work: Promise<unknown>): Promise<unknown> => work.then(() => said.push(what))
+  const waiting = [note('ack', b.credits.takeCheque(a.id, cheque.bytes))]
+  await turn()
+  waiting.push(note('ack of a repeat', b.credits.takeCheque(a.id, cheque.bytes)), note('head', b.credits.answerSync(a.id, question)))
+  for (let turns = 0; turns < 20; turns++) await turn()
+  assert.deepEqual(said, [])
+  disk.resolve()
+  await Promise.all(waiting)
+  assert.equal(said.length, 3)
 })
 
 // Goal: receipts under one signature settle like others. Method: three receipts sealed as a batch, brought as due.

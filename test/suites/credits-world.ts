@@ -90,6 +90,8 @@ export class Disk {
   #death = Promise.withResolvers<void>()
   /** Called before each batch is written; it may crash the disk. */
   beforeWrite: () => void = () => {}
+  /** Batches wait until it resolves; null: none waits. */
+  gate: Promise<void> | null = null
   syncs = 0
 
   /** Attach a process. What an earlier one still asks for is never answered. */
@@ -105,6 +107,7 @@ export class Disk {
     return {
       get: async key => await alive(() => this.#rows.get(key)),
       batch: async (ops, { sync }) => {
+        if (this.gate !== null) await this.gate
         await alive(() => { this.beforeWrite() })
         await alive(() => { this.#write(ops, sync) })
       },
