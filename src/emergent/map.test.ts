@@ -79,6 +79,16 @@ async function collect (items: AsyncIterable<{ index: number, text (): string }>
   return await Array.fromAsync(items, item => `${item.index}:${item.text()}`)
 }
 
+// Goal: of short items more are in flight, of long ones two for each slot. Method: the same items by a clock on which
+// they are short, and by one on which they are long.
+test('as many in flight as their time allows', async () => {
+  const inputs = Array.from({ length: 300 }, () => '1')
+  const [short, long] = [fakeNode(0.01), fakeNode(10_000)]
+  await Promise.all([short, long].map(node => collect(map(node, wasm, inputs, { hedge: false }))))
+  assert.equal(long.most, 8)
+  assert.ok(short.most >= 64, String(short.most))
+})
+
 // Goal: results in the order of inputs, or as they come, so many at once. Method: later inputs are quicker.
 test('order and concurrency', async () => {
   const node = fakeNode()
