@@ -6,6 +6,7 @@
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Run } from '../wasm/runtime.ts'
+import { within } from './deadline.ts'
 import { type ReceivedJob, runOf, type Wanted } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -51,11 +52,7 @@ async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: nu
 }
 
 async function fetchInTime (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
-  const late = new AbortController()
-  const done = new AbortController()
-  const signal = AbortSignal.any([cancel, late.signal])
-  void node.platform.sleep(LIMITS.market.gatherMsMax, done.signal).then(() => { late.abort() }, () => {})
-  try {
+  return await within(node, LIMITS.market.gatherMsMax, `${id} did not come from its payer`, async signal => {
     for (;;) {
       try {
         return await node.sessions().fetch(peer, id, { bytesMax, signal })
@@ -65,10 +62,5 @@ async function fetchInTime (node: Rooms, peer: string, id: string, bytesMax: num
         await node.platform.sleep(BUSY_MS, signal)
       }
     }
-  } catch (error) {
-    if (late.signal.aborted && !cancel.aborted) throw new InosError('ERR_DEADLINE', `${id} did not come from its payer within ${LIMITS.market.gatherMsMax} ms.`, { cause: error })
-    throw error
-  } finally {
-    done.abort()
-  }
+  }, cancel)
 }

@@ -31,6 +31,19 @@ function held (): { before: () => Promise<void>, began: Promise<void>, go: () =>
   return { before: () => { began.resolve(); return gate.promise }, began: began.promise, go: gate.resolve }
 }
 
+/** A buyer ordered a job under the key "k" and was killed while the seller was at it. */
+async function killedWaiting (mesh: Mesh, name: string): Promise<{ gate: ReturnType<typeof held>, seller: MeshNode }> {
+  const gate = held()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const seller = await mesh.start(name, { before: gate.before })
+  await mesh.connect(buyer, seller)
+  const lost = assert.rejects(buyer.compute(ECHO, 'x', { ...THERE, key: 'k' }))
+  await gate.began
+  await mesh.kill(buyer)
+  await lost
+  return { gate, seller }
+}
+
 // Goal: a key is paid once, and what it gave comes back as it was. Method: the same call again, after a restart, without the
 // kept bytes, with the seller away; traps too.
 test('a key that was used gives its result and receipt again, and buys nothing', async () => {
@@ -126,14 +139,7 @@ test('a key is one job', async () => {
 // again, and ask before the run ends.
 test('the order of a buyer that was killed is presented again', async () => {
   await using mesh = new Mesh()
-  const gate = held()
-  const first = await mesh.start('buyer', { serve: false })
-  const seller = await mesh.start('seller', { before: gate.before })
-  await mesh.connect(first, seller)
-  const lost = assert.rejects(first.compute(ECHO, 'x', { ...THERE, key: 'k' }))
-  await gate.began
-  await mesh.kill(first)
-  await lost
+  const { gate, seller } = await killedWaiting(mesh, 'seller')
   const buyer = await mesh.start('buyer', { serve: false })
   assert.ok(buyer.credits().held > 0n)
   await mesh.connect(buyer, seller)
@@ -150,14 +156,7 @@ test('the order of a buyer that was killed is presented again', async () => {
 // and only then does somebody ask, with the seller away for good.
 test('the result of a lost order is kept when its receipt comes late', async () => {
   await using mesh = new Mesh()
-  const gate = held()
-  const first = await mesh.start('buyer', { serve: false })
-  const seller = await mesh.start('seller', { before: gate.before })
-  await mesh.connect(first, seller)
-  const lost = assert.rejects(first.compute(ECHO, 'x', { ...THERE, key: 'k' }))
-  await gate.began
-  await mesh.kill(first)
-  await lost
+  const { gate, seller } = await killedWaiting(mesh, 'seller')
   gate.go()
   await until(() => seller.credits().due > 0n, 'the run ends')
   const buyer = await mesh.start('buyer', { serve: false })
@@ -174,14 +173,7 @@ test('the result of a lost order is kept when its receipt comes late', async () 
 // lose power; the buyer starts again beside another seller; then the first comes back with its receipt.
 test('an order whose seller stays away is given up before it is bought elsewhere', async () => {
   await using mesh = new Mesh()
-  const gate = held()
-  const dead = await mesh.start('buyer', { serve: false })
-  const first = await mesh.start('first', { before: gate.before })
-  await mesh.connect(dead, first)
-  const lost = assert.rejects(dead.compute(ECHO, 'x', { ...THERE, key: 'k' }))
-  await gate.began
-  await mesh.kill(dead)
-  await lost
+  const { gate, seller: first } = await killedWaiting(mesh, 'first')
   gate.go()
   await until(() => first.credits().due > 0n, 'the run ends')
   await mesh.lose(first)

@@ -10,6 +10,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { BundleRecords } from '../credits/bundle.ts'
 import { errorOf, unlessAborted } from '../network/talk.ts'
 import { bringOutput, type Done, PASSING, PAUSES_MS, type Purchase } from './buy.ts'
+import { within } from './deadline.ts'
 import { type Job, own } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput, keptOutput } from './kept.ts'
@@ -105,14 +106,10 @@ async function fetchOnce (node: Rooms, peer: string, { order, receipt }: BundleR
 
 /** The receipt of a job with a key came alone: its result is fetched while its seller keeps it for who has not paid. Never throws. */
 export async function keepLate (node: Rooms, bundle: BundleRecords): Promise<void> {
-  const late = new AbortController()
-  const done = new AbortController()
-  void node.platform.sleep(LIMITS.credits.answerMsMax, done.signal).then(() => { late.abort() }, () => {})
+  const peer = peerIdOfKey(bundle.order.payload.executor)
   try {
-    if (await keptOutput(node, bundle) === null) await fetchOnce(node, peerIdOfKey(bundle.order.payload.executor), bundle, late.signal)
+    if (await keptOutput(node, bundle) === null) await within(node, LIMITS.credits.answerMsMax, 'It did not come', signal => fetchOnce(node, peer, bundle, signal))
   } catch (error) {
     node.platform.log(`fetching the result of the order ${bundle.order.id}`, error)
-  } finally {
-    done.abort()
   }
 }

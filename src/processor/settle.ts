@@ -10,6 +10,7 @@ import { readBundle } from '../credits/bundle.ts'
 import type { Resend, SyncResult } from '../credits/reconcile.ts'
 import { decodeAnswer } from '../credits/sync.ts'
 import { createClearing } from './clear.ts'
+import { within } from './deadline.ts'
 import { own } from './job.ts'
 import { keepLate } from './keyed.ts'
 import type { Rooms } from './rooms.ts'
@@ -214,14 +215,7 @@ export function keepersOf (node: Rooms): string[] {
 
 /** Ask a peer, and wait only so long: one that never answers must not keep its other payments waiting. */
 async function ask (node: Rooms, peer: string, packet: Partial<Packet>): Promise<Packet> {
-  const late = new AbortController()
-  const answered = new AbortController()
-  void node.platform.sleep(LIMITS.credits.answerMsMax, answered.signal).then(() => { late.abort() }, () => {})
-  try {
-    return await node.sessions().request(peer, packet, { signal: late.signal })
-  } finally {
-    answered.abort()
-  }
+  return await within(node, LIMITS.credits.answerMsMax, `${peer} did not answer`, signal => node.sessions().request(peer, packet, { signal }))
 }
 
 /** What the peer does not hear of now it hears of at the next contact, or when it shows a receipt. */
