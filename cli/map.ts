@@ -45,7 +45,7 @@ export function addMap (program: Command, context: Context): void {
     .addOption(new Option('--each <what>', 'what is one input (default: file where files are named, else line)').choices(PIECES))
     .option('-j, --jobs <n>', 'items at once (default: by itself)', read(text => Number(parseCount(text, BigInt(LIMITS.wire.requestsQueuedMax)))))
     .option('--unordered', 'write results as they are done')
-    .option('--budget <amount>', 'most that all items together may cost, such as 5cr; never passed', read(parseCredits))
+    .option('--budget <amount>', 'most that all items together may cost, such as 50cr; never passed, and no less than one item may cost at its limits', read(parseCredits))
     .option('--audit <share>', 'share of bought results to run again here and compare, such as 0.1, and the first of each node', read(parseShare))
     .option('--joblog <file>', 'write a line per item: number, exit code, cost, receipt')
     .option('--resume <name>', 'continue the log of that name; where there is none, the map that was begun with this name: nothing is paid twice')
@@ -129,6 +129,7 @@ class Work {
   readonly #open = new Map<number, { readonly seq: number, readonly hash: string }>()
   #skipped = 0
   #failed = 0
+  readonly #hints = new Set<string>()
   #last: MapProgress | null = null
   #shownAt = Number.NEGATIVE_INFINITY
 
@@ -165,11 +166,20 @@ class Work {
     if (item.error === undefined) output.pass(item.stderr)
     if (this.#options.json === true) await output.json(describe(item, seq, exit))
     else if (item.error === undefined) await output.write(ended(item.bytes, piece))
-    else output.say(`item ${seq}: ${item.error.message} (${item.error.code})`)
+    else this.#sayFailure(seq, item.error)
     const facts = item.error === undefined
       ? { outcome: item.outcome, cost_ucr: `${item.cost}`, fuel: `${item.fuel}`, executor: item.executor, receipt: item.receiptId }
       : { outcome: item.error.code, cost_ucr: '', fuel: '', executor: '', receipt: '' }
     await this.#joblog?.write({ seq: `${seq}`, input: hash, at: new Date().toISOString(), exit: `${exit}`, ...facts })
+  }
+
+  /** What would help is said once, however many items it would help. */
+  #sayFailure (seq: number, { message, code, hint }: InosError): void {
+    const { output } = this.#context
+    output.say(`item ${seq}: ${message} (${code})`)
+    if (hint === undefined || this.#hints.has(hint)) return
+    this.#hints.add(hint)
+    output.say(`hint: ${hint}`)
   }
 
   show (progress: MapProgress, total: number | null): void {

@@ -700,9 +700,11 @@ test('map: bought elsewhere, within a budget, through a running node', async () 
   assert.deepEqual([all.code, all.stdout.toString()], [0, `${lines.join('\n')}\n`], all.stderr)
   const paid = await json(['credits', '--data', buyer.data]) as { spent: string, owed: string }
   assert.ok(BigInt(paid.spent) + BigInt(paid.owed) > 0n)
-  const little = await inos(['map', wasm.echo, '--budget', '1ucr', ...there], { input: 'x\n' })
+  const little = await inos(['map', wasm.echo, '--budget', '1ucr', ...there], { input: 'x\ny\n' })
   assert.equal(little.code, 109)
   assert.match(little.stderr, /ERR_BUDGET/)
+  // What would help both is said once.
+  assert.equal(little.stderr.match(/hint: .*--fuel/g)?.length, 1, little.stderr)
   const { child, done } = start(['map', wasm.endless, '--fuel', '1000000000000', '--max-cost', '2000cr', '--where', 'local', '--data', buyer.data], { input: 'x\n' })
   await sleep(1_500)
   child.kill('SIGINT')
