@@ -67,11 +67,6 @@ export class Buyer {
     if (open !== undefined) await journal.commit(this.#end(order, open.peer))
   }
 
-  loseOrder (order: string): void {
-    const open = this.#books.ledger.openOrder(order)
-    if (open !== undefined) open.lost = true
-  }
-
   /** Give an open order up: its hold ends, and what is shown for it from now on is not paid. Durable before it is said. */
   async giveUp (order: string): Promise<void> {
     const open = this.#books.ledger.openOrder(order)

@@ -91,8 +91,6 @@ export interface Credits {
    * @returns the order's id, for its work to be ended @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH; nothing has changed
    */
   takeCancel (peer: string, cancel: Uint8Array): Promise<string>
-  /** Nobody waits for the answer any more and the outcome is unknown: the hold stays until sync or expiry. */
-  loseOrder (order: string): void
   /**
    * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
@@ -279,7 +277,6 @@ class Room implements Credits {
   async recall (key: string, spec: CID): Promise<Recalled | null> { return await this.#acceptance.recall(key, spec) }
   async placeOrder (request: OrderRequest): Promise<Sealed<Order>> { return await this.#buyer.placeOrder(request) }
   async refuseOrder (order: string): Promise<void> { await this.#buyer.refuseOrder(order) }
-  loseOrder (order: string): void { this.#buyer.loseOrder(order) }
   async giveUpOrder (order: string): Promise<void> { await this.#buyer.giveUp(order) }
   isKeyed (order: string): boolean { return this.#books.keys.has(order) }
   async untoldCancels (peer: string): Promise<Uint8Array[]> { return await this.#buyer.untold(peer) }

@@ -17,7 +17,7 @@ import { isNew } from './terms.ts'
 export interface OpenOrder {
   readonly order: Sealed<Order>
   readonly peer: string
-  /** Nobody waits for its answer any more: the peer was lost, or this node restarted. */
+  /** Nobody waits for its answer any more: this node has started anew since it was placed. */
   lost: boolean
 }
 

@@ -18,7 +18,7 @@ import { alive, COST_MAX, LIAR, Mesh, OFFLINE } from './mesh.ts'
 
 export type Command =
   | { do: 'buy' | 'pay' | 'sync' | 'trade' | 'overdraw', who: number, whom: number }
-  | { do: 'lose' | 'backup', who: number }
+  | { do: 'backup', who: number }
   | { do: 'refund' | 'giveUp' | 'deny', who: number, which: number }
   | { do: 'deliver' | 'drop' | 'repeat' | 'burst' | 'flip', which: number }
   | { do: 'cut', who: number, kept: number }
@@ -48,7 +48,7 @@ export function drawsOf (seed: number): (below: number) => number {
 }
 
 const WEIGHTS: Record<Exclude<Command['do'], 'grant' | 'clear' | 'overdraw'>, number> = {
-  trade: 10, buy: 10, pay: 10, sync: 4, lose: 2, giveUp: 5, deny: 3, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
+  trade: 10, buy: 10, pay: 10, sync: 4, giveUp: 5, deny: 3, backup: 3, refund: 2, deliver: 34, burst: 8, drop: 3, repeat: 4, flip: 2, cut: 3, fuse: 5, restore: 4, wait: 1
 }
 const deckOf = (weights: Readonly<Record<string, number>>): Command['do'][] => Object.entries(weights).flatMap(([name, weight]) => Array.from({ length: weight }, () => name as Command['do']))
 const DECK = deckOf(WEIGHTS)
@@ -87,7 +87,7 @@ function drawCommand (draw: (below: number) => number, nodes: number, deck: read
   switch (name) {
     case 'buy': case 'pay': case 'sync': case 'trade': return { do: name, who, whom: (who + 1 + draw(nodes - 1)) % nodes }
     case 'overdraw': return { do: name, who: LIAR, whom: (LIAR + 1 + draw(nodes - 1)) % nodes }
-    case 'lose': case 'clear': return { do: name, who }
+    case 'clear': return { do: name, who }
     case 'grant': return { do: name, who, amount: 1 + draw(1_000_000) }
     case 'backup': return { do: name, who: FRAIL }
     case 'refund': case 'giveUp': case 'deny': return { do: name, who, which }
@@ -183,7 +183,6 @@ class Play {
         this.mesh?.overdraw(node, this.#nodes[command.whom]!)
         await this.#close(node, this.#nodes[command.whom]!)
         break
-      case 'lose': await world.loseAll(node); break
       case 'giveUp': await alive(node, world.giveUp(node, command.which)); break
       case 'deny': world.deny(node, command.which); break
       case 'backup': this.#copy = new Map(node.disk.rows()); this.#tally.backups++; break

@@ -195,6 +195,12 @@ export class Node {
 
   get id (): string { return this.signer.id }
 
+  /** The process ends as it should, and starts again: nobody waits for its orders. */
+  async restart (): Promise<void> {
+    await this.credits.close()
+    await this.start()
+  }
+
   async start (): Promise<void> {
     this.credits = await createCredits({
       store: this.disk.attach(),
@@ -418,7 +424,8 @@ export class World {
   async drain (nodes: readonly Node[]): Promise<void> {
     const pairs = nodes.flatMap(a => nodes.filter(b => b !== a).map(b => [a, b] as const))
     await this.settle()
-    for (const node of nodes) await this.loseAll(node)
+    // Nobody waits for an answer any more.
+    for (const node of nodes) await node.restart()
     for (let round = 0; round < 3; round++) {
       for (const [a, b] of pairs) await this.sync(a, b)
       await this.settle()
@@ -455,11 +462,6 @@ export class World {
     const { net, payer, executor } = order.payload
     const seller = this.nodes.get(peerIdOfKey(executor))
     if (seller !== undefined) this.send(node, seller, 'cancelled', seal<Cancel>('cancel', { net, payer, executor, order: order.id }, node.signer).bytes)
-  }
-
-  /** Nobody waits for anything any more. */
-  async loseAll (node: Node): Promise<void> {
-    for (const key of node.disk.rows().keys()) if (key.startsWith('order!')) node.credits.loseOrder(key.slice(6))
   }
 }
 
