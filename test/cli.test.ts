@@ -399,7 +399,7 @@ test('module check and hash', async () => {
   assert.ok((report['estimate'] as { cpuMs: number }).cpuMs >= 0)
   const good = (await inos(['module', 'check', wasm.echo])).stdout.toString()
   assert.match(good, /nodes take it\n {2}cid/)
-  assert.match(good, /features {3}mvp.*\n {2}class {6}deterministic.*\n {2}compiling {2}about/)
+  assert.match(good, /features {3}mvp.*\n {2}memory {5}[\d.]+ [KM]iB from its start\n {2}class {6}deterministic.*\n {2}compiling {2}about/)
 })
 
 // Goal: the doctor finds this machine fit, and a broken directory not. Method: both, as JSON.
