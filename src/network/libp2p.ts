@@ -10,6 +10,7 @@ import { type CID, rawCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { toHex } from '../packet/identity.ts'
+import { type Access, bestOf } from './access.ts'
 import type { Admission } from './admission.ts'
 import type { WireLimits } from './framing.ts'
 import { StreamWire } from './libp2p-wire.ts'
@@ -28,6 +29,8 @@ export interface Libp2pNetworkOptions {
   limits?: WireLimits
   /** The door of a private mesh, which guards `node` already; none: the open mesh. */
   admission?: Admission | undefined
+  /** How others get to `node`, which it is part of already. */
+  access?: Access | undefined
 }
 
 /** The DHT's protocol: each private mesh has one of its own. */
@@ -37,16 +40,16 @@ export function dhtProtocol (net: Uint8Array | null): string {
 
 /**
  * Let no stream of any protocol but that of the certificates through before `admission` does, in
- * either direction and over every transport: libp2p asks its registrar for the middleware of each
+ * either direction and over every transport, and let `access` count what is relayed: libp2p asks its registrar for the middleware of each
  * stream it has negotiated. Its own list by protocol would leave out what nobody thought of, and
  * libp2p 3.3 appends the handler of each incoming stream to that list, so it is answered here.
  */
-export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission): void {
+export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission | undefined, access: Access): void {
   const check: StreamMiddleware = async (stream, connection, next) => {
-    await admission.pass(connection.remotePeer.toString())
+    await admission?.pass(connection.remotePeer.toString())
     next(stream, connection)
   }
-  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [check]
+  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [...admission === undefined ? [] : [check], ...access.relay.middleware(protocol)]
 }
 
 /** The key under which the DHT lists who offers a capability. */
@@ -68,8 +71,10 @@ class Libp2pNetwork implements Network {
   readonly #pulse: Pulse
   readonly #admission: Admission | undefined
   readonly #listeners: NetworkEvents[] = []
+  readonly access: Access | undefined
 
-  constructor ({ node, timers, limits = LIMITS.wire, admission }: Libp2pNetworkOptions) {
+  constructor ({ node, timers, limits = LIMITS.wire, admission, access }: Libp2pNetworkOptions) {
+    this.access = access
     this.#admission = admission
     this.#node = node
     this.#timers = timers
@@ -111,7 +116,7 @@ class Libp2pNetwork implements Network {
   }
 
   async #openExchange (peer: string, signal: AbortSignal): Promise<Wire> {
-    const [connection] = this.#node.getConnections(peerIdFromString(peer))
+    const connection = bestOf(this.#node.getConnections(peerIdFromString(peer)))
     if (connection === undefined) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
     try {
       return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), peer, this.#limits)
@@ -149,14 +154,14 @@ class Libp2pNetwork implements Network {
   async open (peer: string, signal: AbortSignal): Promise<Wire> {
     const id = parsePeerId(peer)
     try {
-      if (this.#admission !== undefined) {
-        // The protocol is not even named to a peer that has not shown its certificate.
-        await this.#node.dial(id, { signal })
-        await this.#admission.settled(peer, signal)
-      }
-      const stream = await this.#node.dialProtocol(id, PACKET_PROTOCOL, {
+      // libp2p would dial anew where it has a connection through a relay that limits it.
+      const connection = bestOf(this.#node.getConnections(id)) ?? await this.#node.dial(id, { signal })
+      // The protocol is not even named to a peer that has not shown its certificate.
+      await this.#admission?.settled(peer, signal)
+      const stream = await connection.newStream(PACKET_PROTOCOL, {
         signal,
-        maxOutboundStreams: this.#limits.streamsPerPeerMax
+        maxOutboundStreams: this.#limits.streamsPerPeerMax,
+        runOnLimitedConnection: true
       })
       return this.#wire(stream, peer)
     } catch (error) {
@@ -167,13 +172,13 @@ class Libp2pNetwork implements Network {
   handle (handler: (wire: Wire) => void): void {
     void this.#node.handle(PACKET_PROTOCOL, (stream: Stream, connection: Connection) => {
       handler(this.#wire(stream, connection.remotePeer.toString()))
-    }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax })
+    }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax, runOnLimitedConnection: true })
   }
 
   peers (): PeerInfo[] {
     const inside = this.#node.getPeers().filter(id => this.#admission?.isInside(id.toString()) ?? true)
     return inside.map(id => {
-      const connections = this.#node.getConnections(id)
+      const connections = this.#node.getConnections(id).sort((a, b) => Number(b.direct) - Number(a.direct))
       return {
         id: id.toString(),
         addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
@@ -243,6 +248,7 @@ class Libp2pNetwork implements Network {
     this.#pulse.stop()
     this.#admission?.stop()
     for (const announcement of this.#announcements) announcement.stop()
+    await this.access?.stop()
     await this.#node.stop()
   }
 

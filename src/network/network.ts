@@ -3,6 +3,7 @@
  * provider records. js-libp2p fulfils it in `libp2p.ts`, `memory.ts` within one process for tests;
  * `test/suites/network.ts` holds both to the same contract.
  */
+import type { Access } from './access.ts'
 
 /** Clock and timers of the platform, handed in so that a whole mesh can run under a clock of its own. */
 export interface Timers {
@@ -48,6 +49,8 @@ export interface PeerInfo {
 export interface Network {
   /** Own PeerId. */
   readonly id: string
+  /** How others get here; absent where everybody is reached by name. */
+  readonly access?: Access | undefined
   /** Where others reach this node; empty when it does not listen. */
   addresses (): string[]
   /**
