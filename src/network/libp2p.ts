@@ -248,7 +248,6 @@ class Libp2pNetwork implements Network {
     this.#pulse.stop()
     this.#admission?.stop()
     for (const announcement of this.#announcements) announcement.stop()
-    await this.access?.stop()
     await this.#node.stop()
   }
 

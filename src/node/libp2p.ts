@@ -152,7 +152,7 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
       router,
       access: components => {
         access.attach(components)
-        return NOBODY
+        return { start () {}, stop: () => access.stop() }
       }
     }
   }
