@@ -11,7 +11,9 @@ import { after, test } from 'node:test'
 import { join, type JoinOptions, type Node } from '../src/index.ts'
 import type { Network } from '../src/network/network.ts'
 import type { RelayLimits } from '../src/network/relay.ts'
+import { createSessions, type Sessions } from '../src/network/sessions.ts'
 import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
+import { timers } from '../src/node/timers.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
@@ -161,5 +163,60 @@ test('a peer dials back', { timeout: 60_000 }, async () => {
     await assert.rejects(open.access!.test(closed.id, soon()), { code: 'ERR_NOT_REACHABLE' })
   } finally {
     await Promise.all([peer, open, closed].map(network => network.stop()))
+  }
+})
+
+// Goal: a session moves from the relay to a direct connection without losing what was asked, and goes on when the relay dies; a relayed
+// connection that is of no more use is closed. Method: a request that is held back, then a direct dial, requests on both, and the end of the relay.
+test('a session moves to a direct connection', { timeout: 60_000 }, async () => {
+  const relay = await startRelay()
+  const hidden = await start({ listen: [LOOPBACK, CIRCUIT], bootstrap: relay.addresses() })
+  const caller = await start()
+  const asked: string[] = []
+  const gates = new Map<string, PromiseWithResolvers<void>>()
+  const gateOf = (text: string): PromiseWithResolvers<void> => gates.get(text) ?? gates.set(text, Promise.withResolvers<void>()).get(text)!
+  const sessionsOf = (network: Network): Sessions => createSessions({
+    network,
+    timers,
+    hello: () => ({ profile: 'inos/1', net: '', records: [] }),
+    serve: {
+      async request (_peer, { input }) {
+        const text = new TextDecoder().decode(input)
+        asked.push(text)
+        if (text.startsWith('slow')) await gateOf(text).promise
+        return { result: Uint8Array.from(input) }
+      },
+      oneShot: async () => ({})
+    },
+    blobs: { get: async () => null }
+  })
+  const [serving, asking] = [sessionsOf(hidden), sessionsOf(caller)]
+  const opened: string[] = []
+  asking.on({ open: peer => { opened.push(peer) }, close: () => { opened.push('closed') } })
+  const ask = async (text: string): Promise<string> => new TextDecoder().decode((await asking.request(hidden.id, { kind: 'job', input: Uint8Array.from(new TextEncoder().encode(text)) }, { signal: soon() })).result)
+  try {
+    await until(() => hidden.addresses().some(address => address.includes(CIRCUIT)))
+    const [direct, relayed] = [hidden.addresses().find(address => !address.includes(CIRCUIT))!, hidden.addresses().find(address => address.includes(CIRCUIT))!]
+    await asking.connect(relayed, soon())
+    const slow = [ask('slow 1'), ask('slow 2')]
+    await until(() => asked.length === 2)
+    const carried = (): number => relay.access!.relay.accounts()[0]!.bytes
+    await caller.dial(direct, soon())
+    await until(() => asking.list()[0]?.inFlight === 0)
+    const before = carried()
+    const text = 'x'.repeat(50_000)
+    assert.equal(await ask(text), text)
+    assert.ok(carried() - before < 50_000, 'what is asked now goes directly')
+    gateOf('slow 1').resolve()
+    assert.equal(await slow[0], 'slow 1')
+    assert.deepEqual(asked.filter(text => text.startsWith('slow')), ['slow 1', 'slow 2'], 'what was asked before is answered where it was')
+    await relay.stop()
+    await until(() => asked.filter(text => text === 'slow 2').length === 2)
+    gateOf('slow 2').resolve()
+    assert.equal(await slow[1], 'slow 2')
+    assert.deepEqual(opened, [hidden.id], 'for those who look on it stayed one session')
+  } finally {
+    await Promise.all([asking.stop(), serving.stop()])
+    await Promise.all([caller, hidden, relay].map(network => network.stop()))
   }
 })

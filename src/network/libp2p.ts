@@ -90,8 +90,27 @@ class Libp2pNetwork implements Network {
         for (const connection of node.getConnections(peerIdFromString(peer))) connection.abort(gone)
       }
     })
+    // Others find it where it says it is.
+    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements) announcement.hurry() })
+    node.addEventListener('connection:open', ({ detail }) => { this.#opened(detail) })
     if (admission === undefined) this.#watch()
     else this.#beGuarded(admission)
+  }
+
+  /** Whoever has a relayed connection as well moves over; then that one is closed. */
+  #opened ({ direct, remotePeer }: Connection): void {
+    const relayed = this.#node.getConnections(remotePeer).filter(({ direct }) => !direct)
+    if (!direct || relayed.length === 0) return
+    for (const { direct } of this.#listeners) direct?.(remotePeer.toString())
+    for (const connection of relayed) this.#drain(connection)
+  }
+
+  #drain (connection: Connection): void {
+    this.#timers.after(LIMITS.relay.drainMs, () => {
+      if (connection.status !== 'open' || !this.#node.getConnections(connection.remotePeer).some(({ direct }) => direct)) return
+      if (connection.streams.some(({ protocol }) => protocol === PACKET_PROTOCOL)) this.#drain(connection)
+      else connection.close().catch(() => {})
+    })
   }
 
   #watch (): void {
@@ -111,7 +130,7 @@ class Libp2pNetwork implements Network {
     node.addEventListener('connection:open', ({ detail }) => { admission.opened(detail.remotePeer.toString(), detail.direction === 'outbound' ? null : originOf(detail.remoteAddr.toString())) })
     node.addEventListener('peer:disconnect', ({ detail }) => { admission.closed(detail.toString()) })
     void node.handle(MEMBER_PROTOCOL, (stream: Stream, connection: Connection) => {
-      admission.take(new StreamWire(stream, connection.remotePeer.toString(), this.#limits))
+      admission.take(new StreamWire(stream, connection, this.#limits))
     }, { maxInboundStreams: LIMITS.mesh.strangerStreamsMax, runOnLimitedConnection: true })
   }
 
@@ -119,7 +138,7 @@ class Libp2pNetwork implements Network {
     const connection = bestOf(this.#node.getConnections(peerIdFromString(peer)))
     if (connection === undefined) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
     try {
-      return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), peer, this.#limits)
+      return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), connection, this.#limits)
     } catch (cause) {
       if (!isForeign(cause)) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`, { cause })
       throw new InosError('ERR_NOT_MEMBER', `${peer} belongs to no private mesh.`, { cause, hint: 'Only members of this node’s mesh can work with it.' })
@@ -163,7 +182,7 @@ class Libp2pNetwork implements Network {
         maxOutboundStreams: this.#limits.streamsPerPeerMax,
         runOnLimitedConnection: true
       })
-      return this.#wire(stream, peer)
+      return this.#wire(stream, connection)
     } catch (error) {
       throw notReachable(peer, error, signal)
     }
@@ -171,7 +190,7 @@ class Libp2pNetwork implements Network {
 
   handle (handler: (wire: Wire) => void): void {
     void this.#node.handle(PACKET_PROTOCOL, (stream: Stream, connection: Connection) => {
-      handler(this.#wire(stream, connection.remotePeer.toString()))
+      handler(this.#wire(stream, connection))
     }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax, runOnLimitedConnection: true })
   }
 
@@ -251,11 +270,12 @@ class Libp2pNetwork implements Network {
     await this.#node.stop()
   }
 
-  #wire (stream: Stream, peer: string): Wire {
+  #wire (stream: Stream, connection: Connection): Wire {
+    const peer = connection.remotePeer.toString()
     const heard = (): void => { this.#pulse.heard(peer) }
     stream.addEventListener('message', heard)
     stream.addEventListener('drain', heard)
-    return new StreamWire(stream, peer, this.#limits)
+    return new StreamWire(stream, connection, this.#limits)
   }
 }
 

@@ -17,6 +17,8 @@ export interface Timers {
 export interface Wire {
   /** PeerId of the other end, proven by the transport's handshake. */
   readonly peer: string
+  /** It goes through a third node. @default false */
+  readonly relayed?: boolean
   /**
    * Chunks as they arrive. Ends when the other side half-closes; throws when the stream is reset.
    * Nothing is read ahead beyond the transport's own window. To be called once.
@@ -35,6 +37,8 @@ export interface Wire {
 export interface NetworkEvents {
   connect (peer: string): void
   disconnect (peer: string): void
+  /** A peer to which there was a relayed connection has a direct one as well. */
+  direct? (peer: string): void
 }
 
 export interface PeerInfo {

@@ -62,8 +62,9 @@ export class DialBacks {
     })
   }
 
-  async #answer (stream: Stream, { remoteAddr, remotePeer, direct }: Connection): Promise<void> {
-    const wire = new StreamWire(stream, remotePeer.toString(), LIMITS.wire)
+  async #answer (stream: Stream, connection: Connection): Promise<void> {
+    const { remoteAddr, remotePeer, direct } = connection
+    const wire = new StreamWire(stream, connection, LIMITS.wire)
     const messages = new Messages(wire, 'a dial back')
     const { ports } = await messages.receive()
     if (!arePorts(ports, this.#limits)) throw new InosError('ERR_BAD_PACKET', 'A dial back is asked for a few ports.')
@@ -94,7 +95,7 @@ export async function askDialBack (connection: Connection, ports: readonly numbe
   const abort = (): void => { stream.abort(new InosError('ERR_CANCELLED', 'The question was cancelled.')) }
   signal.addEventListener('abort', abort)
   try {
-    const wire = new StreamWire(stream, connection.remotePeer.toString(), LIMITS.wire)
+    const wire = new StreamWire(stream, connection, LIMITS.wire)
     const messages = new Messages(wire, 'a dial back')
     messages.send({ ports: ports.slice(0, LIMITS.relay.portsMax) })
     const { seen, reached } = await messages.receive()

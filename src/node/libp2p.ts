@@ -7,9 +7,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import type { Startable } from '@libp2p/interface'
-import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
 import { Access, CIRCUIT } from '../network/access.ts'
@@ -27,6 +25,8 @@ import { LIMITS } from '../packet/limits.ts'
 import { createSigner } from './keys.ts'
 import type { MdnsOptions } from './mdns.ts'
 import type { Libp2pMetrics } from './metrics.ts'
+import { noiseInOneWrite } from './noise.ts'
+import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
@@ -114,8 +114,8 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
     nodeInfo: { name: 'inos' },
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcp(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
-    connectionEncrypters: [noise()],
+    transports: [tcpFromOnePort(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    connectionEncrypters: [noiseInOneWrite()],
     streamMuxers: [yamux({
       maxInboundStreams: limits.muxerStreamsMax,
       // A paused stream buffers what its window let through, so the buffer must hold a window.
