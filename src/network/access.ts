@@ -194,7 +194,7 @@ export class Access {
     if (this.#ports().length === 0) return
     const { timers } = this.#options
     const isDue = (peer: string): boolean => timers.now() - (this.#answers.get(peer)?.at ?? -Infinity) >= this.#limits.askAgainMs
-    const elsewhere = this.#node!.getConnections().filter(({ direct, direction, remoteAddr }) => direct && direction === 'outbound' && scopeOf(remoteAddr.toString()) !== 'machine')
+    const elsewhere = this.#node!.getConnections().filter(({ direct, remoteAddr }) => direct && scopeOf(remoteAddr.toString()) !== 'machine')
     const fresh = [...this.#answers.values()].filter(({ at }) => timers.now() - at < this.#limits.askAgainMs).length + this.#asking.size
     for (const connection of elsewhere.slice(0, Math.max(0, this.#limits.askedMax - fresh))) {
       const peer = connection.remotePeer.toString()
@@ -221,7 +221,10 @@ export class Access {
     this.#answers.set(peer, { ...answer, at: timers.now() })
     for (const oldest of [...this.#answers.keys()].slice(0, -this.#limits.askedMax)) this.#answers.delete(oldest)
     this.#reached.clear()
-    for (const { reached } of this.#answers.values()) for (const address of reached) this.#reached.add(address)
+    // What neighbours in a local network can dial says nothing where others have been asked as well.
+    const answers = [...this.#answers.values()]
+    const isWide = answers.some(({ seen }) => scopeOf(seen ?? '') === 'public')
+    for (const { reached } of answers) for (const address of reached) if (!isWide || scopeOf(address) === 'public') this.#reached.add(address)
     const known = this.#addresses()
     for (const address of this.#reached) {
       if (!known.some(own => own.startsWith(`${address}/`))) this.#components!.addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed', ttl: 2 * this.#limits.askAgainMs })

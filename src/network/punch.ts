@@ -50,9 +50,9 @@ export class Puncher {
       logger,
       addressManager: lend(addressManager, { getAddresses: () => this.#seen.map(address => multiaddr(address)) }),
       connectionManager: lend(connectionManager, {
-        openConnection: (peer, options) => options?.initiator === undefined && !Array.isArray(peer)
-          ? connectionManager.openConnection(peer, options)
-          : this.#dialUntilLate(() => connectionManager.openConnection(peer, options), options?.signal)
+        openConnection: async (to, options) => await this.#dialUntilLate(async address => await transportManager.dial(address, {
+          ...(options?.signal === undefined ? {} : { signal: options.signal }), ...(options?.initiator === undefined ? {} : { initiator: options.initiator })
+        }), addressesOf(to), options?.signal)
       }),
       registrar: lend(registrar, {
         register: (protocol, topology) => registrar.register(protocol, {
@@ -63,10 +63,11 @@ export class Puncher {
     }
   }
 
-  async #dialUntilLate (dial: () => Promise<Connection>, signal: AbortSignal | undefined): Promise<Connection> {
+  /** Not by libp2p's queue of dials, which forgets on its way who is to begin. */
+  async #dialUntilLate (dial: (address: Multiaddr) => Promise<Connection>, addresses: readonly Multiaddr[], signal: AbortSignal | undefined): Promise<Connection> {
     for (;;) {
       try {
-        return await dial()
+        return await Promise.any(addresses.map(dial))
       } catch (error) {
         if (signal === undefined || signal.aborted) throw error
         await new Promise<void>(resolve => { this.#timers.after(this.#limits.redialMs, resolve) })
@@ -76,11 +77,15 @@ export class Puncher {
   }
 }
 
+function addressesOf (to: Parameters<PunchComponents['connectionManager']['openConnection']>[0]): Multiaddr[] {
+  return (Array.isArray(to) ? to : [to]).filter(address => 'getComponents' in address)
+}
+
 /** A connection that whoever has it cannot close. */
 function staying (connection: Connection): Connection { return lend(connection, { close: async () => {} }) }
 
 /** The same thing with some of its functions replaced. */
-function lend<T extends object> (whole: T, other: Partial<T>): T {
+export function lend<T extends object> (whole: T, other: Partial<T>): T {
   return new Proxy(whole, {
     get (target, name) {
       if (Object.hasOwn(other, name)) return other[name as keyof T]

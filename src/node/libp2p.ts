@@ -6,7 +6,7 @@ import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import type { Startable } from '@libp2p/interface'
+import { serviceCapabilities, type Startable } from '@libp2p/interface'
 import { type Ping, ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
@@ -152,7 +152,8 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
       router,
       access: components => {
         access.attach(components)
-        return { start () {}, stop: () => access.stop() }
+        // Whoever opens a port of a router wants it confirmed by others, which dial-backs do.
+        return { start () {}, stop: () => access.stop(), [serviceCapabilities]: ['@libp2p/autonat'] }
       }
     }
   }

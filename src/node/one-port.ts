@@ -6,10 +6,12 @@
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { tcp } from '@libp2p/tcp'
-import type { Transport } from '@libp2p/interface'
+import type { Transport, Upgrader } from '@libp2p/interface'
 import { staysHere } from '../network/places.ts'
+import { lend } from '../network/punch.ts'
 
 type Create = ReturnType<typeof tcp>
+type DialOptions = Parameters<Transport['dial']>[1]
 
 /** What the kernel says when the port leads to that address already, or did a moment ago. */
 const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
@@ -23,15 +25,26 @@ export function tcpFromOnePort (): Create {
       const text = address.toString()
       if (!text.startsWith('/ip4/') || staysHere(text)) return await dial(address, options)
       port ??= freePort()
+      const given = { ...options, upgrader: answering(options.upgrader) }
       try {
-        return await dial(address, { ...options, localPort: await port } as Parameters<Transport['dial']>[1])
+        return await dial(address, { ...given, localPort: await port } as DialOptions)
       } catch (error) {
         if (!TAKEN.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-        return await dial(address, options)
+        return await dial(address, given)
       }
     }
     return transport
   }
+}
+
+/** Where both sides dial, one has to be who answers, for the muxer as well, which looks at the direction of the socket. */
+function answering (upgrader: Upgrader): Upgrader {
+  return lend(upgrader, {
+    upgradeOutbound (socket, options) {
+      if (options.initiator === false) Object.assign(socket, { direction: 'inbound' })
+      return upgrader.upgradeOutbound(socket, options)
+    }
+  })
 }
 
 /** A port that nobody listens on. */
