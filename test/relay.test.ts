@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, test } from 'node:test'
-import { join, type JoinOptions, type Node } from '../src/index.ts'
+import { join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
 import type { Network } from '../src/network/network.ts'
 import type { RelayLimits } from '../src/network/relay.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
@@ -70,6 +70,31 @@ test('a job through a relay', { timeout: 120_000 }, async () => {
   assert.equal(relaying, true)
   assert.deepEqual(carried.map(({ peer }) => peer), [seller.id])
   assert.ok(carried[0]!.bytes > 2_000_000, 'input and result are counted')
+})
+
+// Goal: who holds a reservation pays its relay for what goes beyond the free part, by orders, receipts and cheques like any other, at the
+// relay's own price; whoever asks for more than was relayed gets nothing. Method: 8 MB each way three times; then the books of both.
+test('what is relayed is paid for', { timeout: 120_000 }, async () => {
+  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
+  await relay.setTrade({ relayPerMiB: 2_048n })
+  await using seller = await member({ listen: [CIRCUIT], peers: relay.addresses() })
+  await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+  const input = randomBytes(8_000_000)
+  for (let i = 0; i < 3; i++) assert.ok(input.equals((await buyer.compute(ECHO, input, { where: seller.id, cache: false })).bytes))
+  const paid = async (node: Node, direction: 'earned' | 'spent'): Promise<bigint> => {
+    await node.settle()
+    const entries = (await Array.fromAsync(node.history())).filter(entry => entry.kind === 'relay' && entry.direction === direction)
+    return entries.reduce((sum, { amount }) => sum + amount, 0n)
+  }
+  const { bytes, paid: paidBytes } = relay.reachability()!.carried[0]!
+  assert.ok(bytes > 24_000_000 && paidBytes >= bytes - LIMITS.relay.freeBytesPerHour - LIMITS.relay.aheadBytesMax, `${paidBytes} of ${bytes}`)
+  await until(async () => await paid(seller, 'spent') === BigInt(relay.reachability()!.carried[0]!.paid) / 1_024n * 2n)
+  await until(async () => await paid(relay, 'earned') === await paid(seller, 'spent'))
+  assert.equal(await paid(buyer, 'spent'), 0n)
+  const receipts = (await Array.fromAsync(seller.receipts())).filter(({ role, peer }) => role === 'bought' && peer === relay.id)
+  const receipt = await seller.receipt(receipts[0]!.id)
+  assert.equal((await verifyReceipt(receipt!)).charge, receipts[0]!.charge)
+  assert.deepEqual([(await seller.audit()).ok, (await relay.audit()).ok], [true, true])
 })
 
 // Goal: each limit of a relay holds. Method: relays with one tight limit each, and what must fail there.

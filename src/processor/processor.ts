@@ -236,6 +236,8 @@ export interface TradeView extends Capacity {
   readonly slots: number
   /** PeerIds that may buy; null: anyone. */
   readonly buyers: readonly string[] | null
+  /** What it charges as a relay, µcr per MiB beyond what is free. */
+  readonly relayPerMiB: bigint
 }
 
 /** What the owner of a node decides about its trade; the rest it decides itself. */
@@ -244,6 +246,8 @@ export interface Tariff {
   readonly prices: Partial<PriceList>
   /** PeerIds that may buy; null: anyone who gets here. */
   readonly buyers: readonly string[] | null
+  /** µcr per MiB relayed beyond what is free. @default DEFAULT_RELAY_PRICE */
+  readonly relayPerMiB?: bigint | undefined
 }
 
 export interface ProcessorEvents {
