@@ -132,6 +132,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   }
   const settlement = createSettlement(node)
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
+  network?.access?.onChange(view => { events.emit('reach:change', () => view) })
   const tolls = network?.access === undefined ? NO_TOLLS : createTolls(node, network.access, parts.market.net ?? null)
   if (sessions !== null) {
     sessions.on({

@@ -253,6 +253,8 @@ export interface Tariff {
 export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
+  /** The status of `reachability()` is another one. */
+  'reach:change': Reachability
   /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
   /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */

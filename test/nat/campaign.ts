@@ -44,7 +44,7 @@ const BULK_JOBS = 3
 const SLOW = wasm({
   memory: { min: 1 },
   exports: { memory: 'memory 0' },
-  functions: [{ type: ':i32', locals: 'i32', export: 'run', code: 'i32.const 600000000 local.set 0 block loop local.get 0 i32.eqz br_if 1 local.get 0 i32.const 1 i32.sub local.set 0 br 0 end end i32.const 0' }]
+  functions: [{ type: ':i32', locals: 'i32', export: 'run', code: 'i32.const 1200000000 local.set 0 block loop local.get 0 i32.eqz br_if 1 local.get 0 i32.const 1 i32.sub local.set 0 br 0 end end i32.const 0' }]
 })
 
 /** @param say one line of progress now and then */
@@ -95,6 +95,8 @@ class Drama {
     const { a, b, relay } = this.#cast
     await this.#until('relays lead to both', async () => (await Promise.all([a, b].map(async machine => (await this.#reach(machine)).relays.length))).every(relays => relays === 2))
     const shelteredMs = Date.now() - this.#began
+    const reachability = Object.fromEntries(await Promise.all(Object.entries(this.#cast).map(async ([name, machine]) => [name, (await this.#reach(machine)).status]))) as Scene['reachability']
+    if (reachability['relay'] !== 'public' || reachability['a'] !== 'relayed' || reachability['b'] !== 'relayed') this.#problems.push('who can be dialled is not known rightly')
     const buyer = await a.operator()
     const way = (await (await b.operator()).addresses()).find(address => address.includes(`/p2p/${relay.id}/p2p-circuit`))
     await buyer.connect(way!)
@@ -103,10 +105,10 @@ class Drama {
     const met = Date.now()
     const punchedMs = await this.#until(null, async () => await this.#via() === 'direct', PUNCH_MS) ? Date.now() - met : null
     if ((punchedMs !== null) !== (this.#nat === 'open')) this.#problems.push(punchedMs === null ? 'no hole was punched' : 'a hole was punched where none can be')
-    for (let i = 0; i < BULK_JOBS; i++) await this.#echo(`echo ${i + 1}`, BULK_BYTES)
-    const reachability = Object.fromEntries(await Promise.all(Object.entries(this.#cast).map(async ([name, machine]) => [name, (await this.#reach(machine)).status]))) as Scene['reachability']
-    if (reachability['relay'] !== 'public' || reachability['a'] !== 'relayed' || reachability['b'] !== 'relayed') this.#problems.push('who can be dialled is not known rightly')
-    await this.#account()
+    if (slow === null) {
+      for (let i = 0; i < BULK_JOBS; i++) await this.#echo(`echo ${i + 1}`, BULK_BYTES)
+      await this.#account()
+    }
     await this.#survive(slow)
     this.#say(`${this.#nat}: ${this.#jobs.map(({ name, via, ms }) => `${name} (${via}) ${ms} ms`).join(', ')}`)
     return { nat: this.#nat, reachability, shelteredMs, punchedMs, jobs: this.#jobs, relayedBytes: this.#relayedBytes, bills: this.#bills, problems: this.#problems }
@@ -118,10 +120,11 @@ class Drama {
     const buyer = await a.operator()
     const running = slow ?? this.#slow('begun before the relay died')
     if (slow === null) await this.#until('the job has begun', async () => (await buyer.jobs()).some(({ state }) => state === 'running'))
+    this.#relayedBytes = (await this.#reach(relay)).carried.reduce((sum, { bytes }) => sum + bytes, 0)
     await relay[Symbol.asyncDispose]()
     if (this.#nat === 'open') await spare[Symbol.asyncDispose]()
     await running
-    await this.#echo('after the relay died', 100_000)
+    await this.#echo('after the relay died', BULK_BYTES)
     const via = await this.#via()
     if (via !== (this.#nat === 'open' ? 'direct' : 'spare')) this.#problems.push(`at the end the two are connected by ${via}`)
     for (const machine of [a, b]) if (!(await (await machine.operator()).audit()).ok) this.#problems.push(`the books of ${machine.host} do not hold`)
@@ -152,7 +155,6 @@ class Drama {
     const { relay, b } = this.#cast
     const owner = await relay.operator()
     const { carried } = await this.#reach(relay)
-    this.#relayedBytes = carried.reduce((sum, { bytes }) => sum + bytes, 0)
     const sum = async (operator: Operator, direction: string): Promise<bigint> => (await Array.fromAsync(operator.history())).filter(entry => entry.kind === 'relay' && entry.direction === direction).reduce((all, { amount }) => all + amount, 0n)
     const payer = await b.operator()
     const isBilled = carried.some(({ paid }) => paid > 0)
