@@ -300,6 +300,9 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Answers to a peer with many jobs here leave together this often, once so many were done that it is known how fast. */
+    roundMs: 20,
+    roundSamples: 16,
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
@@ -356,11 +359,11 @@ export const LIMITS = {
     /** Items done before there is a median, and how many of the latest it is of. */
     samplesMin: 3,
     samplesMax: 64,
-    /** Items that a slot has at once, its queue included: so many that they last about so many ms, by their median from order to answer. */
+    /** Items in flight last about so many ms at the rate at which they are done; within these, for each slot of the nodes. */
     aheadMs: 100,
     perSlotMin: 2,
-    perSlotMax: 32,
-    /** How often running items are looked at. */
+    perSlotMax: 64,
+    /** How often running items, and the nodes' slots, are looked at. */
     lookMs: 100,
     /** Of the items in flight, the share that may be asked for twice at once. */
     hedgedShareMax: 0.25,

@@ -31,6 +31,7 @@ import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobStore, Platform, Rooms } from './rooms.ts'
 import { createResultCache } from './result-cache.ts'
+import { Rounds } from './rounds.ts'
 import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
@@ -105,6 +106,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     history,
     shelf,
     desk: createDesk(),
+    rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),

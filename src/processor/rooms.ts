@@ -16,6 +16,7 @@ import type { AtKey } from './keyed.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
+import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
 
@@ -52,6 +53,7 @@ export interface Rooms {
   readonly history: History
   readonly shelf: Shelf
   readonly desk: Desk
+  readonly rounds: Rounds
   /** Calls of this node's own callers that are at work under a key. */
   readonly atKeys: Map<string, AtKey>
   readonly settlement: Settlement

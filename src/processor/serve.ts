@@ -50,7 +50,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   const run = await gather(node, peer, job, cancel)
   const spec = job.spec.id.toString()
   const known = packet.fresh ? undefined : await recall(node, run, spec)
-  const outcome = known?.outcome ?? await perform(node, peer, run, hold, offer, cancel)
+  const outcome = known?.outcome ?? await node.rounds.run(peer, () => perform(node, peer, run, hold, offer, cancel))
   const output = known?.output ?? await describeOutput(outcome, node.platform.digest)
   await setOut(node, peer, output)
   let answer: Partial<Packet> = {}
