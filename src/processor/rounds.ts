@@ -33,13 +33,13 @@ export class Rounds {
     }
   }
 
-  /** Whether all that is here lasts for two rounds: one is what was done in this one, and no executor rests before the peer has sent more. */
+  /** Whether what else is here lasts for two rounds: one is what was done in this one, and no executor rests before the peer has sent more. */
   #isBusy ({ jobs, done }: Traffic): boolean {
     const { roundMs, roundSamples } = LIMITS.market
     done.push(this.#platform.now())
     if (done.length > roundSamples) done.shift()
     const ms = done.at(-1)! - done[0]!
-    return done.length === roundSamples && jobs * ms >= 2 * roundMs * (roundSamples - 1)
+    return done.length === roundSamples && (jobs - 1) * ms >= 2 * roundMs * (roundSamples - 1)
   }
 
   async #wait (traffic: Traffic): Promise<void> {
