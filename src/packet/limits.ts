@@ -448,6 +448,50 @@ export const LIMITS = {
     /** How often nodes of the local network are asked for, where mDNS is on. */
     mdnsMs: 10_000
   },
+  /** Nodes that nobody can dial: the dial back that tells, relays and what they carry, hole punching. */
+  relay: {
+    /** Reservations a relay gives, and how long one lasts unless it is renewed. */
+    reservationsMax: 128,
+    reservationMs: 3_600_000,
+    /** Relayed connections at once: those one peer has opened, and those to one peer. */
+    openedPerPeerMax: 16,
+    heldPerPeerMax: 32,
+    /** One relayed connection: bytes in both directions together, and its time. */
+    bytesMax: 4_096 * MIB,
+    connectionMsMax: 24 * 3_600_000,
+    /** Carried for nothing in an hour, for one peer and for all. */
+    freeBytesPerHour: 8 * MIB,
+    freeBytesAllPerHour: 256 * MIB,
+    /** Who may send less than this without paying is asked to pay; a payment buys so much, beside what was carried ahead of it. */
+    lowBytes: 4 * MIB,
+    sliceBytes: 16 * MIB,
+    /** Carried ahead of a payment that is on its way; beyond it, the relayed connections of that peer are closed. */
+    aheadBytesMax: 32 * MIB,
+    /** How long a payment may take, and how soon one that failed is asked for again. */
+    tollMsMax: 30_000,
+    /** The dearest relay a node uses, µcr per KiB. */
+    perKiBMax: 1_000n,
+    /** Relays a node holds reservations at, how soon one that refused is asked again, and how long an answer may take. */
+    relaysMin: 2,
+    retryMs: 30_000,
+    reserveMsMax: 10_000,
+    /** Peers that are asked to dial back, ports each may be asked for, how long that may take, and how often it is asked anew. */
+    askedMax: 3,
+    portsMax: 4,
+    dialBackMsMax: 5_000,
+    askAgainMs: 600_000,
+    /** One peer is answered this often; so many are dialled back at once. */
+    dialBackMsMin: 2_000,
+    dialBacksMax: 8,
+    /** Tries of a hole punch, how long one may take, and the pause between two dials of one try. */
+    punchesMax: 3,
+    punchMsMax: 5_000,
+    redialMs: 100,
+    /** Own addresses as others saw them that are kept for hole punching. */
+    seenMax: 4,
+    /** How often a relayed connection that a direct one has replaced is looked at until it is not used any more. */
+    drainMs: 1_000
+  },
   /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
   cache: {
     entriesMax: 4_096,
@@ -570,6 +614,11 @@ relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer 
 relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
 relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
+relate(LIMITS.relay.lowBytes <= LIMITS.relay.freeBytesPerHour && LIMITS.relay.freeBytesPerHour <= LIMITS.relay.freeBytesAllPerHour, 'a new peer is not asked to pay before it has sent anything')
+relate(LIMITS.relay.sliceBytes + LIMITS.relay.aheadBytesMax <= spec.outputBytesMax, 'a receipt can say what one payment for relaying buys')
+relate(LIMITS.relay.reservationsMax + LIMITS.mesh.strangersMax < wire.connectionsMax, 'reservations leave connections to others')
+relate(LIMITS.relay.openedPerPeerMax + LIMITS.relay.heldPerPeerMax + wire.streamsPerPeerMax < wire.muxerStreamsMax, 'relayed connections leave streams to packets')
+relate(LIMITS.relay.punchMsMax <= wire.dialMsMax && LIMITS.relay.dialBackMsMax <= wire.dialMsMax, 'no dial on behalf of a peer takes longer than one of its own')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')

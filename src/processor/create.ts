@@ -7,7 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
-import { transportOf } from '../network/places.ts'
+import { relayOf, transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -259,6 +259,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
       if (sessions !== null) tellOffer(node)
     },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
+    reachability: () => network?.access?.view() ?? null,
+    async testReach (peer, signal = stopping.signal) {
+      if (network?.access !== undefined) return await network.access.test(peer, signal)
+      throw new InosError('ERR_NO_OFFER', 'This node has no network to be tested.')
+    },
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
     stop: () => stopped ??= stop(),
@@ -299,6 +304,7 @@ function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight 
     addresses,
     direction,
     transport: transportOf(addresses[0] ?? ''),
+    via: relayOf(addresses[0] ?? ''),
     latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),
