@@ -48,7 +48,8 @@ export function wantsChunk (want: Packet): boolean { return want.body.length > 0
 export class ChunkService implements Talk {
   readonly #frames: Frames
   readonly #giver: Giver
-  readonly #waiting: Packet[] = []
+  /** Chunks on their way from the disk, in the order of the wishes. */
+  readonly #waiting: Promise<Uint8Array>[] = []
   #working = false
   #ended = false
 
@@ -60,8 +61,10 @@ export class ChunkService implements Talk {
   take (want: Packet): void {
     if (want.kind !== 'want' || !wantsChunk(want)) throw badPacket('A stream of chunks takes wishes for chunks.')
     if (this.#waiting.length >= windowChunks) throw badPacket(`More than ${windowChunks} chunks are asked for at once.`)
-    // What arrived is overwritten by what comes next.
-    this.#waiting.push({ ...want, id: want.id.slice(), body: want.body.slice() })
+    const reading = this.#answer(want)
+    // Whoever waits for it is told; until then it is nobody's fault.
+    reading.catch(() => {})
+    this.#waiting.push(reading)
     if (!this.#working) void this.#work()
   }
 
@@ -75,10 +78,8 @@ export class ChunkService implements Talk {
     const { limits } = this.#frames
     this.#frames.expect(null)
     try {
-      for (let want = this.#waiting[0]; want !== undefined; want = this.#waiting[0]) {
-        const { chunk, insist } = readWant(want)
-        const given = await this.#giver.give(this.#frames.peer, decodeCid(want.id).toString(), chunk, insist)
-        this.#frames.send(encodePacket({ kind: 'chunk', ...(given.bytes === null ? {} : { result: given.bytes as Uint8Array<ArrayBuffer> }), body: bodyOf(given, chunk) }, limits))
+      for (let reading = this.#waiting[0]; reading !== undefined; reading = this.#waiting[0]) {
+        this.#frames.send(await reading)
         await this.#frames.flushed()
         this.#waiting.shift()
       }
@@ -89,6 +90,13 @@ export class ChunkService implements Talk {
       refuseBlob(this.#frames, error)
     }
     this.#working = false
+  }
+
+  async #answer (want: Packet): Promise<Uint8Array> {
+    // Both copied before anything is waited for: what arrived is overwritten by what comes next.
+    const [{ chunk, insist }, cid] = [readWant(want), decodeCid(want.id.slice()).toString()]
+    const given = await this.#giver.give(this.#frames.peer, cid, chunk, insist)
+    return encodePacket({ kind: 'chunk', ...(given.bytes === null ? {} : { result: given.bytes as Uint8Array<ArrayBuffer> }), body: bodyOf(given, chunk) }, this.#frames.limits)
   }
 }
 

@@ -4,7 +4,7 @@
  * is flushed, and what is read is verified. What is pinned or in use is not evicted. Who may fetch
  * what is the business of `processor/`.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equals } from 'multiformats/bytes'
 import { CID, isOurs } from '../packet/cid.ts'
@@ -41,6 +41,8 @@ function ignoreExisting (error: unknown): void {
 
 const ASIDE = '.tmp'
 const LABELS = 'labels.json'
+/** Uses that follow sooner are not written down. */
+const NOTE_MS = 60_000
 
 /** Sizes by name, least recently used first, as the times of the files tell. */
 async function listBlobs (path: string): Promise<Map<string, number>> {
@@ -75,6 +77,8 @@ class DiskCache implements BlobStore {
   /** How many want a blob to stay. */
   readonly #kept = new Map<string, number>()
   readonly #pins = createPins(this)
+  /** When the disk was last told that a blob is used. */
+  readonly #noted = new Map<string, number>()
   #bytes = 0
   #writes = 0
 
@@ -101,9 +105,7 @@ class DiskCache implements BlobStore {
       return null
     }
     this.#touch(cid)
-    const now = new Date()
-    // The order of use outlives the process only as well as this works.
-    await utimes(file, now, now).catch(() => {})
+    this.#noteUse(cid, file)
     return bytes
   }
 
@@ -186,8 +188,17 @@ class DiskCache implements BlobStore {
     const size = this.#sizes.get(cid)
     if (size === undefined) return
     this.#sizes.delete(cid)
+    this.#noted.delete(cid)
     this.#bytes -= size
     await rm(join(this.#path, cid), { force: true })
+  }
+
+  /** The order of use outlives the process only as well as this works. */
+  #noteUse (cid: string, file: string): void {
+    const now = Date.now()
+    if (now - (this.#noted.get(cid) ?? 0) < NOTE_MS) return
+    this.#noted.set(cid, now)
+    void utimes(file, now / 1000, now / 1000).catch(() => {})
   }
 
   #touch (cid: string): void {
@@ -198,10 +209,14 @@ class DiskCache implements BlobStore {
   }
 }
 
-/** A file whose size is not the one it had is not even read. */
+/** A file whose size is not the one it had is not read to its end. */
 async function readBlob (file: string, size: number): Promise<Uint8Array | null> {
   try {
-    return (await stat(file)).size === size ? await readFile(file) : null
+    await using handle = await open(file)
+    const bytes = new Uint8Array(size + 1)
+    let have = 0
+    for (let read = 1; read > 0 && have <= size; have += read) read = (await handle.read(bytes, have)).bytesRead
+    return have === size ? bytes.subarray(0, size) : null
   } catch {
     return null
   }

@@ -34,6 +34,8 @@ export interface StoreView {
   /** What all blobs take on this node, and may take. */
   readonly bytes: number
   readonly bytesMax: number
+  /** What this node has given others in chunks since it started. */
+  readonly givenBytes: number
 }
 
 export type BlobSource = Uint8Array | string | AsyncIterable<Uint8Array>

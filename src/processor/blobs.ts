@@ -10,6 +10,7 @@ import { chunkLength, nameBlob } from '../packet/manifest.ts'
 import type { Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
 import { type Bring, capabilityOf } from './blob-fetch.ts'
 import { cutChunks } from './cut.ts'
+import type { Giving } from './giving.ts'
 import type { Manifests } from './manifests.ts'
 import type { Platform } from './rooms.ts'
 import { type BlobStore, NO_LABEL, partsOf } from './store.ts'
@@ -20,9 +21,11 @@ export interface BlobsOptions {
   readonly manifests: Manifests
   readonly bring: Bring
   readonly news: News
+  /** Null: a mesh of one. */
+  readonly giving: Giving | null
 }
 
-export function createBlobs ({ platform, store, manifests, bring, news }: BlobsOptions): Blobs {
+export function createBlobs ({ platform, store, manifests, bring, news, giving }: BlobsOptions): Blobs {
   /** Store all chunks and keep them until the blob has a name. @returns its name */
   const put = async (source: BlobSource, { pin = true, share = true, signal, onProgress }: PutOptions): Promise<string> => {
     await using parts = new AsyncDisposableStack()
@@ -81,7 +84,7 @@ export function createBlobs ({ platform, store, manifests, bring, news }: BlobsO
       for (const cid of [...roots, ...small]) await view(cid).then(blob => views.push(blob), () => {})
       return views
     },
-    usage: () => ({ bytes: store.bytes, bytesMax: store.bytesMax }),
+    usage: () => ({ bytes: store.bytes, bytesMax: store.bytesMax, givenBytes: giving?.bytes ?? 0 }),
     async pin (cid, options = {}) {
       using blob = await bring(cid, options)
       await store.setLabel(blob.cid, { ...store.label(blob.cid), pinned: true })

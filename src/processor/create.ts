@@ -87,6 +87,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const seeking = new Map<Where, Promise<boolean>>()
   let change = Promise.withResolvers<void>()
 
+  const giving = network === null ? null : createGiving({ store: blobs, manifests, network, now: platform.now, isSetOut: shelf.has, hasPaid: peer => credits.line(peer).earned > 0n, news })
   const sessions: Sessions | null = network === null ? null : createSessions({
     network,
     timers,
@@ -100,7 +101,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     blobs: {
       get: async (peer, cid) => await shelf.get(peer, cid) ?? (blobs.label(cid).shared ? await blobs.get(cid) : null),
-      giver: createGiving({ store: blobs, manifests, network, now: platform.now, isSetOut: shelf.has, hasPaid: peer => credits.line(peer).earned > 0n, news })
+      ...(giving === null ? {} : { giver: giving })
     }
   })
 
@@ -231,7 +232,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const processor: Processor = {
     id: platform.signer.id,
-    blobs: createBlobs({ platform, store: blobs, manifests, bring, news }),
+    blobs: createBlobs({ platform, store: blobs, manifests, bring, news, giving }),
     get slots () { return runtime.load().slots },
     clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],

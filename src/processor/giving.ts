@@ -30,12 +30,18 @@ const HOUR_MS = 3_600_000
 /** Who insisted so often on what others should give is referred no more for that blob. */
 const INSISTS_MAX = 2
 
-export function createGiving ({ store, manifests, network, now, isSetOut, hasPaid, news }: GivingOptions): Giver {
+export interface Giving extends Giver {
+  /** All that was given. */
+  readonly bytes: number
+}
+
+export function createGiving ({ store, manifests, network, now, isSetOut, hasPaid, news }: GivingOptions): Giving {
   /** Chunk of a blob → to whom it was given last, and when. */
   const given = new Map<string, { readonly peer: string, readonly at: number }>()
   /** Peer and blob → how often it came back because others did not help. */
   const insists = new Map<string, number>()
   let hour = 0
+  let total = 0
   let bytesOf = new Map<string, number>()
 
   const count = (peer: string, bytes: number): void => {
@@ -47,6 +53,7 @@ export function createGiving ({ store, manifests, network, now, isSetOut, hasPai
     const before = bytesOf.get(peer) ?? 0
     if (before >= freeBytesPerPeerHour && !hasPaid(peer)) throw new InosError('ERR_ALLOWANCE_SPENT', `${freeBytesPerPeerHour} bytes an hour are what this node gives you for nothing.`, { hint: 'Come back in the next hour, or buy work here.' })
     bytesOf.set(peer, before + bytes)
+    total += bytes
   }
 
   /** Who else was given this chunk and may give it; else it is to come from here, and this peer is named to the next. */
@@ -69,6 +76,7 @@ export function createGiving ({ store, manifests, network, now, isSetOut, hasPai
   }
 
   return {
+    get bytes () { return total },
     async give (peer, cid, chunk, insist): Promise<Given> {
       const { shared } = store.label(cid)
       const manifest = isRaw(CID.parse(cid)) || !(shared || isSetOut(peer, cid)) ? null : await manifests.get(cid)
