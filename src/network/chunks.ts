@@ -12,7 +12,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { refuseBlob } from './blobs.ts'
 import type { Frames } from './frames.ts'
-import { badPacket, encodePacket } from './framing.ts'
+import { badPacket, encodePacket, encodeWithResult } from './framing.ts'
 import { errorOf, type Talk } from './talk.ts'
 
 /** What a holder says to a wish for a chunk. */
@@ -38,6 +38,7 @@ export interface Giver {
 
 const { windowChunks, stallMsMax, chunkBytes, addressesMax, addressBytesMax } = LIMITS.blobs
 
+const NOTHING = new Uint8Array(0)
 /** One bit for each chunk of the largest blob. */
 const HERE_BYTES_MAX = LIMITS.blobs.bytesMax / chunkBytes / 8
 
@@ -49,7 +50,7 @@ export class ChunkService implements Talk {
   readonly #frames: Frames
   readonly #giver: Giver
   /** Chunks on their way from the disk, in the order of the wishes. */
-  readonly #waiting: Promise<Uint8Array>[] = []
+  readonly #waiting: Promise<readonly Uint8Array[]>[] = []
   #working = false
   #ended = false
 
@@ -79,7 +80,7 @@ export class ChunkService implements Talk {
     this.#frames.expect(null)
     try {
       for (let reading = this.#waiting[0]; reading !== undefined; reading = this.#waiting[0]) {
-        this.#frames.send(await reading)
+        for (const part of await reading) this.#frames.send(part)
         await this.#frames.flushed()
         this.#waiting.shift()
       }
@@ -92,11 +93,11 @@ export class ChunkService implements Talk {
     this.#working = false
   }
 
-  async #answer (want: Packet): Promise<Uint8Array> {
+  async #answer (want: Packet): Promise<readonly Uint8Array[]> {
     // Both copied before anything is waited for: what arrived is overwritten by what comes next.
     const [{ chunk, insist }, cid] = [readWant(want), decodeCid(want.id.slice()).toString()]
     const given = await this.#giver.give(this.#frames.peer, cid, chunk, insist)
-    return encodePacket({ kind: 'chunk', ...(given.bytes === null ? {} : { result: given.bytes as Uint8Array<ArrayBuffer> }), body: bodyOf(given, chunk) }, this.#frames.limits)
+    return encodeWithResult({ kind: 'chunk', body: bodyOf(given, chunk) }, given.bytes ?? NOTHING, this.#frames.limits)
   }
 }
 
@@ -111,13 +112,14 @@ function bodyOf ({ others, here, shared }: Given, chunk: number): Uint8Array<Arr
   return Uint8Array.from(encodeCanonical({ chunk, here, others: others.filter(address => address.length <= addressBytesMax).slice(0, addressesMax), shared }))
 }
 
-function readGiven ({ body, result }: Packet, expected: number): Given {
+function readGiven ({ body, result }: Packet, { chunk: expected, room }: Wish): Given {
   const { chunk, here, others, shared } = readBody(body)
   if (chunk !== expected) throw badPacket('A chunk comes that was not asked for now.')
   if (typeof shared !== 'boolean' || !isAddresses(others) || !(here === null || (isBytes(here) && here.length <= HERE_BYTES_MAX))) throw badPacket('A chunk does not say whose it is.')
   if (result.length > chunkBytes) throw badPacket(`A chunk has more than ${chunkBytes} bytes.`)
   // What arrived is overwritten by what comes next.
-  return { bytes: result.length === 0 ? null : result.slice(), others, here, shared }
+  room.set(result)
+  return { bytes: result.length === 0 ? null : room.subarray(0, result.length), others, here, shared }
 }
 
 function isAddresses (value: unknown): value is string[] {
@@ -136,6 +138,7 @@ function readBody (body: Uint8Array): Record<string, unknown> {
 
 interface Wish {
   readonly chunk: number
+  readonly room: Uint8Array
   readonly resolve: (given: Given) => void
   readonly reject: (error: InosError) => void
 }
@@ -155,13 +158,15 @@ export class ChunkTap implements Talk {
   }
 
   /**
-   * At most `LIMITS.blobs.windowChunks` at once. The bytes are the caller's, and not checked.
+   * At most `LIMITS.blobs.windowChunks` at once.
+   * @param room where a chunk is put, `LIMITS.blobs.chunkBytes` long
+   * @returns its bytes, not checked, are a view of `room`
    * @throws {InosError} what the holder refused with, ERR_PEER_LOST, ERR_BAD_PACKET; the stream is over then
    */
-  ask (chunk: number, insist: boolean): Promise<Given> {
+  ask (chunk: number, insist: boolean, room: Uint8Array): Promise<Given> {
     return new Promise((resolve, reject) => {
       if (this.#over !== null) throw this.#over
-      this.#wishes.push({ chunk, resolve, reject })
+      this.#wishes.push({ chunk, room, resolve, reject })
       this.#frames.send(encodePacket({ kind: 'want', id: this.#id, body: Uint8Array.from(encodeCanonical({ chunk, insist })) }, this.#frames.limits))
       if (this.#wishes.length === 1) this.#frames.expect(stallMsMax)
     })
@@ -175,7 +180,7 @@ export class ChunkTap implements Talk {
     }
     const wish = this.#wishes[0]
     if (packet.kind !== 'chunk' || wish === undefined) throw badPacket('A stream of chunks brings what was asked for.')
-    const given = readGiven(packet, wish.chunk)
+    const given = readGiven(packet, wish)
     this.#wishes.shift()
     this.#frames.expect(this.#wishes.length === 0 ? null : stallMsMax)
     wish.resolve(given)

@@ -8,7 +8,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { ChunkTap, Given } from './chunks.ts'
 import type { Timers } from './network.ts'
 
-const { windowChunks, sourcesMax, retryMs, searchMs, searchesMax } = LIMITS.blobs
+const { chunkBytes, windowChunks, sourcesMax, referredMs, retryMs, searchMs, searchesMax } = LIMITS.blobs
 
 export interface SwarmOptions {
   /** For messages. */
@@ -22,12 +22,10 @@ export interface SwarmOptions {
   holders (signal: AbortSignal): AsyncIterable<string>
   /** Connect to another holder that `by` has named. @returns its PeerId */
   meet (address: string, by: string, signal: AbortSignal): Promise<string>
-  /** Check and keep a chunk. @throws {InosError} ERR_VERIFICATION for wrong bytes; any other ends the fetch */
+  /** Check and keep a chunk, whose bytes are overwritten when this resolves. @throws {InosError} ERR_VERIFICATION for wrong bytes; any other ends the fetch */
   keep (chunk: number, bytes: Uint8Array, shared: boolean): Promise<void>
 }
 
-/** How much longer a holder that names others is left alone than one that has not got the chunk yet. */
-const REFERRED_TIMES = 4
 /** Others that are dialled for one fetch. */
 const DIALLED_MAX = 64
 
@@ -152,6 +150,7 @@ class Swarm {
 
   /** One of the chunks that are on their way from a holder at once. */
   async #lane (source: Source, tap: ChunkTap): Promise<void> {
+    const room = new Uint8Array(chunkBytes)
     while (!this.#done && !source.over) {
       const next = this.#take(source)
       if (next === null) {
@@ -160,7 +159,7 @@ class Swarm {
       }
       const { chunk, insist } = next
       try {
-        const given = await tap.ask(chunk, insist)
+        const given = await tap.ask(chunk, insist, room)
         if (given.bytes === null) this.#decline(source, chunk, given)
         else await this.#keep(chunk, given.bytes, given.shared)
       } catch (error) {
@@ -204,7 +203,7 @@ class Swarm {
   #decline (source: Source, chunk: number, { here, others }: Given): void {
     const now = this.#options.timers.now()
     // The others get their time to be reached and to give it.
-    source.declined.set(chunk, now + (others.length > 0 ? REFERRED_TIMES : 1) * retryMs)
+    source.declined.set(chunk, now + (others.length > 0 ? referredMs : retryMs))
     // One answer says it of all chunks, or each of them would be asked for in vain.
     if (here !== null) {
       for (const other of this.#missing) {

@@ -82,8 +82,9 @@ export const LIMITS = {
     fetchesMax: 8,
     /** A holder that sends nothing for so long is left. */
     stallMsMax: 10_000,
-    /** A chunk that a holder did not have, or named others for, is asked for again after this. */
+    /** A chunk that a holder did not have is asked for again after this, and one for which it named others that did not give it. */
     retryMs: 250,
+    referredMs: 5_000,
     /** Looks for holders that find nobody new, and the pause between them, before a fetch gives up. */
     searchesMax: 4,
     searchMs: 1_000,

@@ -26,7 +26,7 @@ export interface BlobStore {
   /** Verified bytes, or null when there are none. */
   get (cid: string): Promise<Uint8Array | null>
   /**
-   * Keep bytes; the least recently used go for them. The name is taken on trust, since `get` verifies.
+   * Keep bytes, which may be changed when this resolves; the least recently used go for them. The name is taken on trust, since `get` verifies.
    * @throws {InosError} ERR_STORE when the disk is full or fails; nothing else is affected
    */
   put (cid: string, bytes: Uint8Array): Promise<void>

@@ -9,7 +9,7 @@ export function storeIn (blobs: Map<string, Uint8Array>): BlobStore {
     bytesMax: Number.MAX_SAFE_INTEGER,
     has: cid => blobs.has(cid),
     async get (cid) { return blobs.get(cid) ?? null },
-    async put (cid, bytes) { blobs.set(cid, bytes) },
+    async put (cid, bytes) { blobs.set(cid, bytes.slice()) },
     list: () => [...blobs].map(([cid, { length }]) => [cid, length]),
     keep (cids) {
       const names = [...cids]
