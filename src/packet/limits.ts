@@ -70,6 +70,40 @@ export const LIMITS = {
     muxerStreamsMax: 128,
     streamWindowBytesMax: 4 * MIB
   },
+  /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
+  blobs: {
+    /** Named and checked by itself; a larger blob has a manifest of its chunks. */
+    chunkBytes: 1 * MIB,
+    bytesMax: 16 * 1024 * MIB,
+    /** Chunks asked for ahead on one stream. */
+    windowChunks: 4,
+    /** Holders one blob is fetched from at once, and fetches at once. */
+    sourcesMax: 8,
+    fetchesMax: 8,
+    /** A holder that sends nothing for so long is left. */
+    stallMsMax: 10_000,
+    /** A chunk that a holder did not have is asked for again after this, and one for which it named others that did not give it. */
+    retryMs: 250,
+    referredMs: 5_000,
+    /** Looks for holders that find nobody new, and the pause between them, before a fetch gives up. */
+    searchesMax: 4,
+    searchMs: 1_000,
+    findMsMax: 5_000,
+    /** So long a holder remembers to whom it gave a chunk, and so many chunks and blobs, to name that peer to the next. */
+    referMs: 600_000,
+    givenMax: 16_384,
+    /** Addresses named instead of a chunk. */
+    addressesMax: 4,
+    addressBytesMax: 256,
+    /** What a peer that has never paid this node gets in an hour. */
+    freeBytesPerPeerHour: 8 * 1024 * MIB,
+    /** Manifests that are kept in memory. */
+    manifestsMax: 16,
+    /** Blobs this node announces; the latest. */
+    announcedMax: 128,
+    /** Blobs of which it is kept whether they stay and may be given to anybody. */
+    labelsMax: 4_096
+  },
   spec: {
     argsMax: 1024,
     envMax: 1024,
@@ -564,6 +598,10 @@ function relate (holds: boolean, relation: string): void {
 }
 
 const { wire, spec, job, executor, credits, control } = LIMITS
+relate(LIMITS.blobs.chunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk fits a frame')
+relate(LIMITS.blobs.bytesMax / LIMITS.blobs.chunkBytes * 32 + KIB < LIMITS.blobs.chunkBytes, 'a manifest fits a chunk')
+relate(LIMITS.blobs.windowChunks * LIMITS.blobs.chunkBytes <= wire.streamWindowBytesMax, 'what is asked for ahead fits the window of a stream')
+relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameBytesMax, 'the addresses of other holders fit a frame')
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')

@@ -3,6 +3,7 @@
  * dashboard know of a node. Nothing here names a platform.
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
+import type { Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/access.ts'
@@ -10,6 +11,7 @@ import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 
 export type { PeerTest, Reachability }
+export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
@@ -270,6 +272,8 @@ export interface Processor extends AsyncDisposable {
   /** Jobs that run here at once. */
   readonly slots: number
   readonly clock: Clock
+  /** Bytes of any size by name: put, read, fetched from others, pinned and collected. */
+  readonly blobs: Blobs
   addresses (): string[]
   /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
   load (wasm: Uint8Array): Promise<Module>

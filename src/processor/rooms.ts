@@ -19,13 +19,7 @@ import type { ResultCache } from './result-cache.ts'
 import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
-
-/** Content-addressed bytes that survive restarts. */
-export interface BlobStore {
-  /** Verified bytes, or null. */
-  get (cid: string): Promise<Uint8Array | null>
-  put (cid: string, bytes: Uint8Array): Promise<void>
-}
+import type { BlobStore } from './store.ts'
 
 /** What only a platform has. */
 export interface Platform {
