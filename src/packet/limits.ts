@@ -99,6 +99,16 @@ export const LIMITS = {
     /** A caller's name for a job. */
     keyCharsMax: 128
   },
+  /** What a module keeps between two calls. */
+  state: {
+    /** Pages that are not all zero, and entries of all tables. */
+    pagesMax: 1_024,
+    tableEntriesMax: 65_536,
+    /** Words of 64 bits of globals that change, and segments that can be dropped. */
+    slotsMax: 1_024,
+    /** Its record, without the pages it names. */
+    recordBytesMax: 1 * MIB
+  },
   guest: {
     /** Why a guest ended, one line. */
     messageCharsMax: 1_024,
