@@ -42,6 +42,8 @@ export interface VerifiedReceipt {
   readonly profile: string
   /** CID of the receipt of the run that this one repeats: nothing was run again, and that receipt, checked as well, is in the file. Null for a run. */
   readonly original: string | null
+  /** Of a step that returned: CID of the state after it; null for a job that keeps none. */
+  readonly state: string | null
 }
 
 /**
@@ -76,6 +78,7 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Ve
     costMax: order.payload.costMax,
     class: payload.class,
     profile,
-    original: payload.cached?.toString() ?? null
+    original: payload.cached?.toString() ?? null,
+    state: payload.state?.toString() ?? null
   }
 }

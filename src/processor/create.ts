@@ -35,6 +35,7 @@ import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
+import { createStateCache } from './states.ts'
 import { type Finished, submitJob } from './submit.ts'
 
 export interface ProcessorParts {
@@ -100,6 +101,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits,
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
+    states: createStateCache(),
     results: parts.resultCache === false ? null : createResultCache(),
     market,
     history,

@@ -7,6 +7,7 @@ import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
+import type { KeptState } from '../packet/kept-state.ts'
 
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
@@ -44,6 +45,11 @@ export interface ComputeOptions {
    * paid and kept nowhere any more: ERR_GONE. @default none
    */
   key?: string
+  /**
+   * The job is a call of a module that keeps a state: memory, globals and tables are put back as they were after the call before, and
+   * `Result.state` is what they are after this one. The entry is `run` unless it is named. @default it keeps none
+   */
+  step?: Step
   /** A budget this job shares with others: no order is placed that it does not cover. @default none */
   purse?: Purse
   /** @default 'any' */
@@ -54,6 +60,19 @@ export interface ComputeOptions {
   retries?: number
   signal?: AbortSignal
   onProgress?: (state: JobState) => void
+}
+
+/** One call of a module that keeps a state. */
+export interface Step {
+  /** What `Result.state` of the call before was; null for the first call. */
+  readonly before: KeptState | null
+  /**
+   * Keep the state after the call; waited for before its receipt is accepted, so that a crash in between leaves the order open.
+   * @param delta what `applyDelta` makes it of, with the state before
+   */
+  keep? (after: KeptState, delta: Uint8Array): Promise<void>
+  /** A state kept before, by its id, for a call with a key that was made before. */
+  find? (id: string): Promise<KeptState | null>
 }
 
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
@@ -170,6 +189,8 @@ export interface Result {
   readonly bytes: Uint8Array
   /** Absolute path → content of the files that `outputs` asked for, in the shape of the option `files`; none unless the outcome is ok. */
   readonly files: Readonly<Record<string, Uint8Array>>
+  /** Of a `step` that returned: the state after it. One that ended otherwise leaves the state as it was. */
+  readonly state?: KeptState | undefined
   /** First 64 KiB of the guest's stderr; unsigned. */
   readonly stderr: Uint8Array
   readonly fuel: bigint

@@ -18,6 +18,7 @@ import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
+import type { StateCache } from './states.ts'
 
 /** Content-addressed bytes that survive restarts. */
 export interface BlobStore {
@@ -46,6 +47,8 @@ export interface Rooms {
   readonly credits: Credits
   readonly allowance: Allowance
   readonly blobs: BlobStore
+  /** Of calls that ran here for others. */
+  readonly states: StateCache
   /** Null: every job is run. */
   readonly results: ResultCache | null
   readonly market: Market
