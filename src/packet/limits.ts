@@ -112,6 +112,22 @@ export const LIMITS = {
     cacheEntriesMax: 256,
     cacheBytesMax: 128 * MIB
   },
+  /** Actors of one node. */
+  actor: {
+    actorsMax: 1_024,
+    nameCharsMax: 64,
+    /** Messages that wait for their turn at one actor. */
+    queueMax: 1_024,
+    /** A caller's name for a message, and how many of the latest are known again. */
+    messageCharsMax: 128,
+    messagesKnownMax: 1_024,
+    /** A whole state is written after so many messages, or when what changed since comes to more bytes than it has, and at least so many. */
+    imageEvery: 256,
+    imageBytesMin: 256 * KIB,
+    imagesKept: 2,
+    /** A history as a file. */
+    chainBytesMax: 512 * MIB
+  },
   guest: {
     /** Why a guest ended, one line. */
     messageCharsMax: 1_024,

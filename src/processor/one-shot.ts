@@ -7,7 +7,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { describeJob, describeModule, own, runOf } from './job.ts'
-import { outcomeError } from './outcome.ts'
+import { outcomeError } from '../packet/outcome.ts'
 import type { Rooms } from './rooms.ts'
 
 /** @throws {InosError} ERR_ALLOWANCE_SPENT, ERR_POLICY, ERR_BUSY, and whatever the module deserves */

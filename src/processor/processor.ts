@@ -56,6 +56,8 @@ export interface ComputeOptions {
   where?: Where
   /** Peers not to ask, as PeerIds. */
   avoid?: readonly string[]
+  /** PeerId of who gets the job if it may run there and takes it; else it is chosen as always. @default nobody */
+  prefer?: string
   /** Tries at other nodes after a lost or faulty one. @default LIMITS.job.retries */
   retries?: number
   signal?: AbortSignal
@@ -205,6 +207,8 @@ export interface Result {
   readonly receipt: Uint8Array
   /** The receipt's CID as text. */
   readonly receiptId: string
+  /** Canonical dag-cbor of everything that decided it, which the receipt names by hash. */
+  readonly spec: Uint8Array
   /** Its name in `jobs()`. */
   readonly job: string
   /** What was tried before, oldest first. */

@@ -73,12 +73,12 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], prefer, retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
     this.#entry = entry
-    this.#wish = { where, costMax, avoid: new Set(avoid) }
+    this.#wish = { where, costMax, prefer, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
     this.#key = key
@@ -91,7 +91,7 @@ class Submission {
   async run (recalls: boolean): Promise<Finished> {
     if (recalls && this.#key !== undefined) {
       const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
-      if (found !== null && 'bundle' in found) return finish(found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      if (found !== null && 'bundle' in found) return finish(this.#job, found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
       const done = found === null ? null : await this.#attempt(found)
       if (done !== null) return done
     }
@@ -136,7 +136,7 @@ class Submission {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
-      return finish(done, peer, this.#attempts)
+      return finish(this.#job, done, peer, this.#attempts)
     } catch (cause) {
       const error = toInosError(cause)
       const attempt = { peer, code: error.code, message: error.message }
@@ -257,7 +257,7 @@ function shareOf (verify: NonNullable<ComputeOptions['verify']>): number {
   return share
 }
 
-function finish ({ bundle, bytes, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
+function finish ({ spec }: Job, { bundle, bytes, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
   const { payload } = bundle.receipt
   return {
     outcome: payload.outcome as OutcomeKind,
@@ -274,6 +274,7 @@ function finish ({ bundle, bytes, files, state, stderr, message }: Done, executo
     executor,
     receipt: bundle.bytes,
     receiptId: bundle.receipt.id.toString(),
+    spec: spec.bytes,
     attempts
   }
 }
