@@ -23,6 +23,8 @@ export type Finding = Outcome | ModuleReport
 export interface WorkerEvents {
   /** It started and takes jobs. */
   ready (): void
+  /** All it was sent is done, also what nobody waited for any longer. */
+  idle (): void
   /** It is idle and asks to be replaced. */
   retire (): void
   /** A job has had the executor for so long; its fuel where it was a run of a module that was compiled already, else null. */
@@ -262,6 +264,7 @@ export class Worker {
     } else {
       this.#burn.end(performance.now())
       this.#process.allow(IDLE_LIMITS)
+      this.#events.idle()
     }
     return call
   }

@@ -6,7 +6,6 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import type { Startable } from '@libp2p/interface'
-import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -23,6 +22,7 @@ import { LIMITS } from '../packet/limits.ts'
 import { createSigner } from './keys.ts'
 import type { MdnsOptions } from './mdns.ts'
 import type { Libp2pMetrics } from './metrics.ts'
+import { noiseInOneWrite } from './noise.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
@@ -96,7 +96,7 @@ async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: Net
     nodeInfo: { name: 'inos' },
     addresses: { listen: [...listen] },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noiseInOneWrite()],
     streamMuxers: [yamux({
       maxInboundStreams: limits.muxerStreamsMax,
       // A paused stream buffers what its window let through, so the buffer must hold a window.

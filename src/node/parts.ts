@@ -3,6 +3,7 @@
  * opened is closed in the reverse order, also when a later part fails to start.
  */
 import { availableParallelism } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
@@ -70,9 +71,12 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, dataDir: dir.path, opened: opened.move() }
 }
 
-/** Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back. */
+/**
+ * Rows are looked up at once: nearly all are in memory, and a look by another thread takes many times as long to come back.
+ * They are written when the event loop has done what is at hand, which is to send what they are about.
+ */
 function storeOf (db: DataDirectory['db']): Store {
-  return { get: async key => db.getSync(key), batch: (ops, options) => db.batch(ops, options), iterator: range => db.iterator(range) }
+  return { turn: async () => { await setImmediate() }, get: async key => db.getSync(key), batch: (ops, options) => db.batch(ops, options), iterator: range => db.iterator(range) }
 }
 
 async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {

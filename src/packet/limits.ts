@@ -256,6 +256,8 @@ export const LIMITS = {
     sellerEvidence: 200n * CREDIT,
     amountMax: 2n ** 62n - 1n,
     itemsPerChequeMax: 1_024,
+    /** Rows the database gathers before it sorts them into a file; most of a job's rows are gone by then. */
+    storeBufferBytes: 16 * MIB,
     /** Jobs in a row are paid together this often: two syncs to disk for each cheque take longer than a small job. */
     chequeMsMin: 20,
     /** Cheques that may wait for their ack on one lane; then no new one is written. */
