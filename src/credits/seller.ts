@@ -20,7 +20,7 @@ import { del, KEYS, type Op, put } from './store.ts'
 import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile' | 'state'>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -320,9 +320,10 @@ function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, ca
  * @param cached receipt of the run, where it was not done again
  */
 export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint, cached: CID | null = null): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, state } = facts
   return checkReceipt({
     net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
-    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null
+    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null,
+    ...(state === undefined ? {} : { state })
   })
 }

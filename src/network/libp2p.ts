@@ -91,7 +91,7 @@ class Libp2pNetwork implements Network {
       }
     })
     // Others find it where it says it is.
-    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements) announcement.hurry() })
+    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements.values()) announcement.hurry() })
     node.addEventListener('connection:open', ({ detail }) => { this.#opened(detail) })
     if (admission === undefined) this.#watch()
     else this.#beGuarded(admission)

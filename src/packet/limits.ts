@@ -133,6 +133,35 @@ export const LIMITS = {
     /** A caller's name for a job. */
     keyCharsMax: 128
   },
+  /** What a module keeps between two calls. */
+  state: {
+    /** Pages that are not all zero, and entries of all tables. */
+    pagesMax: 1_024,
+    tableEntriesMax: 65_536,
+    /** Words of 64 bits of globals that change, and segments that can be dropped. */
+    slotsMax: 1_024,
+    /** Its record, without the pages it names. */
+    recordBytesMax: 1 * MIB,
+    /** States of calls that ran here, in memory: so many, and so many bytes. */
+    cacheEntriesMax: 256,
+    cacheBytesMax: 128 * MIB
+  },
+  /** Actors of one node. */
+  actor: {
+    actorsMax: 1_024,
+    nameCharsMax: 64,
+    /** Messages that wait for their turn at one actor. */
+    queueMax: 1_024,
+    /** A caller's name for a message, and how many of the latest are known again. */
+    messageCharsMax: 128,
+    messagesKnownMax: 1_024,
+    /** A whole state is written after so many messages, or when what changed since comes to more bytes than it has, and at least so many. */
+    imageEvery: 256,
+    imageBytesMin: 256 * KIB,
+    imagesKept: 2,
+    /** A history as a file. */
+    chainBytesMax: 512 * MIB
+  },
   guest: {
     /** Why a guest ended, one line. */
     messageCharsMax: 1_024,
@@ -243,8 +272,10 @@ export const LIMITS = {
     orderBodyBytesMax: 512 * MIB,
     /** Headers of an answer and of a report, parts of a frame, one line of text, stderr kept for diagnosis. */
     answerBytesMax: 64 * KIB,
+    /** More of a header where a state comes along. */
+    stateHeaderBytesMax: 1 * MIB,
     reportBytesMax: 4 * MIB,
-    partsMax: 4_200,
+    partsMax: 5_200,
     messageLengthMax: 1_024,
     diagnosticBytesMax: 64 * KIB
   },
@@ -373,7 +404,7 @@ export const LIMITS = {
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
-    inputBytesPerPeerMax: 256 * MIB,
+    inputBytesPerPeerMax: 288 * MIB,
     inputBytesMax: 512 * MIB,
     /** How long a module, input or files archive may take to come from its payer. */
     gatherMsMax: 60_000,
@@ -617,10 +648,13 @@ relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of 
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
+relate(LIMITS.state.pagesMax * PAGE_BYTES + 2 * LIMITS.state.recordBytesMax <= wire.blobBytesMax, 'every change of a state can be fetched')
+relate(2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= LIMITS.market.inputBytesPerPeerMax, 'input, files and state of one job fit the memory for inputs')
+relate(spec.memoryPagesMax * 34 + LIMITS.state.tableEntriesMax * 5 + LIMITS.state.slotsMax * 13 + KIB <= LIMITS.state.recordBytesMax, 'every state fits its record')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
 relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
-relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyBytesMax, 'module, input and files fit an order')
-relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
+relate(wire.blobBytesMax + 2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= executor.orderBodyBytesMax, 'module, input, files and state fit an order')
+relate(executor.partsMax >= spec.filesMax + LIMITS.state.pagesMax + 4, 'a run with all its files and pages fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')

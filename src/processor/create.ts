@@ -26,7 +26,7 @@ import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
-import { outcomeError } from './outcome.ts'
+import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import { createFetching } from './blob-fetch.ts'
@@ -41,6 +41,7 @@ import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
+import { createStateCache } from './states.ts'
 import { type Finished, submitJob } from './submit.ts'
 
 export interface ProcessorParts {
@@ -112,6 +113,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits,
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
+    states: createStateCache(),
     results: parts.resultCache === false ? null : createResultCache(),
     market,
     history,

@@ -20,6 +20,7 @@ import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
 import type { BlobStore } from './store.ts'
+import type { StateCache } from './states.ts'
 
 /** What only a platform has. */
 export interface Platform {
@@ -41,6 +42,8 @@ export interface Rooms {
   readonly credits: Credits
   readonly allowance: Allowance
   readonly blobs: BlobStore
+  /** Of calls that ran here for others. */
+  readonly states: StateCache
   /** Null: every job is run. */
   readonly results: ResultCache | null
   readonly market: Market
