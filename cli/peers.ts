@@ -1,5 +1,6 @@
 /** `inos peers`: whom the running node is connected to, and whom it knows. */
 import type { Command } from 'commander'
+import { formatCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import type { KnownPeer } from '../src/network/known-peers.ts'
@@ -7,7 +8,6 @@ import type { Operator } from '../src/node/operator.ts'
 import type { PeerView } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 export function addPeers (program: Command, context: Context): void {
   const peers = program.command('peers').description('peers of the node that runs in the data directory')
