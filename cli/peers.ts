@@ -1,5 +1,6 @@
 /** `inos peers`: whom the running node is connected to, and whom it knows. */
 import type { Command } from 'commander'
+import { formatCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import type { KnownPeer } from '../src/network/known-peers.ts'
@@ -8,7 +9,7 @@ import type { PeerView } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { describeWhole } from './reach.ts'
-import { formatBytes, formatCredits } from './units.ts'
+import { formatBytes } from './units.ts'
 
 export function addPeers (program: Command, context: Context): void {
   const peers = program.command('peers').description('peers of the node that runs in the data directory')
@@ -36,7 +37,7 @@ async function reach (options: CommonOptions, context: Context): Promise<number>
   const view = await operator.reachability()
   if (options.json === true) await output.json(view)
   else if (view === null) output.say('No node runs in this data directory; `inos up` starts one.')
-  else await output.write(`${plain(describeWhole(view))}\n${table(view.carried.map(({ peer, bytes, paid, left, connections }) => [peer, `${formatBytes(bytes)} relayed`, `${formatBytes(paid)} paid`, left < 0 ? `${formatBytes(-left)} not paid yet` : `${formatBytes(left)} left`, `${connections} open`]))}`)
+  else await output.write(`${describeWhole(view)}\n${table(view.carried.map(({ peer, bytes, paid, left, connections }) => [peer, `${formatBytes(bytes)} relayed`, `${formatBytes(paid)} paid`, left < 0 ? `${formatBytes(-left)} not paid yet` : `${formatBytes(left)} left`, `${connections} open`]))}`)
   return 0
 }
 

@@ -2,6 +2,7 @@
 import type { Operator } from '../src/node/operator.ts'
 import type { PeerTest, Reachability } from '../src/processor/processor.ts'
 import { type Check, ok, warn } from './doctor.ts'
+import { plain } from './output.ts'
 import { formatBytes } from './units.ts'
 
 type Finding = Omit<Check, 'name'>
@@ -11,7 +12,7 @@ function describeReach ({ status, reason }: Reachability): string { return `${st
 
 /** A line each: how others get to it, what it relays, what would make that better. */
 export function describeWhole (view: Reachability): string {
-  return [describeReach(view), describeRelay(view), view.next].filter(line => line !== null).join('\n')
+  return [describeReach(view), describeRelay(view), view.next].filter(line => line !== null).map(plain).join('\n')
 }
 
 /** How a node stands now. */

@@ -67,7 +67,7 @@ class Libp2pNetwork implements Network {
   readonly #node: Libp2p<{ ping: Ping }>
   readonly #timers: Timers
   readonly #limits: WireLimits
-  readonly #announcements = new Set<Announcement>()
+  readonly #announcements = new Map<string, Announcement>()
   readonly #pulse: Pulse
   readonly #admission: Admission | undefined
   readonly #listeners: NetworkEvents[] = []
@@ -91,7 +91,7 @@ class Libp2pNetwork implements Network {
       }
     })
     // Others find it where it says it is.
-    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements) announcement.hurry() })
+    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements.values()) announcement.hurry() })
     node.addEventListener('connection:open', ({ detail }) => { this.#opened(detail) })
     if (admission === undefined) this.#watch()
     else this.#beGuarded(admission)
@@ -147,7 +147,7 @@ class Libp2pNetwork implements Network {
 
   #came (peer: string): void {
     this.#pulse.measure(peer)
-    for (const announcement of this.#announcements) announcement.hurry()
+    for (const announcement of this.#announcements.values()) announcement.hurry()
     for (const { connect } of this.#listeners) connect(peer)
   }
 
@@ -222,13 +222,21 @@ class Libp2pNetwork implements Network {
   async provide (capability: string, signal: AbortSignal): Promise<void> {
     const cid = capabilityCid(capability)
     const announce = (until: AbortSignal): Promise<void> => Promise.resolve(this.#node.contentRouting.provide(cid, { signal: until }))
-    this.#announcements.add(new Announcement(announce, this.#timers, this.#limits))
+    this.#announcements.get(capability)?.stop()
+    this.#announcements.set(capability, new Announcement(announce, this.#timers, this.#limits))
     try {
       await announce(signal)
     } catch (cause) {
       if (signal.aborted) throw new InosError('ERR_CANCELLED', 'The announcement was cancelled; it will be tried again.', { cause })
       // Nobody to tell yet: the announcement is made when the next peer comes.
     }
+  }
+
+  withdraw (capability: string): void {
+    this.#announcements.get(capability)?.stop()
+    this.#announcements.delete(capability)
+    // What the DHT keeps of it here is dropped; it is not fetched anew by those who keep it.
+    void Promise.resolve(this.#node.contentRouting.cancelReprovide(capabilityCid(capability))).catch(() => {})
   }
 
   async * find (capability: string, signal: AbortSignal): AsyncIterable<string> {
@@ -266,7 +274,7 @@ class Libp2pNetwork implements Network {
   async stop (): Promise<void> {
     this.#pulse.stop()
     this.#admission?.stop()
-    for (const announcement of this.#announcements) announcement.stop()
+    for (const announcement of this.#announcements.values()) announcement.stop()
     await this.#node.stop()
   }
 

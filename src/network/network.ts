@@ -77,6 +77,8 @@ export interface Network {
   on (events: NetworkEvents): void
   /** Announce that this node offers a capability such as `compute`; renewed until stop. */
   provide (capability: string, signal: AbortSignal): Promise<void>
+  /** Announce it no more; others may remember it for a while. */
+  withdraw (capability: string): void
   /** PeerIds that announced it; a hint, possibly stale. Break off after enough. It ends at once where nobody can be asked. */
   find (capability: string, signal: AbortSignal): AsyncIterable<string>
   /** Close the connection to one peer. */

@@ -5,10 +5,12 @@
  * What a request means, who may have a blob and what an offer is worth is decided by those who
  * hand in `serve` and `blobs` and listen to the events.
  */
+import { parseCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { type FetchOptions, parseCid, refuseBlob, serveBlob } from './blobs.ts'
+import { type FetchOptions, refuseBlob, serveBlob } from './blobs.ts'
+import { ChunkService, ChunkTap, type Giver, wantsChunk } from './chunks.ts'
 import { Fetches } from './fetches.ts'
 import { Frames } from './frames.ts'
 import { badPacket, encodePacket, refusalOf, type WireLimits } from './framing.ts'
@@ -34,6 +36,8 @@ export interface Serve {
 export interface Blobs {
   /** The blob if this peer may have it, else null. */
   get (peer: string, cid: string): Promise<Uint8Array | null>
+  /** Chunks of blobs that have a manifest. @default nobody gets any */
+  giver?: Giver
 }
 
 export interface SessionEvents {
@@ -85,6 +89,11 @@ export interface Sessions {
    * `bytesMax`, ERR_GONE, ERR_BUSY, ERR_BAD_PACKET, ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_CANCELLED, ERR_USAGE
    */
   fetch (peer: string, cid: string, options: FetchOptions): Promise<Uint8Array>
+  /**
+   * Open a stream for chunks of a blob that has a manifest; whoever opens it closes it.
+   * @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_CANCELLED, ERR_USAGE
+   */
+  tap (peer: string, cid: string, signal: AbortSignal): Promise<ChunkTap>
   /**
    * Connect to a multiaddr or a PeerId and open a session; a peer of four fields is connected without.
    * @returns its PeerId
@@ -156,6 +165,21 @@ class Switchboard implements Sessions {
 
   async fetch (peer: string, cid: string, options: FetchOptions): Promise<Uint8Array> {
     return this.#peer(peer).fetches.fetch(parseCid(cid), options)
+  }
+
+  async tap (peer: string, cid: string, signal: AbortSignal): Promise<ChunkTap> {
+    const { timers } = this.#options
+    const late = new AbortController()
+    const cancel = timers.after(this.#limits.dialMsMax, () => { late.abort() })
+    try {
+      const name = parseCid(cid)
+      const frames = await this.#open(this.#peer(peer), AbortSignal.any([signal, late.signal]))
+      const tap = new ChunkTap(name, frames)
+      converse(frames, tap)
+      return tap
+    } finally {
+      cancel()
+    }
   }
 
   async connect (target: string, signal: AbortSignal): Promise<string> {
@@ -289,6 +313,8 @@ class Switchboard implements Sessions {
   }
 
   #serveBlob (peer: Peer, frames: Frames, want: Packet): Talk {
+    const { giver } = this.#options.blobs
+    const chunks = wantsChunk(want) && giver !== undefined
     if (peer.serving >= this.#limits.blobsPerPeerMax || this.#blobsServed >= this.#limits.blobsServedMax) {
       refuseBlob(frames, new InosError('ERR_BUSY', 'This node sends too many blobs at once already.'))
     } else {
@@ -297,6 +323,12 @@ class Switchboard implements Sessions {
       const done = (): void => {
         peer.serving--
         this.#blobsServed--
+      }
+      if (chunks) {
+        void frames.closed.then(done)
+        const service = new ChunkService(frames, giver)
+        service.take(want)
+        return service
       }
       void serveBlob(frames, want, cid => this.#options.blobs.get(peer.id, cid)).finally(done)
     }

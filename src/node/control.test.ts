@@ -28,7 +28,7 @@ function folder (name = ''): string {
 
 const RESULT: PlainResult = {
   outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', cached: true, receipt: Uint8Array.of(9),
-  receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+  receiptId: 'bafy', spec: Uint8Array.of(7), job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }

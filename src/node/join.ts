@@ -1,4 +1,5 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
+import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
@@ -49,7 +50,7 @@ export interface JoinOptions {
 export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 
 /** A processor with the layers that grow on it. */
-export interface Node extends Processor {
+export interface Node extends Processor, ActorMethods {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
   /** Where its metrics are; null without the option `metrics`. */

@@ -70,6 +70,40 @@ export const LIMITS = {
     muxerStreamsMax: 128,
     streamWindowBytesMax: 4 * MIB
   },
+  /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
+  blobs: {
+    /** Named and checked by itself; a larger blob has a manifest of its chunks. */
+    chunkBytes: 1 * MIB,
+    bytesMax: 16 * 1024 * MIB,
+    /** Chunks asked for ahead on one stream. */
+    windowChunks: 4,
+    /** Holders one blob is fetched from at once, and fetches at once. */
+    sourcesMax: 8,
+    fetchesMax: 8,
+    /** A holder that sends nothing for so long is left. */
+    stallMsMax: 10_000,
+    /** A chunk that a holder did not have is asked for again after this, and one for which it named others that did not give it. */
+    retryMs: 250,
+    referredMs: 5_000,
+    /** Looks for holders that find nobody new, and the pause between them, before a fetch gives up. */
+    searchesMax: 4,
+    searchMs: 1_000,
+    findMsMax: 5_000,
+    /** So long a holder remembers to whom it gave a chunk, and so many chunks and blobs, to name that peer to the next. */
+    referMs: 600_000,
+    givenMax: 16_384,
+    /** Addresses named instead of a chunk. */
+    addressesMax: 4,
+    addressBytesMax: 256,
+    /** What a peer that has never paid this node gets in an hour. */
+    freeBytesPerPeerHour: 8 * 1024 * MIB,
+    /** Manifests that are kept in memory. */
+    manifestsMax: 16,
+    /** Blobs this node announces; the latest. */
+    announcedMax: 128,
+    /** Blobs of which it is kept whether they stay and may be given to anybody. */
+    labelsMax: 4_096
+  },
   spec: {
     argsMax: 1024,
     envMax: 1024,
@@ -98,6 +132,35 @@ export const LIMITS = {
     retries: 3,
     /** A caller's name for a job. */
     keyCharsMax: 128
+  },
+  /** What a module keeps between two calls. */
+  state: {
+    /** Pages that are not all zero, and entries of all tables. */
+    pagesMax: 1_024,
+    tableEntriesMax: 65_536,
+    /** Words of 64 bits of globals that change, and segments that can be dropped. */
+    slotsMax: 1_024,
+    /** Its record, without the pages it names. */
+    recordBytesMax: 1 * MIB,
+    /** States of calls that ran here, in memory: so many, and so many bytes. */
+    cacheEntriesMax: 256,
+    cacheBytesMax: 128 * MIB
+  },
+  /** Actors of one node. */
+  actor: {
+    actorsMax: 1_024,
+    nameCharsMax: 64,
+    /** Messages that wait for their turn at one actor. */
+    queueMax: 1_024,
+    /** A caller's name for a message, and how many of the latest are known again. */
+    messageCharsMax: 128,
+    messagesKnownMax: 1_024,
+    /** A whole state is written after so many messages, or when what changed since comes to more bytes than it has, and at least so many. */
+    imageEvery: 256,
+    imageBytesMin: 256 * KIB,
+    imagesKept: 2,
+    /** A history as a file. */
+    chainBytesMax: 512 * MIB
   },
   guest: {
     /** Why a guest ended, one line. */
@@ -209,8 +272,10 @@ export const LIMITS = {
     orderBodyBytesMax: 512 * MIB,
     /** Headers of an answer and of a report, parts of a frame, one line of text, stderr kept for diagnosis. */
     answerBytesMax: 64 * KIB,
+    /** More of a header where a state comes along. */
+    stateHeaderBytesMax: 1 * MIB,
     reportBytesMax: 4 * MIB,
-    partsMax: 4_200,
+    partsMax: 5_200,
     messageLengthMax: 1_024,
     diagnosticBytesMax: 64 * KIB
   },
@@ -300,6 +365,9 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Answers to a peer with many jobs here leave together this often, once so many were done that it is known how fast. */
+    roundMs: 20,
+    roundSamples: 16,
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
@@ -336,7 +404,7 @@ export const LIMITS = {
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
-    inputBytesPerPeerMax: 256 * MIB,
+    inputBytesPerPeerMax: 288 * MIB,
     inputBytesMax: 512 * MIB,
     /** How long a module, input or files archive may take to come from its payer. */
     gatherMsMax: 60_000,
@@ -356,11 +424,11 @@ export const LIMITS = {
     /** Items done before there is a median, and how many of the latest it is of. */
     samplesMin: 3,
     samplesMax: 64,
-    /** Items that a slot has at once, its queue included: so many that they last about so many ms, by their median from order to answer. */
+    /** Items in flight last about so many ms at the rate at which they are done; within these, for each slot of the nodes. */
     aheadMs: 100,
     perSlotMin: 2,
-    perSlotMax: 32,
-    /** How often running items are looked at. */
+    perSlotMax: 64,
+    /** How often running items, and the nodes' slots, are looked at. */
     lookMs: 100,
     /** Of the items in flight, the share that may be asked for twice at once. */
     hedgedShareMax: 0.25,
@@ -564,6 +632,10 @@ function relate (holds: boolean, relation: string): void {
 }
 
 const { wire, spec, job, executor, credits, control } = LIMITS
+relate(LIMITS.blobs.chunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk fits a frame')
+relate(LIMITS.blobs.bytesMax / LIMITS.blobs.chunkBytes * 32 + KIB < LIMITS.blobs.chunkBytes, 'a manifest fits a chunk')
+relate(LIMITS.blobs.windowChunks * LIMITS.blobs.chunkBytes <= wire.streamWindowBytesMax, 'what is asked for ahead fits the window of a stream')
+relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameBytesMax, 'the addresses of other holders fit a frame')
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
@@ -579,10 +651,13 @@ relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of 
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
+relate(LIMITS.state.pagesMax * PAGE_BYTES + 2 * LIMITS.state.recordBytesMax <= wire.blobBytesMax, 'every change of a state can be fetched')
+relate(2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= LIMITS.market.inputBytesPerPeerMax, 'input, files and state of one job fit the memory for inputs')
+relate(spec.memoryPagesMax * 34 + LIMITS.state.tableEntriesMax * 5 + LIMITS.state.slotsMax * 13 + KIB <= LIMITS.state.recordBytesMax, 'every state fits its record')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
 relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
-relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyBytesMax, 'module, input and files fit an order')
-relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
+relate(wire.blobBytesMax + 2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= executor.orderBodyBytesMax, 'module, input, files and state fit an order')
+relate(executor.partsMax >= spec.filesMax + LIMITS.state.pagesMax + 4, 'a run with all its files and pages fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')

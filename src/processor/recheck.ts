@@ -6,7 +6,7 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
-import { describeOutput, factsOf, type Job, runOf } from './job.ts'
+import { factsOf, type Job, outputOf, runOf } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /** Draws are of 32 bits. */
@@ -24,21 +24,22 @@ export function isDrawn (node: Rooms, peer: string, share: number): boolean {
 }
 
 /** @throws {InosError} ERR_RECEIPT_INVALID naming what the receipt says otherwise, ERR_CANCELLED; a fault of this node is no evidence, and passes */
-export async function recheck (node: Rooms, { spec, wasm, input, files }: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
-  const facts = await runAgain(node, { spec, wasm, input, files }, signal)
+export async function recheck (node: Rooms, job: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
+  const facts = await runAgain(node, job, signal)
   if (facts === null) return
   const field = FIELDS.find(name => `${facts[name]}` !== `${receipt[name]}`)
   if (field !== undefined) throw new InosError('ERR_RECEIPT_INVALID', `Run again here the same job gave another "${field}" than its receipt says.`)
 }
 
 /** CIDs, numbers and words: the same as text when they are the same. */
-const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages']
+const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages', 'state']
 
-async function runAgain (node: Rooms, { spec, wasm, input, files }: Job, signal: AbortSignal): Promise<RunFacts | null> {
+async function runAgain (node: Rooms, { spec, wasm, input, files, step }: Job, signal: AbortSignal): Promise<RunFacts | null> {
   const { platform, runtime } = node
   try {
-    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null), { payer: platform.signer.id, signal })
-    return factsOf(spec, outcome, await describeOutput(outcome, platform.digest))
+    const before = step?.before ?? null
+    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before), { payer: platform.signer.id, signal })
+    return factsOf(spec, outcome, await outputOf(spec, outcome, before, platform.digest))
   } catch (thrown) {
     if (signal.aborted) throw thrown
     platform.log('running a bought job again', toInosError(thrown))
