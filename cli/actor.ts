@@ -1,7 +1,7 @@
 /** `inos actor`: modules that keep their state from message to message. */
 import { Buffer } from 'node:buffer'
 import type { Command } from 'commander'
-import { parseCount, parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { ActorOptions, ActorView } from '../src/emergent/actor.ts'
@@ -10,7 +10,7 @@ import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, addPeers, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
 import { collectEnv, exitCodeOf, parseWhere } from './run.ts'
-import { formatBytes, formatCredits, groupDigits, parsePages } from './units.ts'
+import { formatBytes, parsePages } from './units.ts'
 
 interface Common extends CommonOptions { peer?: string[] }
 interface SpawnOptions extends Common { entry?: string, env: Record<string, string>, fuel?: bigint, memory?: number, maxCost?: bigint, where: string }

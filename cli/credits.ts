@@ -3,11 +3,10 @@ import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { InosError } from '../src/packet/errors.ts'
 import type { AccountView, Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
-import { parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, parseCredits } from '../src/packet/amounts.ts'
 import { addData, addJson, type CommonOptions, type Context, examples, read } from './command.ts'
 import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 /** Exit code when a record is not what it claims: verification. */
 const BAD_RECORDS = 106

@@ -1,5 +1,6 @@
 /** `inos peers`: whom the running node is connected to, and whom it knows. */
 import type { Command } from 'commander'
+import { formatCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import type { KnownPeer } from '../src/network/known-peers.ts'
@@ -7,7 +8,6 @@ import type { Operator } from '../src/node/operator.ts'
 import type { PeerView } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 export function addPeers (program: Command, context: Context): void {
   const peers = program.command('peers').description('peers of the node that runs in the data directory')
@@ -51,14 +51,14 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
       ? 'No node runs in this data directory; `inos up` starts one, with --peer ADDR for its first peer.'
       : 'The node has no peers; `inos up --peer ADDR` connects to one.')
   } else {
-    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
+    await output.write(table([['peer', 'direction', 'path', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
   }
   return 0
 }
 
-function row ({ id, addresses, direction, transport, latencyMs, offer, history, line }: PeerView): string[] {
+function row ({ id, addresses, direction, transport, via, latencyMs, offer, history, line }: PeerView): string[] {
   return [
-    id, direction, transport, latencyMs === null ? '-' : `${latencyMs} ms`,
+    id, direction, via === null ? `direct, ${transport}` : `relayed via ${via}`, latencyMs === null ? '-' : `${latencyMs} ms`,
     offer === null ? '-' : `${offer.idle} of ${offer.slots}`, jobsDone(history), offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
     ...[line.spendable, line.due, line.owed, line.earned, line.spent].map(formatCredits), plain(addresses[0] ?? '-')
   ]

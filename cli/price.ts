@@ -1,6 +1,6 @@
 /** `inos price`: what a node takes for work, from whom, and how much of the CPU it gives. */
 import type { Command } from 'commander'
-import { parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { DEFAULT_PRICES, PAGE_BYTES, type PriceList } from '../src/packet/limits.ts'
 import type { NodeTrade } from '../src/node/join.ts'
@@ -8,7 +8,7 @@ import type { SettingsChange } from '../src/node/settings.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { parseBuyers, parsePercent, parsePriceName, PRICE_MEANINGS } from './price-words.ts'
-import { formatBytes, formatCredits, groupDigits } from './units.ts'
+import { formatBytes } from './units.ts'
 
 export function addPrice (program: Command, context: Context): void {
   const price = program.command('price').description('what this node takes for work, and how to change it')

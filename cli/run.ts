@@ -1,6 +1,6 @@
 /** `inos run`: one module or script, one input, one result on stdout. */
 import { type Command, InvalidArgumentError } from 'commander'
-import { parseCount, parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
@@ -8,7 +8,7 @@ import type { PlainResult } from '../src/node/operator.ts'
 import { outcomeError } from '../src/packet/outcome.ts'
 import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
-import { formatCredits, groupDigits, parsePages } from './units.ts'
+import { parsePages } from './units.ts'
 
 interface RunOptions {
   input?: string

@@ -10,7 +10,7 @@ export { type CharterOptions, createMesh, type CreateMeshOptions, type InviteOpt
 export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
 export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {
-  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobReport, JobState, JobView, Module, PeerView, Processor, ProcessorEvents, Quote, ReceiptView, RefundView, Result, Step, Where
+  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobReport, JobState, JobView, Module, PeerTest, PeerView, Processor, ProcessorEvents, Quote, Reachability, ReceiptView, RefundView, Result, Step, Where
 } from './processor/processor.ts'
 export type { Actor, ActorOptions, ActorView, CallOptions, Reply, SnapshotView } from './emergent/actor.ts'
 export type { SpawnOptions } from './emergent/actors.ts'

@@ -11,7 +11,7 @@ import type { SettingsChange } from './settings.ts'
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */
   dataDir?: string
-  /** Multiaddrs to listen on; none: others can't dial this node. @default none */
+  /** Multiaddrs to listen on, /p2p-circuit: through relays; none: others can't dial this node. @default none */
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to. One that can't be reached fails the join. */
   peers?: readonly string[]
@@ -21,6 +21,10 @@ export interface JoinOptions {
   mdns?: boolean
   /** False: no network at all, a mesh of one. @default true */
   network?: boolean
+  /** Carry connections for nodes that nobody can dial. @default where another machine could dial this node */
+  relay?: boolean
+  /** Ask the router to forward this node's ports (UPnP). @default where it listens beyond this machine */
+  upnp?: boolean
   /** Whether to take others' jobs. @default true when it listens */
   serve?: boolean
   /** Jobs that run at once. @default the number of cores */

@@ -70,6 +70,40 @@ export const LIMITS = {
     muxerStreamsMax: 128,
     streamWindowBytesMax: 4 * MIB
   },
+  /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
+  blobs: {
+    /** Named and checked by itself; a larger blob has a manifest of its chunks. */
+    chunkBytes: 1 * MIB,
+    bytesMax: 16 * 1024 * MIB,
+    /** Chunks asked for ahead on one stream. */
+    windowChunks: 4,
+    /** Holders one blob is fetched from at once, and fetches at once. */
+    sourcesMax: 8,
+    fetchesMax: 8,
+    /** A holder that sends nothing for so long is left. */
+    stallMsMax: 10_000,
+    /** A chunk that a holder did not have is asked for again after this, and one for which it named others that did not give it. */
+    retryMs: 250,
+    referredMs: 5_000,
+    /** Looks for holders that find nobody new, and the pause between them, before a fetch gives up. */
+    searchesMax: 4,
+    searchMs: 1_000,
+    findMsMax: 5_000,
+    /** So long a holder remembers to whom it gave a chunk, and so many chunks and blobs, to name that peer to the next. */
+    referMs: 600_000,
+    givenMax: 16_384,
+    /** Addresses named instead of a chunk. */
+    addressesMax: 4,
+    addressBytesMax: 256,
+    /** What a peer that has never paid this node gets in an hour. */
+    freeBytesPerPeerHour: 8 * 1024 * MIB,
+    /** Manifests that are kept in memory. */
+    manifestsMax: 16,
+    /** Blobs this node announces; the latest. */
+    announcedMax: 128,
+    /** Blobs of which it is kept whether they stay and may be given to anybody. */
+    labelsMax: 4_096
+  },
   spec: {
     argsMax: 1024,
     envMax: 1024,
@@ -331,6 +365,9 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Answers to a peer with many jobs here leave together this often, once so many were done that it is known how fast. */
+    roundMs: 20,
+    roundSamples: 16,
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
@@ -387,11 +424,11 @@ export const LIMITS = {
     /** Items done before there is a median, and how many of the latest it is of. */
     samplesMin: 3,
     samplesMax: 64,
-    /** Items that a slot has at once, its queue included: so many that they last about so many ms, by their median from order to answer. */
+    /** Items in flight last about so many ms at the rate at which they are done; within these, for each slot of the nodes. */
     aheadMs: 100,
     perSlotMin: 2,
-    perSlotMax: 32,
-    /** How often running items are looked at. */
+    perSlotMax: 64,
+    /** How often running items, and the nodes' slots, are looked at. */
     lookMs: 100,
     /** Of the items in flight, the share that may be asked for twice at once. */
     hedgedShareMax: 0.25,
@@ -476,6 +513,50 @@ export const LIMITS = {
     /** How often nodes of the local network are asked for, where mDNS is on. */
     mdnsMs: 10_000
   },
+  /** Nodes that nobody can dial: the dial back that tells, relays and what they carry, hole punching. */
+  relay: {
+    /** Reservations a relay gives, and how long one lasts unless it is renewed. */
+    reservationsMax: 128,
+    reservationMs: 3_600_000,
+    /** Relayed connections at once: those one peer has opened, and those to one peer. */
+    openedPerPeerMax: 16,
+    heldPerPeerMax: 32,
+    /** One relayed connection: bytes in both directions together, and its time. */
+    bytesMax: 4_096 * MIB,
+    connectionMsMax: 24 * 3_600_000,
+    /** Carried for nothing in an hour, for one peer and for all. */
+    freeBytesPerHour: 8 * MIB,
+    freeBytesAllPerHour: 256 * MIB,
+    /** Who may send less than this without paying is asked to pay; a payment buys so much, beside what was carried ahead of it. */
+    lowBytes: 4 * MIB,
+    sliceBytes: 16 * MIB,
+    /** Carried ahead of a payment that is on its way; beyond it, the relayed connections of that peer are closed. */
+    aheadBytesMax: 32 * MIB,
+    /** How long a payment may take, and how soon one that failed is asked for again. */
+    tollMsMax: 30_000,
+    /** The dearest relay a node uses, µcr per KiB. */
+    perKiBMax: 1_000n,
+    /** Relays a node holds reservations at, how soon one that refused is asked again, and how long an answer may take. */
+    relaysMin: 2,
+    retryMs: 30_000,
+    reserveMsMax: 10_000,
+    /** Peers that are asked to dial back, ports each may be asked for, how long that may take, and how often it is asked anew. */
+    askedMax: 3,
+    portsMax: 4,
+    dialBackMsMax: 5_000,
+    askAgainMs: 600_000,
+    /** One peer is answered this often; so many are dialled back at once. */
+    dialBackMsMin: 2_000,
+    dialBacksMax: 8,
+    /** Tries of a hole punch, how long one may take, and the pause between two dials of one try. */
+    punchesMax: 3,
+    punchMsMax: 5_000,
+    redialMs: 100,
+    /** Own addresses as others saw them that are kept for hole punching. */
+    seenMax: 4,
+    /** How often a relayed connection that a direct one has replaced is looked at until it is not used any more. */
+    drainMs: 1_000
+  },
   /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
   cache: {
     entriesMax: 4_096,
@@ -548,6 +629,10 @@ function relate (holds: boolean, relation: string): void {
 }
 
 const { wire, spec, job, executor, credits, control } = LIMITS
+relate(LIMITS.blobs.chunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk fits a frame')
+relate(LIMITS.blobs.bytesMax / LIMITS.blobs.chunkBytes * 32 + KIB < LIMITS.blobs.chunkBytes, 'a manifest fits a chunk')
+relate(LIMITS.blobs.windowChunks * LIMITS.blobs.chunkBytes <= wire.streamWindowBytesMax, 'what is asked for ahead fits the window of a stream')
+relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameBytesMax, 'the addresses of other holders fit a frame')
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
@@ -601,6 +686,11 @@ relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer 
 relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
 relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
+relate(LIMITS.relay.lowBytes <= LIMITS.relay.freeBytesPerHour && LIMITS.relay.freeBytesPerHour <= LIMITS.relay.freeBytesAllPerHour, 'a new peer is not asked to pay before it has sent anything')
+relate(LIMITS.relay.sliceBytes + LIMITS.relay.aheadBytesMax <= spec.outputBytesMax, 'a receipt can say what one payment for relaying buys')
+relate(LIMITS.relay.reservationsMax + LIMITS.mesh.strangersMax < wire.connectionsMax, 'reservations leave connections to others')
+relate(LIMITS.relay.openedPerPeerMax + LIMITS.relay.heldPerPeerMax + wire.streamsPerPeerMax < wire.muxerStreamsMax, 'relayed connections leave streams to packets')
+relate(LIMITS.relay.punchMsMax <= wire.dialMsMax && LIMITS.relay.dialBackMsMax <= wire.dialMsMax, 'no dial on behalf of a peer takes longer than one of its own')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')

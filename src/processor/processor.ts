@@ -3,12 +3,16 @@
  * dashboard know of a node. Nothing here names a platform.
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
+import type { Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
+import type { PeerTest, Reachability } from '../network/access.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 import type { KeptState } from '../packet/kept-state.ts'
 
+export type { PeerTest, Reachability }
+export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
@@ -232,6 +236,8 @@ export interface PeerView {
   readonly direction: 'in' | 'out'
   /** How the bytes travel, such as "tcp". */
   readonly transport: string
+  /** PeerId of the relay they go through; null: straight to the peer. */
+  readonly via: string | null
   /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
   readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
@@ -291,6 +297,8 @@ export interface Processor extends AsyncDisposable {
   /** Jobs that run here at once. */
   readonly slots: number
   readonly clock: Clock
+  /** Bytes of any size by name: put, read, fetched from others, pinned and collected. */
+  readonly blobs: Blobs
   addresses (): string[]
   /** Hash a module once; `compute` takes the result in place of its bytes. The bytes must not change afterwards. */
   load (wasm: Uint8Array): Promise<Module>
@@ -346,6 +354,13 @@ export interface Processor extends AsyncDisposable {
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): PeerView[]
+  /** How others get to this node, and why; null for one that works alone or within its process. */
+  reachability (): Reachability | null
+  /**
+   * Have a connected peer dial this node back, and tell what lies between the two.
+   * @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_BAD_PACKET, ERR_CANCELLED
+   */
+  testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   /** What this node takes for work now. */
   trade (): TradeView
   /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */

@@ -16,16 +16,11 @@ import type { AtKey } from './keyed.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
+import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
+import type { BlobStore } from './store.ts'
 import type { StateCache } from './states.ts'
-
-/** Content-addressed bytes that survive restarts. */
-export interface BlobStore {
-  /** Verified bytes, or null. */
-  get (cid: string): Promise<Uint8Array | null>
-  put (cid: string, bytes: Uint8Array): Promise<void>
-}
 
 /** What only a platform has. */
 export interface Platform {
@@ -55,6 +50,7 @@ export interface Rooms {
   readonly history: History
   readonly shelf: Shelf
   readonly desk: Desk
+  readonly rounds: Rounds
   /** Calls of this node's own callers that are at work under a key. */
   readonly atKeys: Map<string, AtKey>
   readonly settlement: Settlement

@@ -53,7 +53,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   // What keeps a state gets a seed of its own for each call as a rule, and a memory of results would keep its pages.
   const isRemembered = !packet.fresh && run.state === undefined
   const known = isRemembered ? await recall(node, run, spec) : undefined
-  const outcome = known?.outcome ?? await perform(node, peer, run, hold, offer, cancel)
+  const outcome = known?.outcome ?? await node.rounds.run(peer, () => perform(node, peer, run, hold, offer, cancel))
   const output = known?.output ?? await outputOf(job.spec, outcome, before, node.platform.digest)
   await setOut(node, peer, output)
   const change = await setOutState(node, peer, before, output)

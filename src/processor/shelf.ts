@@ -10,6 +10,8 @@ export interface Shelf {
   lend (peer: string, blobs: readonly Blob[]): () => void
   /** Let a peer fetch a stored blob from now on, oldest forgotten first. */
   allow (peer: string, cid: string): void
+  /** Whether it is set out for this peer. */
+  has (peer: string, cid: string): boolean
   get (peer: string, cid: string): Promise<Uint8Array | null>
 }
 
@@ -39,6 +41,10 @@ export function createShelf (stored: (cid: string) => Promise<Uint8Array | null>
       allowed.delete(name)
       allowed.add(name)
       if (allowed.size > LIMITS.store.repliesMax) allowed.delete(allowed.values().next().value!)
+    },
+    has (peer, cid) {
+      const name = key(peer, cid)
+      return lent.has(name) || allowed.has(name)
     },
     async get (peer, cid) {
       const name = key(peer, cid)
