@@ -132,7 +132,7 @@ async function checkOutputs ({ outputs, outputDir, json }: RunOptions): Promise<
   await (await import('./output-files.ts')).checkEmpty(outputDir)
 }
 
-async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
+export async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
   const { readInputFile, readInputStream } = await import('./files.ts')
   if (source !== undefined && source !== '-') return await readInputFile(source, signal)
   if (source === undefined && process.stdin.isTTY) return new Uint8Array(0)

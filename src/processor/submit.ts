@@ -264,7 +264,7 @@ function finish ({ spec }: Job, { bundle, bytes, files, state, stderr, message }
     exitCode: payload.exitCode,
     bytes,
     files,
-    state,
+    ...(state === undefined ? {} : { state }),
     stderr,
     message,
     fuel: payload.fuel,
