@@ -321,6 +321,8 @@ class Announcement {
 
   #plan (ms: number): void {
     this.#cancel()
+    // Addresses change also while a node stops.
+    if (this.#stopped.signal.aborted) return
     this.#dueAt = this.#timers.now() + ms
     this.#cancel = this.#timers.after(ms, () => { void this.#run() })
   }
