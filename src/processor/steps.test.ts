@@ -165,8 +165,8 @@ test('a step with a key', async () => {
   const seller = await mesh.start('seller')
   await mesh.connect(buyer, seller)
   const before = (await call(buyer, 1, null, { where: 'local' })).state!
-  const kept = new Map<string, KeptState>()
-  const step = { before, keep: async (after: KeptState) => { kept.set(after.id, after) }, find: async (id: string) => kept.get(id) ?? null }
+  const kept = new Map<string, { state: KeptState, result: Uint8Array }>()
+  const step = { before, keep: async (state: KeptState, _delta: Uint8Array, result: Uint8Array) => { kept.set(state.id, { state, result }) }, find: async (id: string) => kept.get(id) ?? null }
   const first = await call(buyer, 2, before, { key: 'k', step, where: 'remote' })
   const again = await call(buyer, 2, before, { key: 'k', step, where: 'remote' })
   kept.clear()
