@@ -92,7 +92,7 @@ function field (value: string | number | bigint | null): string {
 function describeEntry ({ direction, peer, cheque, n, amount, kind, order, module, outcome, receipt }: HistoryEntry, at: string | null): string {
   const [sign, word] = direction === 'earned' ? ['+', 'from'] : ['-', 'to']
   const isOwnName = kind === 'grant' || kind === 'clearing'
-  const what = isOwnName ? `${kind} ${plain(order)}` : module === '' ? 'a receipt that cannot be read' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
+  const what = isOwnName ? `${kind} ${plain(order)}` : module === '' ? 'a receipt that cannot be read' : kind === 'relay' ? 'relaying' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
   return `${at ?? 'unknown time'.padEnd(24)}  ${sign}${formatCredits(amount)}  ${word} ${plain(peer)}  for ${what}  cheque ${n} ${plain(cheque)}${isOwnName ? '' : `  receipt ${plain(receipt)}`}\n`
 }
 

@@ -75,6 +75,8 @@ export class Access {
   #sheltered = false
   #cancel: () => void = () => {}
   #plannedAt = Infinity
+  #status: Reachability['status'] = 'unknown'
+  readonly #listeners: ((view: Reachability) => void)[] = []
 
   constructor (options: AccessOptions) {
     this.#options = options
@@ -82,6 +84,9 @@ export class Access {
     this.relay = new Relay(options.timers, this.#limits)
     this.#puncher = new Puncher(options.timers, this.#limits)
   }
+
+  /** Called when the status is another one. */
+  onChange (listener: (view: Reachability) => void): void { this.#listeners.push(listener) }
 
   /** Take the parts of a libp2p node that is being made. */
   attach (components: Components): void {
@@ -106,6 +111,8 @@ export class Access {
     })
     if (relay === true) await this.relay.start()
     if (listen.includes(CIRCUIT)) await this.#beSheltered()
+    node.addEventListener('self:peer:update', () => { this.#tell() })
+    this.#status = this.view().status
     this.#plan(LIMITS.peers.lookMs)
   }
 
@@ -141,6 +148,13 @@ export class Access {
     const { protocols } = await this.#node!.peerStore.get(connection.remotePeer)
     const address = connection.remoteAddr.toString()
     return { ...answer, peer, address, via: relayOf(address), ports, relays: protocols.includes(RELAY_V2_HOP_CODEC), punches: protocols.includes(PUNCH_PROTOCOL) }
+  }
+
+  #tell (): void {
+    const view = this.view()
+    if (view.status === this.#status) return
+    this.#status = view.status
+    for (const listener of this.#listeners) listener(view)
   }
 
   #whyNot (direct: readonly string[]): string {
@@ -190,6 +204,7 @@ export class Access {
 
   #look (): void {
     this.#trustOwn()
+    this.#tell()
     if (this.#sheltered) this.#seekShelter().catch(() => {})
     if (this.#ports().length === 0) return
     const { timers } = this.#options
@@ -234,6 +249,7 @@ export class Access {
     } else {
       await this.#beSheltered()
     }
+    this.#tell()
   }
 
   async #question (connection: Connection, ports: readonly number[], signal: AbortSignal): Promise<DialBack> {

@@ -63,7 +63,7 @@ const KNOWN = { id: 'k', addresses: ['/ip4/192.0.2.1/tcp/1'], met: null }
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
 const TRADE = {
-  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], cpuPercent: 50,
+  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], relayPerMiB: 2n ** 61n, cpuPercent: 50,
   fuelPerSec: 1_000, idle: 1, queued: 0, memoryPagesMax: 16, diskBytes: 2 ** 40, bytesPerSec: null, gpu: null
 }
 const ACCOUNT = { issuer: 'i', cleared: 1n, free: 2n, uncleared: 3n, promised: 4n }

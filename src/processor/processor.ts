@@ -263,6 +263,8 @@ export interface TradeView extends Capacity {
   readonly slots: number
   /** PeerIds that may buy; null: anyone. */
   readonly buyers: readonly string[] | null
+  /** What it charges as a relay, µcr per MiB beyond what is free. */
+  readonly relayPerMiB: bigint
 }
 
 /** What the owner of a node decides about its trade; the rest it decides itself. */
@@ -271,11 +273,15 @@ export interface Tariff {
   readonly prices: Partial<PriceList>
   /** PeerIds that may buy; null: anyone who gets here. */
   readonly buyers: readonly string[] | null
+  /** µcr per MiB relayed beyond what is free. @default DEFAULT_RELAY_PRICE */
+  readonly relayPerMiB?: bigint | undefined
 }
 
 export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
+  /** The status of `reachability()` is another one. */
+  'reach:change': Reachability
   /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
   /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
