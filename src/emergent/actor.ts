@@ -198,13 +198,15 @@ export class Actor {
     let delta: Uint8Array | null = null
     const step: Step = {
       before: this.#state,
-      keep: async (after, change) => {
-        await log.keepNext(after.id, change)
+      keep: async (after, change, result) => {
+        await log.keepNext(after.id, change, result)
         delta = change
       },
       find: async state => {
-        delta = await log.next(state)
-        return delta === null ? null : await applyDelta(this.#state, delta, this.#parts.digest)
+        const kept = await log.next(state)
+        if (kept === null) return null
+        delta = kept.delta
+        return { state: await applyDelta(this.#state, kept.delta, this.#parts.digest), result: kept.result }
       }
     }
     const result = await processor.run(module, message, {

@@ -73,12 +73,12 @@ export interface Step {
   /** What `Result.state` of the call before was; null for the first call. */
   readonly before: KeptState | null
   /**
-   * Keep the state after the call; waited for before its receipt is accepted, so that a crash in between leaves the order open.
+   * Keep the state after the call and its result; waited for before its receipt is accepted, so that a crash in between leaves the order open.
    * @param delta what `applyDelta` makes it of, with the state before
    */
-  keep? (after: KeptState, delta: Uint8Array): Promise<void>
-  /** A state kept before, by its id, for a call with a key that was made before. */
-  find? (id: string): Promise<KeptState | null>
+  keep? (after: KeptState, delta: Uint8Array, result: Uint8Array): Promise<void>
+  /** What was kept before, by the id of the state, for a call with a key that was made before. */
+  find? (id: string): Promise<{ readonly state: KeptState, readonly result: Uint8Array } | null>
 }
 
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
