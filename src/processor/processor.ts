@@ -9,7 +9,7 @@ import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
-import type { KeptState } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 
 export type { PeerTest, Reachability }
 export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
