@@ -92,8 +92,12 @@ const GAP_WORDS = 4
 function runsBetween (page: Uint8Array, next: Uint8Array): Array<number | Uint8Array> {
   const [old, now] = [wordsOf(page), wordsOf(next)]
   const runs: Array<number | Uint8Array> = []
-  for (let at = 0; at < WORDS; at++) {
-    if (old[at] === now[at]) continue
+  let at = 0
+  while (at < WORDS) {
+    if (old[at] === now[at]) {
+      at++
+      continue
+    }
     let end = at + 1
     for (let same = 0; end < WORDS && same < GAP_WORDS; end++) same = old[end] === now[end] ? same + 1 : 0
     runs.push(at * WORD_BYTES, next.slice(at * WORD_BYTES, end * WORD_BYTES))
