@@ -12,37 +12,10 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Network, Timers } from './network.ts'
 import { isRelayed, portOf, relayOf, scopeOf } from './places.ts'
 import { type PunchComponents, Puncher, PUNCH_PROTOCOL } from './punch.ts'
-import { askDialBack, type DialBack, DialBacks, REACH_PROTOCOL } from './reach.ts'
-import { Relay, type RelayAccount, type RelayComponents, type RelayLimits } from './relay.ts'
+import { askDialBack, DialBacks, REACH_PROTOCOL } from './reach.ts'
+import type { DialBack, PeerTest, Reachability } from './reachability.ts'
+import { Relay, type RelayComponents, type RelayLimits } from './relay.ts'
 import { CIRCUIT, relaysOf, ROUTER, Shelter, type ShelterComponents } from './shelter.ts'
-
-/** `public`: somebody has dialled it; `relayed`: only through relays; `private`: nobody could; `unknown`: nobody was asked. */
-export interface Reachability {
-  readonly status: 'public' | 'relayed' | 'private' | 'unknown'
-  /** Why it is taken to be so, and what would make it better; null: nothing needs to be. */
-  readonly reason: string
-  readonly next: string | null
-  /** Multiaddrs at which others get here. */
-  readonly addresses: readonly string[]
-  /** PeerIds of relays through which others get here. */
-  readonly relays: readonly string[]
-  /** Whether it relays for others, and what for whom. */
-  readonly relaying: boolean
-  readonly carried: readonly RelayAccount[]
-}
-
-/** The answer of one peer that tested a node with it. */
-export interface PeerTest extends DialBack {
-  /** PeerId. */
-  readonly peer: string
-  /** Multiaddr of the connection the question went over, and the relay it goes through; null: it is direct. */
-  readonly address: string
-  readonly via: string | null
-  /** Ports it was asked to dial. */
-  readonly ports: readonly number[]
-  readonly relays: boolean
-  readonly punches: boolean
-}
 
 export interface AccessOptions {
   readonly timers: Timers
