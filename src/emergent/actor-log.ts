@@ -16,7 +16,8 @@
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { isBytes, isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { applyDelta, encodeDelta, type KeptState } from '../packet/kept-state.ts'
+import { applyDelta, encodeDelta } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 
 type Op = { type: 'put', key: string, value: Uint8Array } | { type: 'del', key: string }

@@ -9,20 +9,11 @@ import { isBytes, isMap } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { toHex } from './identity.ts'
 import { LIMITS, PAGE_BYTES } from './limits.ts'
-import { decodeState, type EncodedState, type StateRecord } from './state.ts'
+import { decodeState, type EncodedState } from './state.ts'
+import type { KeptState } from './state-views.ts'
 
 /** The platform's sha2-256. */
 type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
-
-/** A state with all its bytes. They are shared between states that follow one another, and nobody changes them. */
-export interface KeptState {
-  /** Raw CID of the record, as text. */
-  readonly id: string
-  readonly bytes: Uint8Array
-  readonly record: StateRecord
-  /** Pages that are not all zero, by their sha2-256 in hex. */
-  readonly pages: ReadonlyMap<string, Uint8Array>
-}
 
 /** The most bytes a state can have. */
 export const STATE_BYTES_MAX = LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax

@@ -6,10 +6,10 @@ import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineRe
 import type { Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { PeerTest, Reachability } from '../network/access.ts'
+import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
-import type { KeptState } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 
 export type { PeerTest, Reachability }
 export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
