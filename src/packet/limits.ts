@@ -84,13 +84,18 @@ export const LIMITS = {
     memoryPagesMax: 16_384,
     /** Result and archive of files together. */
     outputBytesMax: 64 * MIB,
-    inputBytesMax: 96 * MIB
+    inputBytesMax: 96 * MIB,
+    /** WASM that a job has computed by others, they again and so on: so many of all levels together, and so many levels below the job. */
+    descendantsMax: 16_384,
+    levelsMax: 8
   },
   /** What a job gets when its caller does not say. */
   job: {
     fuelMax: 10_000_000_000n,
     memoryPagesMax: 4_096,
     outputBytesMax: 16 * MIB,
+    descendantsMax: 4_096,
+    levelsMax: 8,
     /** µcr; above it a caller must set costMax. */
     costMax: 20n * CREDIT,
     /** How long an order binds its payer. */
@@ -114,7 +119,11 @@ export const LIMITS = {
     /** What an Extism plug-in keeps on the host's side: bytes in blocks, and its variables. */
     hostBytesMax: 64 * MIB,
     hostBlocksMax: 2 ** 18,
-    variableBytesMax: 1 * MIB
+    variableBytesMax: 1 * MIB,
+    /** Children of one guest over its life; inputs and results of those it holds, together; the result of one that asks for no more. */
+    childrenMax: 1_024,
+    childBytesMax: 64 * MIB,
+    childOutputBytes: 64 * KIB
   },
   /**
    * What a module may look like, so that V8's compilers stay within a second and half a gigabyte.
@@ -536,6 +545,8 @@ relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyByt
 relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
+relate(job.descendantsMax <= spec.descendantsMax && job.levelsMax <= spec.levelsMax, 'default descendants within the limit')
+relate(LIMITS.guest.childrenMax * LIMITS.guest.childOutputBytes <= LIMITS.guest.childBytesMax, 'a guest can hold all its children’s results where they are small')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')

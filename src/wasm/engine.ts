@@ -45,13 +45,13 @@ export function createEngine (options: EngineOptions = {}): Runtime {
   const memories = new MemoryPool()
   let busy = 0
   return {
-    execute: async (run, { signal }) => {
+    execute: async (run, { signal, compute }) => {
       checkLimits(run)
       busy++
       try {
         const prepared = await modules.get(run.moduleId, () => prepare(run.wasm, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
-        return runGuest(prepared, run, memories)
+        return await runGuest(prepared, run, memories, compute)
       } finally {
         busy--
       }
@@ -153,7 +153,8 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
     memory: memories[0],
     start: original.start !== undefined,
     entries,
-    functions
+    functions,
+    suspends: functions.some(({ host }) => host.suspends === true)
   }
 }
 

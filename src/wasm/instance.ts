@@ -1,6 +1,7 @@
 /**
  * One run of one guest: memory, host functions and instance are made, the entry function is called,
- * and how it all ended is put into the words of `Outcome`.
+ * and how it all ended is put into the words of `Outcome`. A guest that may wait runs on a stack of its
+ * own, where V8 can suspend it (JSPI); every other one runs in one go.
  *
  * Host functions are reached through guards that let nothing be thrown into the guest, which could
  * catch it. Whatever else is known of an ending, the fuel counter is believed first.
@@ -9,11 +10,11 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import { STACK_BYTES } from './call-stack.ts'
 import type { MemoryType } from './decode.ts'
-import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
+import type { Ending, Family, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
 import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
-import type { Outcome, OutcomeKind, Run } from './runtime.ts'
+import type { Compute, Outcome, OutcomeKind, Run } from './runtime.ts'
 
 export interface ImportedFunction {
   readonly provider: GuestInterface
@@ -32,12 +33,20 @@ export interface Prepared {
   readonly entries: ReadonlyMap<string, string>
   /** One per imported function, in order. */
   readonly functions: readonly ImportedFunction[]
+  /** Whether one of them may wait. */
+  readonly suspends: boolean
 }
 
 /** How a guest ended. */
 interface End { readonly kind: OutcomeKind, readonly exitCode: number | null, readonly message: string }
 
 type Callable = (...args: unknown[]) => unknown
+
+/** JSPI, which TypeScript's types do not know yet; browsers may lack it. */
+const jspi = WebAssembly as typeof WebAssembly & {
+  readonly promising?: (call: Callable) => (...args: unknown[]) => Promise<unknown>
+  readonly Suspending?: new (call: (...args: unknown[]) => Promise<unknown>) => WebAssembly.ImportValue
+}
 
 /** Exit codes are 31 bits wide: what `run` or proc_exit gives loses its highest bit. */
 const EXIT_CODE_MASK = 0x7fff_ffff
@@ -48,10 +57,11 @@ const MESSAGE_LENGTH_MAX = 500
 const NAMES_MAX = 20
 
 /**
- * @throws {InosError} ERR_MISSING_EXPORT or ERR_INVALID_MODULE before anything ran; ERR_EXECUTOR_LOST
- * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does
+ * @returns a promise only for a guest that may wait
+ * @throws {InosError} ERR_MISSING_EXPORT, ERR_INVALID_MODULE or ERR_UNSUPPORTED_IMPORT before anything ran; ERR_EXECUTOR_LOST
+ * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does; what `compute` throws
  */
-export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): Outcome {
+export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, compute?: Compute): Outcome | Promise<Outcome> {
   const calls = entryCalls(prepared.entries, run.entry)
   const { fuelMax, memoryPagesMax } = run.limits
   const pages = prepared.memory?.min ?? 0
@@ -62,11 +72,20 @@ export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): O
     const empty = new Uint8Array(0)
     return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
+  if (prepared.suspends) requireChildren(compute)
   const memory = takeMemory(prepared, memoryPagesMax, memories)
-  const outcome = new Guest(prepared, run, memory).run(calls)
+  const guest = new Guest(prepared, run, memory, compute)
   // Where the host failed nobody knows who still holds the memory.
-  if (memory !== undefined) memories.give(memory, pages, maxPages(prepared, memoryPagesMax))
-  return outcome
+  const giveBack = (outcome: Outcome): Outcome => {
+    if (memory !== undefined) memories.give(memory, pages, maxPages(prepared, memoryPagesMax))
+    return outcome
+  }
+  return prepared.suspends ? guest.runSuspending(calls).then(giveBack) : giveBack(guest.run(calls))
+}
+
+function requireChildren (compute: Compute | undefined): void {
+  const lack = jspi.Suspending === undefined || jspi.promising === undefined ? 'this platform cannot suspend a guest (JSPI)' : compute === undefined ? 'no children are computed here' : null
+  if (lack !== null) throw new InosError('ERR_UNSUPPORTED_IMPORT', `The module imports functions that wait for other WASM, and ${lack}.`)
 }
 
 function takeMemory (prepared: Prepared, memoryPagesMax: number, memories: MemoryPool): WebAssembly.Memory | undefined {
@@ -116,21 +135,39 @@ class Guest {
   private readonly prepared: Prepared
   private readonly task: Run
   private readonly memory: WebAssembly.Memory | undefined
+  private readonly compute: Compute | undefined
   private readonly sessions = new Map<GuestInterface, GuestSession>()
   private exports: WebAssembly.Exports = {}
   private fuel: WebAssembly.Global<'i64'> | undefined
   private view = new Uint8Array(0)
+  /** Fuel set aside for children under way. */
+  private carved = 0n
   private ending: Ending | undefined
   /** What a host function threw, in a box, for anything can be thrown. */
   private fault: { readonly error: unknown } | undefined
 
-  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined) {
+  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined, compute: Compute | undefined) {
     this.prepared = prepared
     this.task = task
     this.memory = memory
+    this.compute = compute
   }
 
   run (calls: readonly string[]): Outcome {
+    return this.begin() ?? this.ended(this.call(calls))
+  }
+
+  /** The same on a stack that can be suspended; a child that is under way when the guest ends is waited for. */
+  async runSuspending (calls: readonly string[]): Promise<Outcome> {
+    const failed = this.begin()
+    if (failed !== undefined) return failed
+    const end = await this.callSuspending(calls)
+    for (const session of this.sessions.values()) await session.settle?.()
+    return this.ended(end)
+  }
+
+  /** Make the instance. @returns how it ended, if that was all */
+  private begin (): Outcome | undefined {
     // A session may refuse what the spec asks of it; that is the spec's fault, not this machine's.
     const imports = this.imports()
     try {
@@ -144,32 +181,53 @@ class Guest {
     this.fuel = this.exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
     this.fuel.value = fuelMax - this.prepared.initFuel
     ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = maxPages(this.prepared, memoryPagesMax)
-    const end = this.call(calls)
-    const left = this.fuel.value
+    return undefined
+  }
+
+  private ended (end: End): Outcome {
+    const { fuelMax } = this.task.limits
+    const left = this.fuel!.value
     if (left < 0n) return this.outcome({ kind: 'fuel', exitCode: null, message: OUT_OF_FUEL }, fuelMax)
     return this.outcome(end, fuelMax - left)
   }
 
   /** Call start function and entries one after the other, until one does not return. */
   private call (names: readonly string[]): End {
-    const stack = this.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
-    const all = names.map(name => GUEST_PREFIX + name)
     let returned: unknown
     try {
-      for (const name of this.prepared.start ? [METER_EXPORTS.start, ...all] : all) {
-        stack.value = STACK_BYTES
-        returned = (this.exports[name] as Callable)()
-      }
+      for (const call of this.calls(names)) returned = call()
     } catch (error) {
       return this.classify(error)
     }
-    return { kind: 'ok', exitCode: typeof returned === 'number' ? returned & EXIT_CODE_MASK : 0, message: '' }
+    return returnedWith(returned)
+  }
+
+  private async callSuspending (names: readonly string[]): Promise<End> {
+    let returned: unknown
+    try {
+      for (const call of this.calls(names)) returned = await jspi.promising!(call)()
+    } catch (error) {
+      return this.classify(error)
+    }
+    return returnedWith(returned)
+  }
+
+  /** Each gets the whole stack. */
+  private * calls (names: readonly string[]): Iterable<Callable> {
+    const stack = this.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
+    const all = names.map(name => GUEST_PREFIX + name)
+    for (const name of this.prepared.start ? [METER_EXPORTS.start, ...all] : all) {
+      stack.value = STACK_BYTES
+      yield this.exports[name] as Callable
+    }
   }
 
   /** What it means that the guest threw. */
   private classify (error: unknown): End {
     if (this.fault !== undefined) {
       if (isStackOverflow(this.fault.error)) throw stackLost(this.fault.error)
+      // Only of a child: no other host function knows such an error.
+      if (this.fault.error instanceof InosError) throw this.fault.error
       throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: this.fault.error })
     }
     const ended = (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value
@@ -222,7 +280,7 @@ class Guest {
       let session = this.sessions.get(provider)
       if (session === undefined) this.sessions.set(provider, session = provider.open(context))
       const functions = imports[provider.name] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>
-      functions[name] = this.guard(session.functions[name] as Callable, host.type)
+      functions[name] = host.suspends === true ? this.guardSuspending(session.waits![name]!) : this.guard(session.functions[name] as Callable, host.type)
     }
     if (this.memory !== undefined) imports[METER_MODULE] = { [METER_MEMORY]: this.memory }
     return imports
@@ -245,8 +303,37 @@ class Guest {
     }
   }
 
+  /** The same for one that may wait. */
+  private guardSuspending (call: (...args: never[]) => Promise<number>): WebAssembly.ImportValue {
+    return new jspi.Suspending!(async (...args) => {
+      try {
+        return await call(...args as never[])
+      } catch (error) {
+        this.fault ??= { error }
+        this.setEnded()
+        return 0
+      }
+    })
+  }
+
   private setEnded (): void {
     (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value = ENDED.byHost
+  }
+
+  private family (compute: Compute): Family {
+    return {
+      compute,
+      fuelLeft: () => this.fuel!.value,
+      carve: units => {
+        this.carved += units
+        this.fuel!.value -= units
+      },
+      uncarve: (units, burnt) => {
+        this.carved -= units
+        // Who has run out of fuel stays so, whatever comes back.
+        if (this.fuel!.value >= 0n) this.fuel!.value += units - burnt
+      }
+    }
   }
 
   private context (): GuestContext {
@@ -261,8 +348,9 @@ class Guest {
       },
       fuelUsed: () => {
         const left = this.fuel!.value
-        return left < 0n ? fuelMax : fuelMax - left
+        return (left < 0n ? fuelMax : fuelMax - left) - this.carved
       },
+      ...this.compute === undefined ? {} : { family: this.family(this.compute) },
       charge: units => {
         const left = this.fuel!.value
         // Lengths come from guests: whatever they claim, the counter stays a number of 64 bits.
@@ -275,6 +363,10 @@ class Guest {
       }
     }
   }
+}
+
+function returnedWith (value: unknown): End {
+  return { kind: 'ok', exitCode: typeof value === 'number' ? value & EXIT_CODE_MASK : 0, message: '' }
 }
 
 const STACK_SPENT: End = { kind: 'stack', exitCode: null, message: 'The guest’s calls nest too deeply.' }
