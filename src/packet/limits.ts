@@ -178,6 +178,12 @@ export const LIMITS = {
     pooledMemoriesMax: 8,
     pooledPagesMax: 16,
     queueMax: 1_024,
+    /** Guests that may be suspended for their children beside those that run, and one more for each level below a root (`executor-pool.ts`). */
+    waitingMax: 4,
+    /** How long one may be suspended in all: as long as an order binds. */
+    waitMsMax: 3_600_000,
+    /** How long executors are kept that were needed beside suspended ones. */
+    spareMs: 10_000,
     /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
     batchMax: 16,
     batchMsMax: 5,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type ChildSpec, childSpec, FAN, fanInput, fanSize, guestOf } from '../../test/family-guests.ts'
+import { CID, isOurs, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { Carving } from './carving.ts'
@@ -132,6 +133,39 @@ test('hostile specs, pointers and handles', async () => {
     assert.equal(exitCode, expected & 0x7fff_ffff, code)
   }
 })
+
+// Goal: a module is named by the text of its CID as everybody writes it, and by nothing else.
+// Method: names of random digests, and the same with a letter changed, against what reads CIDs elsewhere.
+test('names of modules', async () => {
+  const asked: (string | null)[] = []
+  const compute: Compute = async ({ module }) => {
+    asked.push(module)
+    return { outcome: 'ok', exitCode: 0, result: NO_TEXT, fuel: 0n, descendants: 0 }
+  }
+  const guest = guestOf('i32.const 0 i32.const 56 call 2')
+  const ask = async (name: string): Promise<number | null> => {
+    const text = new TextEncoder().encode(name)
+    return (await execute(guest, new Uint8Array([...childSpec({ module: [56, text.length] }), ...text]), compute)).exitCode
+  }
+  await fc.assert(fc.asyncProperty(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.nat(58), fc.constantFrom(...'abcdehikmyz27189A='), async (digest, at, letter) => {
+    const name = rawCidOfDigest(digest).toString()
+    assert.equal(await ask(name), 0)
+    assert.equal(asked.pop(), name)
+    const other = `${name.slice(0, at)}${letter}${name.slice(at + 1)}`
+    const isName = isCid(other)
+    assert.equal(await ask(other), isName ? 0 : -28 & 0x7fff_ffff, other)
+  }))
+})
+
+function isCid (text: string): boolean {
+  try {
+    const cid = CID.parse(text)
+    // Read anew, for it remembers the text it came from.
+    return isOurs(cid) && CID.decode(cid.bytes).toString() === text
+  } catch {
+    return false
+  }
+}
 
 // Goal: a thousand handles are held, and one more is refused; so is more to hold than may be held.
 // Method: a guest that starts children until it is refused, with small and with large outputs.

@@ -45,13 +45,13 @@ export function createEngine (options: EngineOptions = {}): Runtime {
   const memories = new MemoryPool()
   let busy = 0
   return {
-    execute: async (run, { signal, compute }) => {
+    execute: async (run, { signal, compute, onWait }) => {
       checkLimits(run)
       busy++
       try {
         const prepared = await modules.get(run.moduleId, () => prepare(run.wasm, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
-        return await runGuest(prepared, run, memories, compute)
+        return await runGuest(prepared, run, memories, compute === undefined ? undefined : { compute, onWait: onWait ?? (() => {}) })
       } finally {
         busy--
       }
@@ -154,7 +154,7 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
     start: original.start !== undefined,
     entries,
     functions,
-    suspends: functions.some(({ host }) => host.suspends === true)
+    suspends: functions.some(({ host }) => host.suspends !== undefined)
   }
 }
 

@@ -14,7 +14,7 @@ import type { Ending, Family, GuestContext, GuestInterface, GuestSession, HostFu
 import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
-import type { Compute, Outcome, OutcomeKind, Run } from './runtime.ts'
+import type { Outcome, OutcomeKind, Run } from './runtime.ts'
 
 export interface ImportedFunction {
   readonly provider: GuestInterface
@@ -40,6 +40,9 @@ export interface Prepared {
 /** How a guest ended. */
 interface End { readonly kind: OutcomeKind, readonly exitCode: number | null, readonly message: string }
 
+/** How children are computed, and who is told that one is waited for. */
+type Kin = Pick<Family, 'compute' | 'onWait'>
+
 type Callable = (...args: unknown[]) => unknown
 
 /** JSPI, which TypeScript's types do not know yet; browsers may lack it. */
@@ -61,7 +64,7 @@ const NAMES_MAX = 20
  * @throws {InosError} ERR_MISSING_EXPORT, ERR_INVALID_MODULE or ERR_UNSUPPORTED_IMPORT before anything ran; ERR_EXECUTOR_LOST
  * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does; what `compute` throws
  */
-export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, compute?: Compute): Outcome | Promise<Outcome> {
+export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, kin?: Kin): Outcome | Promise<Outcome> {
   const calls = entryCalls(prepared.entries, run.entry)
   const { fuelMax, memoryPagesMax } = run.limits
   const pages = prepared.memory?.min ?? 0
@@ -72,9 +75,9 @@ export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, co
     const empty = new Uint8Array(0)
     return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
-  if (prepared.suspends) requireChildren(compute)
+  if (prepared.suspends) requireKin(kin)
   const memory = takeMemory(prepared, memoryPagesMax, memories)
-  const guest = new Guest(prepared, run, memory, compute)
+  const guest = new Guest(prepared, run, memory, kin)
   // Where the host failed nobody knows who still holds the memory.
   const giveBack = (outcome: Outcome): Outcome => {
     if (memory !== undefined) memories.give(memory, pages, maxPages(prepared, memoryPagesMax))
@@ -83,8 +86,8 @@ export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, co
   return prepared.suspends ? guest.runSuspending(calls).then(giveBack) : giveBack(guest.run(calls))
 }
 
-function requireChildren (compute: Compute | undefined): void {
-  const lack = jspi.Suspending === undefined || jspi.promising === undefined ? 'this platform cannot suspend a guest (JSPI)' : compute === undefined ? 'no children are computed here' : null
+function requireKin (kin: Kin | undefined): void {
+  const lack = jspi.Suspending === undefined || jspi.promising === undefined ? 'this platform cannot suspend a guest (JSPI)' : kin === undefined ? 'no children are computed here' : null
   if (lack !== null) throw new InosError('ERR_UNSUPPORTED_IMPORT', `The module imports functions that wait for other WASM, and ${lack}.`)
 }
 
@@ -135,7 +138,7 @@ class Guest {
   private readonly prepared: Prepared
   private readonly task: Run
   private readonly memory: WebAssembly.Memory | undefined
-  private readonly compute: Compute | undefined
+  private readonly kin: Kin | undefined
   private readonly sessions = new Map<GuestInterface, GuestSession>()
   private exports: WebAssembly.Exports = {}
   private fuel: WebAssembly.Global<'i64'> | undefined
@@ -146,11 +149,11 @@ class Guest {
   /** What a host function threw, in a box, for anything can be thrown. */
   private fault: { readonly error: unknown } | undefined
 
-  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined, compute: Compute | undefined) {
+  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined, kin: Kin | undefined) {
     this.prepared = prepared
     this.task = task
     this.memory = memory
-    this.compute = compute
+    this.kin = kin
   }
 
   run (calls: readonly string[]): Outcome {
@@ -320,9 +323,9 @@ class Guest {
     (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value = ENDED.byHost
   }
 
-  private family (compute: Compute): Family {
+  private family (kin: Kin): Family {
     return {
-      compute,
+      ...kin,
       fuelLeft: () => this.fuel!.value,
       carve: units => {
         this.carved += units
@@ -350,7 +353,7 @@ class Guest {
         const left = this.fuel!.value
         return (left < 0n ? fuelMax : fuelMax - left) - this.carved
       },
-      ...this.compute === undefined ? {} : { family: this.family(this.compute) },
+      ...this.kin === undefined ? {} : { family: this.family(this.kin) },
       charge: units => {
         const left = this.fuel!.value
         // Lengths come from guests: whatever they claim, the counter stays a number of 64 bits.

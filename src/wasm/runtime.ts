@@ -99,6 +99,8 @@ export interface ExecuteOptions {
   signal?: AbortSignal
   /** What children of the guest are computed with. @default none: a module that imports `compute` is refused */
   compute?: Compute
+  /** Told when the guest is suspended until a child is over, by its number; once for each child. */
+  onWait?: (at: number) => void
 }
 
 export interface ModuleReport {

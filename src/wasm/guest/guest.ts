@@ -36,6 +36,8 @@ export interface GuestContext {
 /** What a guest needs to have children. */
 export interface Family {
   readonly compute: Compute
+  /** The guest is suspended until this child is over. */
+  onWait (at: number): void
   /** Fuel left for the guest itself. */
   fuelLeft (): bigint
   /** Set fuel aside for a child; no more than is left. Until it is returned it is neither left nor burnt. */
@@ -50,8 +52,11 @@ export interface HostFunction {
   readonly type: string
   /** Fuel of a call before its length-dependent part, burnt by the wrapper. */
   readonly fuel: number
-  /** It may wait, for a promise: then the guest is suspended. A module that imports such a function runs on a stack of its own (JSPI). */
-  readonly suspends?: true
+  /**
+   * True: it waits, for a promise, and the guest is suspended. False: it begins what is to be waited for at the end. A module that
+   * imports such a function runs on a stack of its own (JSPI); where this is absent it runs in one go.
+   */
+  readonly suspends?: boolean
 }
 
 /** One run's live host functions, and what is left when it is over. */
