@@ -15,7 +15,7 @@ import type { Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
 import { checkOffer, checkOrder, checkReceipt, type Offer, type Order, type Receipt, sameRun } from '../packet/records.ts'
-import { charge } from './pricing.ts'
+import { bill } from './pricing.ts'
 
 /** The records of a job. */
 export interface BundleRecords {
@@ -133,7 +133,7 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   const own = equals(order.payer, order.executor)
   mustHold(own === (offer === null) && own === (order.offer === null), 'offer', own ? 'a job of one’s own has none' : 'only a job of one’s own has none')
   if (offer === null) {
-    mustHold(receipt.charge === 0n, 'charge', 'a job of one’s own costs nothing')
+    mustHold(receipt.charge === (receipt.below?.charge ?? 0n), 'charge', 'a job of one’s own costs what its children do')
     return
   }
   mustHold(order.offer!.equals(offer.id), 'offer', 'the order accepts another offer')
@@ -141,9 +141,9 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   mustHold(sameNet(offer.payload.net, order.net), 'net', 'offer and order belong to different meshes')
   mustHold(offer.payload.profile === receipt.profile, 'profile', 'it was not offered')
   mustHold(offer.payload.classes.includes(receipt.class), 'class', 'it was not offered')
-  const bill = charge(offer.payload, receipt, receipt.cached !== null)
-  mustHold(receipt.charge === bill, 'charge', `the receipt says ${receipt.charge} µcr, the bill comes to ${bill}`)
-  mustHold(bill <= order.costMax, 'charge', `${bill} µcr is more than the ${order.costMax} that the order allows`)
+  const amount = bill(offer.payload, receipt, order.costMax, receipt.cached !== null)
+  mustHold(receipt.charge === amount, 'charge', `the receipt says ${receipt.charge} µcr, the bill comes to ${amount}`)
+  mustHold(amount <= order.costMax, 'charge', `${amount} µcr is more than the ${order.costMax} that the order allows`)
 }
 
 /** A receipt that repeats a run must claim what that run's receipt does, and comes with it. */

@@ -273,7 +273,9 @@ export const LIMITS = {
     /** Orders remembered as never run here, between the look at the disk and the run. */
     unsoldMax: 1_024,
     /** A receipt file. */
-    bundleBytesMax: 16 * KIB,
+    bundleBytesMax: 64 * KIB,
+    /** Receipt files of a job and of all below it, together. */
+    treeBytesMax: 64 * MIB,
     /** Rows that may wait for the disk before commands wait, too. */
     rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
@@ -346,6 +348,8 @@ export const LIMITS = {
     /** How long a buyer looks for somebody: who has lost all company and knows others, and everyone else. */
     seekMsMax: 10_000,
     seekMsBrief: 2_000,
+    /** Children of one job that are at work at once; the others wait. */
+    childrenAtOnceMax: 64,
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
@@ -552,6 +556,8 @@ relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a 
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
 relate(job.descendantsMax <= spec.descendantsMax && job.levelsMax <= spec.levelsMax, 'default descendants within the limit')
+relate(LIMITS.guest.childrenMax * 48 + 8 * KIB <= LIMITS.credits.bundleBytesMax, 'a receipt that names all children fits its file')
+relate(spec.descendantsMax * 3 * KIB <= LIMITS.credits.treeBytesMax && LIMITS.credits.treeBytesMax <= wire.blobBytesMax, 'a whole tree of receipts fits its file, and can be fetched')
 relate(LIMITS.guest.childrenMax * LIMITS.guest.childOutputBytes <= LIMITS.guest.childBytesMax, 'a guest can hold all its children’s results where they are small')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')

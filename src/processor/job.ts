@@ -13,7 +13,7 @@ import type { RunFacts } from '../credits/seller.ts'
 import type { ComputeOptions } from './processor.ts'
 
 /** Bits of `Packet.byReference`. */
-export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8 } as const
+export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, tree: 16 } as const
 
 /** Bytes under their name. */
 export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
@@ -31,7 +31,7 @@ const NOTHING = new Uint8Array(0)
 /** The platform's sha2-256: modules and inputs are too large for a portable one on the main loop. */
 export type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
-async function blobOf (bytes: Uint8Array, digest: Digest): Promise<Blob> {
+export async function describeBlob (bytes: Uint8Array, digest: Digest): Promise<Blob> {
   return { cid: rawCidOfDigest(await digest(bytes)), bytes }
 }
 
@@ -44,9 +44,9 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
       throw new InosError('ERR_INPUT_TOO_LARGE', `The ${name} has ${bytes.length} bytes; ${LIMITS.spec.inputBytesMax} are allowed.`)
     }
   }
-  const { fuelMax, memoryPagesMax, outputBytesMax } = options.limits ?? {}
-  const inputBlob = await blobOf(inputBytes, digest)
-  const filesBlob = files === null ? null : await blobOf(files, digest)
+  const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = options.limits ?? {}
+  const inputBlob = await describeBlob(inputBytes, digest)
+  const filesBlob = files === null ? null : await describeBlob(files, digest)
   const spec = encodeSpec({
     module: wasm.cid,
     input: inputBlob.cid,
@@ -58,7 +58,9 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
     limits: {
       fuelMax: fuelMax ?? LIMITS.job.fuelMax,
       memoryPagesMax: memoryPagesMax ?? LIMITS.job.memoryPagesMax,
-      outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax
+      outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax,
+      ...descendantsMax === undefined ? {} : { descendantsMax },
+      ...levelsMax === undefined ? {} : { levelsMax }
     },
     seed: options.seed ?? null,
     profile: PROFILE
@@ -74,7 +76,7 @@ export async function describeModule (bytes: Uint8Array, digest: Digest): Promis
   if (bytes.length > LIMITS.wire.blobBytesMax) {
     throw new InosError('ERR_INVALID_MODULE', `The module has ${bytes.length} bytes; ${LIMITS.wire.blobBytesMax} are allowed.`)
   }
-  return await blobOf(bytes, digest)
+  return await describeBlob(bytes, digest)
 }
 
 /** A job's packet: the caller adds id, cost and the order. */
@@ -170,17 +172,17 @@ export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
 }
 
-/** What a run gave back, under its names. */
-export interface Output { readonly result: Blob, readonly files: Blob | null }
+/** What a run gave back, under its names; with the receipts of all that its guest had computed. */
+export interface Output { readonly result: Blob, readonly files: Blob | null, readonly tree: Blob | null }
 
-export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest): Promise<Output> {
-  return { result: await blobOf(result, digest), files: files === null ? null : await blobOf(files, digest) }
+export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest, tree: Blob | null = null): Promise<Output> {
+  return { result: await describeBlob(result, digest), files: files === null ? null : await describeBlob(files, digest), tree }
 }
 
-/** An answer's fields for result and files: the small ones by value. */
-export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | 'byReference' | 'size'> {
-  const packet = { result: own(NOTHING), files: own(NOTHING), byReference: 0, size: 0n }
-  for (const name of ['result', 'files'] as const) {
+/** An answer's fields for what a run gave back: the small ones by value. */
+export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | 'tree' | 'byReference' | 'size'> {
+  const packet = { result: own(NOTHING), files: own(NOTHING), tree: own(NOTHING), byReference: 0, size: 0n }
+  for (const name of ['result', 'files', 'tree'] as const) {
     const blob = output[name]
     if (blob === null) continue
     const inline = isInline(blob)
@@ -193,8 +195,8 @@ export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | '
 }
 
 /** Blobs of an output that its answer only names. */
-export function outputByReference ({ result, files }: Output): Blob[] {
-  return [result, files].filter(blob => blob !== null).filter(blob => !isInline(blob))
+export function outputByReference ({ result, files, tree }: Output): Blob[] {
+  return [result, files, tree].filter(blob => blob !== null).filter(blob => !isInline(blob))
 }
 
 /** What a receipt says of a run. */

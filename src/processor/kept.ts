@@ -1,19 +1,23 @@
 /** Results of jobs with a key, among the blobs of this node: found by what their receipts name, the least used forgotten first. */
 import type { BundleRecords } from '../credits/bundle.ts'
+import type { CID } from '../packet/cid.ts'
 import type { Output } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
-/** Result and archive of files as this node keeps them; null when one is not here. */
-export async function keptOutput (node: Rooms, { receipt: { payload: { result, files } } }: BundleRecords): Promise<{ bytes: Uint8Array, archive: Uint8Array | null } | null> {
-  const bytes = await node.blobs.get(result.toString())
-  const archive = files === null ? null : await node.blobs.get(files.toString())
-  return bytes === null || (files !== null && archive === null) ? null : { bytes, archive }
+/** What a job gave, as its seller or this node keeps it: result, archive of files, receipt files of all that its guest had computed. */
+export interface Kept { readonly bytes: Uint8Array, readonly archive: Uint8Array | null, readonly tree: Uint8Array | null }
+
+/** As this node keeps it; null when something is not here. */
+export async function keptOutput (node: Rooms, { receipt: { payload: { result, files, below } } }: BundleRecords): Promise<Kept | null> {
+  const find = async (cid: CID | undefined | null): Promise<Uint8Array | null> => cid === undefined || cid === null ? null : await node.blobs.get(cid.toString())
+  const [bytes, archive, tree] = [await find(result), await find(files), await find(below?.tree)]
+  return bytes === null || (files !== null && archive === null) || (below !== undefined && tree === null) ? null : { bytes, archive, tree }
 }
 
 /** Keep what a job with a key gave; bytes that cannot be kept cost a fetch when they are asked for. */
-export async function keepOutput (node: Rooms, { result, files }: Output): Promise<void> {
+export async function keepOutput (node: Rooms, { result, files, tree }: Output): Promise<void> {
   try {
-    for (const blob of [result, files]) if (blob !== null) await node.blobs.put(blob.cid.toString(), blob.bytes)
+    for (const blob of [result, files, tree]) if (blob !== null) await node.blobs.put(blob.cid.toString(), blob.bytes)
   } catch (error) {
     node.platform.log(`keeping the result ${result.cid}`, error)
   }

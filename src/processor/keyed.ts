@@ -8,6 +8,7 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { BundleRecords } from '../credits/bundle.ts'
+import { readFiles } from '../credits/tree.ts'
 import { errorOf, unlessAborted } from '../network/talk.ts'
 import { bringOutput, type Done, PASSING, PAUSES_MS, type Purchase } from './buy.ts'
 import { within } from './deadline.ts'
@@ -73,8 +74,8 @@ export async function recallJob (node: Rooms, job: Job, key: string, entry: JobE
   // A job of one's own costs nothing, however often it runs.
   if (kept === null && bundle.selfExecuted) return null
   if (kept === null) entry.say({ state: 'queued', reason: 'its result is fetched again from who was paid for it' })
-  const { bytes, archive } = kept ?? await fetchAgain(node, bundle, entry.signal)
-  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), stderr: NOTHING, message: '' }
+  const { bytes, archive, tree } = kept ?? await fetchAgain(node, bundle, entry.signal)
+  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), below: tree === null ? [] : readFiles(tree), stderr: NOTHING, message: '' }
 }
 
 async function fetchAgain (node: Rooms, bundle: BundleRecords, signal: AbortSignal): ReturnType<typeof bringOutput> {
