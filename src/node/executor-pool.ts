@@ -357,7 +357,7 @@ class Pool implements ExecutorPool {
 const SPARE = 'it was one too many'
 
 function depthOf (task: Task): number {
-  return task.kind === 'run' ? LIMITS.spec.levelsMax - (task.run.limits.levelsMax ?? LIMITS.job.levelsMax) : 0
+  return task.kind === 'run' ? LIMITS.spec.levelsMax - (task.run.limits.levelsMax ?? LIMITS.guest.levelsMax) : 0
 }
 
 function stopping (): InosError { return new InosError('ERR_CANCELLED', 'The node is stopping.') }

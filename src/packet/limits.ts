@@ -94,8 +94,6 @@ export const LIMITS = {
     fuelMax: 10_000_000_000n,
     memoryPagesMax: 4_096,
     outputBytesMax: 16 * MIB,
-    descendantsMax: 4_096,
-    levelsMax: 8,
     /** µcr; above it a caller must set costMax. */
     costMax: 20n * CREDIT,
     /** How long an order binds its payer. */
@@ -120,6 +118,9 @@ export const LIMITS = {
     hostBytesMax: 64 * MIB,
     hostBlocksMax: 2 ** 18,
     variableBytesMax: 1 * MIB,
+    /** What it may have computed where its spec does not say: with all that they have computed again, and levels of those. */
+    descendantsMax: 4_096,
+    levelsMax: 8,
     /** Children of one guest over its life; inputs and results of those it holds, together; the result of one that asks for no more. */
     childrenMax: 1_024,
     childBytesMax: 64 * MIB,
@@ -555,7 +556,7 @@ relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyByt
 relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
-relate(job.descendantsMax <= spec.descendantsMax && job.levelsMax <= spec.levelsMax, 'default descendants within the limit')
+relate(LIMITS.guest.descendantsMax <= spec.descendantsMax && LIMITS.guest.levelsMax <= spec.levelsMax, 'default descendants within the limit')
 relate(LIMITS.guest.childrenMax * 48 + 8 * KIB <= LIMITS.credits.bundleBytesMax, 'a receipt that names all children fits its file')
 relate(spec.descendantsMax * 3 * KIB <= LIMITS.credits.treeBytesMax && LIMITS.credits.treeBytesMax <= wire.blobBytesMax, 'a whole tree of receipts fits its file, and can be fetched')
 relate(LIMITS.guest.childrenMax * LIMITS.guest.childOutputBytes <= LIMITS.guest.childBytesMax, 'a guest can hold all its children’s results where they are small')

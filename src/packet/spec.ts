@@ -13,9 +13,9 @@ export interface SpecLimits {
   fuelMax: bigint
   memoryPagesMax: number
   outputBytesMax: number
-  /** WASM that the guest may have computed, with all that they have computed again. @default LIMITS.job */
+  /** WASM that the guest may have computed, with all that they have computed again. @default LIMITS.guest */
   descendantsMax?: number
-  /** Levels of those below it. @default LIMITS.job */
+  /** Levels of those below it. @default LIMITS.guest */
   levelsMax?: number
 }
 

@@ -181,7 +181,7 @@ export async function bringOutput (node: Rooms, peer: string, answer: Packet, sa
 async function checkBelow (node: Rooms, { spec: { spec: { limits } } }: Job, parent: Pick<Bundle, 'receipt' | 'order'>, tree: Uint8Array, signal: AbortSignal): Promise<Uint8Array[]> {
   const { platform } = node
   const below = await openBelow(parent, tree, platform.verify, () => platform.sleep(0, signal))
-  const most = limits.descendantsMax ?? LIMITS.job.descendantsMax
+  const most = limits.descendantsMax ?? LIMITS.guest.descendantsMax
   if (below.length > most) throw new InosError('ERR_RECEIPT_INVALID', `The job had ${below.length} others computed, and may have had ${most}.`)
   return below.map(({ bytes }) => bytes)
 }

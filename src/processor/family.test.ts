@@ -1,10 +1,9 @@
 /** Jobs whose guests have other WASM computed: on one node and on several, what it costs, and what is left where something is lost. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { childSpec, FAN, fanInput, fanSize, type FanOptions, guestOf } from '../../test/family-guests.ts'
+import { FAN, fanInput, fanSize, type FanOptions } from '../../test/family-guests.ts'
 import { verify } from '../node/keys.ts'
-import { CREDIT, LIMITS } from '../packet/limits.ts'
-import { rawCid } from '../packet/cid.ts'
+import { CREDIT } from '../packet/limits.ts'
 import { openTree } from '../credits/tree.ts'
 import { Mesh, type MeshNode, settled } from './mesh.fixture.ts'
 import type { ComputeOptions, Result } from './processor.ts'

@@ -58,8 +58,10 @@ export function createTestRuntime ({ engine, slots, fuelPerSec, before, pass }: 
   /** A guest that waits for a child leaves its place, and takes one again to go on; whoever waits longest is first. */
   const yielding = (compute: Compute): Pick<ExecuteOptions, 'compute' | 'onWait'> => {
     let waitsFor: number | undefined
+    const over = new Set<number>()
     return {
       onWait: at => {
+        if (over.has(at)) return
         waitsFor = at
         leave()
       },
@@ -67,8 +69,8 @@ export function createTestRuntime ({ engine, slots, fuelPerSec, before, pass }: 
         try {
           return await compute(child, at)
         } finally {
+          over.add(at)
           if (waitsFor === at) await place(stopping.signal)
-          waitsFor = waitsFor === at ? undefined : waitsFor
         }
       }
     }

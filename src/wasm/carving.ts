@@ -27,7 +27,7 @@ export class Carving {
   #bytes = 0
   #count = 0
 
-  constructor ({ fuelMax, memoryPagesMax, descendantsMax = LIMITS.job.descendantsMax, levelsMax = LIMITS.job.levelsMax }: RunLimits) {
+  constructor ({ fuelMax, memoryPagesMax, descendantsMax = LIMITS.guest.descendantsMax, levelsMax = LIMITS.guest.levelsMax }: RunLimits) {
     this.#fuelMax = fuelMax
     this.#pagesMax = memoryPagesMax
     this.#descendants = descendantsMax

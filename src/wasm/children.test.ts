@@ -109,7 +109,7 @@ test('hostile specs, pointers and handles', async () => {
     ['absurd output', { output: 0xffff_ffff }, -28],
     ['more output than is held', { output: LIMITS.guest.childBytesMax + 1 }, -28],
     ['absurd descendants', { descendants: 0xffff_ffff }, -28],
-    ['more descendants than the guest may have', { descendants: LIMITS.job.descendantsMax }, -76],
+    ['more descendants than the guest may have', { descendants: LIMITS.guest.descendantsMax }, -76],
     ['what must be zero', { zero: 1 }, -28]
   ]
   for (const [what, spec, expected] of cases) {

@@ -14,9 +14,9 @@ export interface RunLimits {
   memoryPagesMax: number
   /** Bytes a guest may give back: its result, and the archive of the files it leaves. */
   outputBytesMax: number
-  /** WASM a guest may have computed, with all that they have computed again. @default LIMITS.job */
+  /** WASM a guest may have computed, with all that they have computed again. @default LIMITS.guest */
   descendantsMax?: number
-  /** Levels of those below it. @default LIMITS.job */
+  /** Levels of those below it. @default LIMITS.guest */
   levelsMax?: number
 }
 
