@@ -41,6 +41,7 @@ import { createProcessor } from '../src/processor/create.ts'
 import type { Module, Processor } from '../src/processor/processor.ts'
 import type { Platform } from '../src/processor/rooms.ts'
 import type { Runtime } from '../src/wasm/runtime.ts'
+import { storeIn } from '../src/testing/blobs.ts'
 import { benchBooks } from './books.ts'
 import { better, measure, measureSettled, type Rate } from './rate.ts'
 
@@ -65,8 +66,7 @@ async function startNode (dir: string | null, listen: readonly string[]): Promis
   const credits = await createCredits({ store, ...platform, now: () => Math.floor(Date.now() / 1000) }, WIDE)
   const traffic = { bytes: 0 }
   const network = counted(await createNetwork({ seed, listen, bootstrap: [] }), traffic)
-  const blobs = { get: async () => null, put: async () => {} }
-  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs, network, timers, market: { serve: listen.length > 0 } })
+  const node = createProcessor({ platform, runtime: MIRROR, credits, blobs: storeIn(new Map()), network, timers, market: { serve: listen.length > 0 } })
   opened.use(node)
   const all = opened.move()
   return { node, traffic, [Symbol.asyncDispose]: () => all.disposeAsync() }
@@ -127,6 +127,7 @@ function counted (network: Network, traffic: Traffic): Network {
     routesTo: peer => network.routesTo(peer),
     on: events => { network.on(events) },
     provide: (capability, signal) => network.provide(capability, signal),
+    withdraw: capability => { network.withdraw(capability) },
     find: (capability, signal) => network.find(capability, signal),
     hangUp: peer => network.hangUp(peer),
     stop: () => network.stop()

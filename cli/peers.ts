@@ -51,14 +51,14 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
       ? 'No node runs in this data directory; `inos up` starts one, with --peer ADDR for its first peer.'
       : 'The node has no peers; `inos up --peer ADDR` connects to one.')
   } else {
-    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
+    await output.write(table([['peer', 'direction', 'path', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
   }
   return 0
 }
 
-function row ({ id, addresses, direction, transport, latencyMs, offer, history, line }: PeerView): string[] {
+function row ({ id, addresses, direction, transport, via, latencyMs, offer, history, line }: PeerView): string[] {
   return [
-    id, direction, transport, latencyMs === null ? '-' : `${latencyMs} ms`,
+    id, direction, via === null ? `direct, ${transport}` : `relayed via ${via}`, latencyMs === null ? '-' : `${latencyMs} ms`,
     offer === null ? '-' : `${offer.idle} of ${offer.slots}`, jobsDone(history), offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
     ...[line.spendable, line.due, line.owed, line.earned, line.spent].map(formatCredits), plain(addresses[0] ?? '-')
   ]

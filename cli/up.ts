@@ -10,7 +10,7 @@ import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -21,6 +21,10 @@ export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
     .option('--mdns', 'find other nodes of the local network, and be found')
+    .option('--relay', 'carry connections for nodes that nobody can dial (default: where another machine could dial this one)')
+    .option('--no-relay', 'never do')
+    .option('--upnp', 'ask the router to forward the ports of this node (default: where it listens beyond this machine)')
+    .option('--no-upnp', 'never do')
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
     .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
@@ -51,10 +55,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, mdns = false, buyers, cpu, cache } = options
+  const { slots, mesh, mdns = false, relay, upnp, buyers, cpu, cache } = options
   const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()

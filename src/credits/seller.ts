@@ -20,7 +20,8 @@ import { del, KEYS, type Op, put } from './store.ts'
 import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'> & Partial<Pick<Receipt, 'children' | 'below'>>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile' | 'state'> &
+  Partial<Pick<Receipt, 'children' | 'below'>>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -320,9 +321,10 @@ function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, ca
  * @param cached receipt of the run, where it was not done again
  */
 export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint, cached: CID | null = null): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, children = [], below } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, state, children = [], below } = facts
   return checkReceipt({
     net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
-    charge: amount, children, ...below === undefined ? {} : { below }, class: 'deterministic', profile, cached, proof: null
+    charge: amount, children, ...below === undefined ? {} : { below }, class: 'deterministic', profile, cached, proof: null,
+    ...(state === undefined ? {} : { state })
   })
 }

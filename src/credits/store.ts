@@ -43,6 +43,8 @@ export type Op = Put | { type: 'del', key: string }
 
 /** What is needed of a database; every abstract-level with `valueEncoding: 'view'` has it. */
 export interface Store {
+  /** Resolves when a batch is best begun; until then rows gather. @default at once */
+  turn? (): Promise<void>
   get (key: string): Promise<Uint8Array | undefined>
   /** All or nothing; with `sync` on disk before it resolves, where the database knows how. */
   batch (ops: Op[], options: { sync: boolean }): Promise<void>
@@ -239,9 +241,9 @@ export class Journal {
   }
 
   async #write (): Promise<void> {
-    // The first command has yet to fill the group that woke this up.
-    await null
     for (let group = this.#queue[0]; group !== undefined; group = this.#queue[0]) {
+      // At the least, the first command has yet to fill the group that woke this up.
+      await this.#store.turn?.()
       this.#press(group)
       const ops = Array.from(group.rows, ([key, value]) => value === null ? del(key) : put(key, value))
       try {

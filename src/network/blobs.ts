@@ -6,7 +6,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { equals } from 'multiformats/bytes'
-import { CID, decodeCid, isOurs } from '../packet/cid.ts'
+import { type CID, decodeCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import type { Frames } from './frames.ts'
@@ -19,17 +19,6 @@ export interface FetchOptions {
   signal?: AbortSignal | undefined
   /** Bytes so far, and the whole. */
   onBytes?: (bytes: number, total: number) => void
-}
-
-/** @throws {InosError} ERR_USAGE for text that is no CID of ours */
-export function parseCid (text: string): CID {
-  try {
-    const cid = CID.parse(text)
-    if (isOurs(cid)) return cid
-  } catch {
-    // Named below, whatever the reason.
-  }
-  throw new InosError('ERR_USAGE', `"${text.slice(0, 80)}" is not a CIDv1 with sha2-256.`)
 }
 
 /**

@@ -18,7 +18,7 @@ const PREFIX_BYTES_MAX = 4
 /** Room for a frame in pieces grows from here by doubling, so that memory follows what has really arrived. */
 const PART_BYTES_MIN = 1024
 /** All bits of `byReference`. */
-const REFERENCES_ALL = 31
+const REFERENCES_ALL = 63
 const EMPTY = new Uint8Array(0)
 const SIZE_MAX = BigInt(Number.MAX_SAFE_INTEGER)
 
@@ -44,6 +44,25 @@ export function encodePacket (packet: Partial<Packet>, limits: WireLimits = LIMI
     })
   }
   return frame
+}
+
+/**
+ * A packet in two parts that are to be sent one behind the other: a result as large as a chunk is not copied.
+ * @throws {InosError} ERR_INPUT_TOO_LARGE above `frameBytesMax`
+ */
+export function encodeWithResult (packet: Partial<Packet>, result: Uint8Array, limits: WireLimits = LIMITS.wire): readonly Uint8Array[] {
+  if (result.length === 0) return [encodePacket(packet, limits)]
+  const rest = Packet.encode(packet)
+  const head = [...varint(rest.length + 1 + varint(result.length).length + result.length), ...rest, RESULT_TAG, ...varint(result.length)]
+  if (head.length + result.length > limits.frameBytesMax) throw new InosError('ERR_INPUT_TOO_LARGE', `A packet of ${head.length + result.length} bytes is above the limit of ${limits.frameBytesMax}.`)
+  return [Uint8Array.from(head), result]
+}
+
+/** Field 3 of `Packet`, of the wire type that has a length. */
+const RESULT_TAG = 3 << 3 | 2
+
+function varint (value: number): number[] {
+  return value < 128 ? [value] : [value % 128 + 128, ...varint(Math.floor(value / 128))]
 }
 
 /**

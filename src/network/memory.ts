@@ -224,6 +224,8 @@ class Node implements Network {
     this.#hub.providers.set(key, providers.add(this.id))
   }
 
+  withdraw (capability: string): void { this.#hub.providers.get(this.#keyOf(capability))?.delete(this.id) }
+
   /**
    * As a lookup in the DHT: begun at a connected node, else at whoever it would bootstrap from, so many steps long as the mesh is large, and it
    * names a part of those who announced it, another for each who asks; some may have left.

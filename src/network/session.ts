@@ -74,6 +74,10 @@ export class Session {
   get offer (): Uint8Array | null { return this.#offer }
   /** Requests of this side that the peer has not answered. */
   get inFlight (): number { return this.#inFlight }
+  /** Whether it goes through a third node. */
+  get relayed (): boolean { return this.#frames.relayed }
+  /** Whether nothing is asked or answered on it. */
+  get idle (): boolean { return this.#inFlight === 0 && this.#queue.size === 0 && this.#servingCount === 0 }
   /** Whether it can no longer be used. */
   get over (): boolean { return this.#over !== null }
 

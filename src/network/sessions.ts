@@ -5,10 +5,12 @@
  * What a request means, who may have a blob and what an offer is worth is decided by those who
  * hand in `serve` and `blobs` and listen to the events.
  */
+import { parseCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import { type FetchOptions, parseCid, refuseBlob, serveBlob } from './blobs.ts'
+import { type FetchOptions, refuseBlob, serveBlob } from './blobs.ts'
+import { ChunkService, ChunkTap, type Giver, wantsChunk } from './chunks.ts'
 import { Fetches } from './fetches.ts'
 import { Frames } from './frames.ts'
 import { badPacket, encodePacket, refusalOf, type WireLimits } from './framing.ts'
@@ -34,6 +36,8 @@ export interface Serve {
 export interface Blobs {
   /** The blob if this peer may have it, else null. */
   get (peer: string, cid: string): Promise<Uint8Array | null>
+  /** Chunks of blobs that have a manifest. @default nobody gets any */
+  giver?: Giver
 }
 
 export interface SessionEvents {
@@ -86,6 +90,11 @@ export interface Sessions {
    */
   fetch (peer: string, cid: string, options: FetchOptions): Promise<Uint8Array>
   /**
+   * Open a stream for chunks of a blob that has a manifest; whoever opens it closes it.
+   * @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_CANCELLED, ERR_USAGE
+   */
+  tap (peer: string, cid: string, signal: AbortSignal): Promise<ChunkTap>
+  /**
    * Connect to a multiaddr or a PeerId and open a session; a peer of four fields is connected without.
    * @returns its PeerId
    * @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_CANCELLED, ERR_USAGE
@@ -127,15 +136,27 @@ class Switchboard implements Sessions {
     this.#options = options
     this.#limits = options.limits ?? LIMITS.wire
     options.network.handle(wire => { this.#incoming(wire) })
-    options.network.on({ connect: () => {}, disconnect: peer => { this.#disconnected(peer) } })
+    options.network.on({
+      connect: () => {},
+      disconnect: peer => { this.#disconnected(peer) },
+      direct: peer => { this.#peers.get(peer)?.line.move() }
+    })
   }
 
   async request (peer: string, packet: Partial<Packet>, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Packet> {
     // Without a wait where a session is open: every turn of the event queue counts at many requests a second.
     const open = this.#peers.get(peer)?.line.live?.session
-    if (open !== undefined) return open.request(packet, signal)
-    const session = await this.#peer(peer).line.reach(signal)
-    return session.request(packet, signal)
+    if (open?.relayed === false) return open.request(packet, signal)
+    const { line } = this.#peer(peer)
+    const session = await line.reach(signal)
+    try {
+      return await session.request(packet, signal)
+    } catch (error) {
+      // It has moved, and the relay is gone: what is asked twice is done once.
+      const moved = line.live?.session
+      if (!session.relayed || moved === undefined || moved === session || !isLost(error)) throw error
+      return moved.request(packet, signal)
+    }
   }
 
   notify (peer: string, packet: Partial<Packet>): boolean {
@@ -144,6 +165,21 @@ class Switchboard implements Sessions {
 
   async fetch (peer: string, cid: string, options: FetchOptions): Promise<Uint8Array> {
     return this.#peer(peer).fetches.fetch(parseCid(cid), options)
+  }
+
+  async tap (peer: string, cid: string, signal: AbortSignal): Promise<ChunkTap> {
+    const { timers } = this.#options
+    const late = new AbortController()
+    const cancel = timers.after(this.#limits.dialMsMax, () => { late.abort() })
+    try {
+      const name = parseCid(cid)
+      const frames = await this.#open(this.#peer(peer), AbortSignal.any([signal, late.signal]))
+      const tap = new ChunkTap(name, frames)
+      converse(frames, tap)
+      return tap
+    } finally {
+      cancel()
+    }
   }
 
   async connect (target: string, signal: AbortSignal): Promise<string> {
@@ -277,6 +313,8 @@ class Switchboard implements Sessions {
   }
 
   #serveBlob (peer: Peer, frames: Frames, want: Packet): Talk {
+    const { giver } = this.#options.blobs
+    const chunks = wantsChunk(want) && giver !== undefined
     if (peer.serving >= this.#limits.blobsPerPeerMax || this.#blobsServed >= this.#limits.blobsServedMax) {
       refuseBlob(frames, new InosError('ERR_BUSY', 'This node sends too many blobs at once already.'))
     } else {
@@ -285,6 +323,12 @@ class Switchboard implements Sessions {
       const done = (): void => {
         peer.serving--
         this.#blobsServed--
+      }
+      if (chunks) {
+        void frames.closed.then(done)
+        const service = new ChunkService(frames, giver)
+        service.take(want)
+        return service
       }
       void serveBlob(frames, want, cid => this.#options.blobs.get(peer.id, cid)).finally(done)
     }
@@ -321,3 +365,5 @@ class Switchboard implements Sessions {
     }
   }
 }
+
+function isLost (error: unknown): boolean { return error instanceof InosError && error.code === 'ERR_PEER_LOST' }

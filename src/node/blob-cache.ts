@@ -1,13 +1,17 @@
 /**
- * Bytes on disk by their name: modules, inputs and results that are too large to travel inline. A
- * cache: whatever is lost or damaged is fetched again, so nothing is flushed, and what is read is
- * verified. Who may fetch a blob is the business of `processor/shelf.ts`.
+ * Bytes on disk by their name: modules, inputs and results that are too large to travel inline, and
+ * the chunks and manifests of blobs. A cache: whatever is lost or damaged is fetched again, so nothing
+ * is flushed, and what is read is verified. What is pinned or in use is not evicted. Who may fetch
+ * what is the business of `processor/`.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CID, isOurs, rawCidOfDigest } from '../packet/cid.ts'
+import { equals } from 'multiformats/bytes'
+import { CID, isOurs } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { type BlobStore, createPins, type Label } from '../processor/store.ts'
+import { openLabels, type LabelsFile } from './blob-labels.ts'
 import { digest } from './digest.ts'
 
 export interface BlobCacheOptions {
@@ -15,28 +19,17 @@ export interface BlobCacheOptions {
   bytesMax?: number
 }
 
-export interface BlobCache {
-  /** Bytes all blobs take. */
-  readonly bytes: number
-  /** Whether a blob is here, unless it turns out to be damaged. */
-  has (cid: string): boolean
-  /** Verified bytes, or null when there are none. @param cid CIDv1 raw sha2-256, as text */
-  get (cid: string): Promise<Uint8Array | null>
-  /**
-   * Keep a blob. Its name is taken on trust, since `get` verifies.
-   * @throws {InosError} ERR_STORE when the disk is full or fails; no other blob is affected
-   */
-  put (cid: string, bytes: Uint8Array): Promise<void>
-}
 
 /**
  * Open a directory of blobs, whose parent exists, creating it if missing. What a crashed run left half-written goes.
  * @throws {InosError} ERR_STORE
  */
-export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobCache> {
+export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobStore> {
   try {
     await mkdir(path, { mode: 0o700 }).catch(ignoreExisting)
-    return new DiskCache(path, bytesMax, await listBlobs(path))
+    const cache = new DiskCache(path, bytesMax, await listBlobs(path), await openLabels(join(path, LABELS)))
+    await cache.keepPinned()
+    return cache
   } catch (error) {
     throw storeError(`The blobs in ${path} cannot be read`, error)
   }
@@ -47,6 +40,9 @@ function ignoreExisting (error: unknown): void {
 }
 
 const ASIDE = '.tmp'
+const LABELS = 'labels.json'
+/** Uses that follow sooner are not written down. */
+const NOTE_MS = 60_000
 
 /** Sizes by name, least recently used first, as the times of the files tell. */
 async function listBlobs (path: string): Promise<Map<string, number>> {
@@ -71,18 +67,25 @@ function isBlobName (name: string): boolean {
   }
 }
 
-class DiskCache implements BlobCache {
+class DiskCache implements BlobStore {
   readonly #path: string
-  readonly #bytesMax: number
+  readonly bytesMax: number
+  readonly #labels: LabelsFile
   /** In order of use. */
   readonly #sizes: Map<string, number>
   readonly #writing = new Map<string, Promise<void>>()
+  /** How many want a blob to stay. */
+  readonly #kept = new Map<string, number>()
+  readonly #pins = createPins(this)
+  /** When the disk was last told that a blob is used. */
+  readonly #noted = new Map<string, number>()
   #bytes = 0
   #writes = 0
 
-  constructor (path: string, bytesMax: number, sizes: Map<string, number>) {
+  constructor (path: string, bytesMax: number, sizes: Map<string, number>, labels: LabelsFile) {
     this.#path = path
-    this.#bytesMax = bytesMax
+    this.#labels = labels
+    this.bytesMax = bytesMax
     this.#sizes = sizes
     for (const size of sizes.values()) this.#bytes += size
   }
@@ -96,16 +99,53 @@ class DiskCache implements BlobCache {
     if (size === undefined) return null
     const file = join(this.#path, cid)
     const bytes = await readBlob(file, size)
-    if (bytes === null || await nameOf(bytes) !== cid) {
+    if (bytes === null || !await isNamed(bytes, cid)) {
       // A blob that was evicted and put again in the meantime has been counted anew.
       if (this.#sizes.get(cid) === size) await this.#drop(cid)
       return null
     }
     this.#touch(cid)
-    const now = new Date()
-    // The order of use outlives the process only as well as this works.
-    await utimes(file, now, now).catch(() => {})
+    this.#noteUse(cid, file)
     return bytes
+  }
+
+  list (): IterableIterator<[string, number]> { return this.#sizes.entries() }
+
+  keep (cids: Iterable<string>): () => void {
+    const names = [...cids]
+    for (const cid of names) this.#kept.set(cid, (this.#kept.get(cid) ?? 0) + 1)
+    return () => {
+      for (const cid of names.splice(0)) {
+        const left = this.#kept.get(cid)! - 1
+        if (left === 0) this.#kept.delete(cid)
+        else this.#kept.set(cid, left)
+      }
+    }
+  }
+
+  async remove (cid: string): Promise<boolean> {
+    if (this.#kept.has(cid)) return false
+    await this.#drop(cid)
+    return true
+  }
+
+  labels (): Iterable<[string, Label]> { return this.#labels.list() }
+
+  label (cid: string): Label { return this.#labels.get(cid) }
+
+  async setLabel (cid: string, label: Label): Promise<void> {
+    if (!isBlobName(cid)) throw new InosError('ERR_STORE', `"${cid.slice(0, 80)}" cannot name a blob.`)
+    await this.#pins.set(cid, label.pinned)
+    try {
+      await this.#labels.set(cid, label)
+    } catch (error) {
+      throw storeError('What is known of blobs cannot be written', error)
+    }
+  }
+
+  /** To be called once, before anything is put. */
+  async keepPinned (): Promise<void> {
+    for (const [cid, { pinned }] of this.#labels.list()) await this.#pins.set(cid, pinned)
   }
 
   async put (cid: string, bytes: Uint8Array): Promise<void> {
@@ -117,13 +157,13 @@ class DiskCache implements BlobCache {
   }
 
   async #write (cid: string, bytes: Uint8Array): Promise<void> {
-    if (bytes.length > this.#bytesMax) throw new InosError('ERR_STORE', `A blob of ${bytes.length} bytes does not fit a cache of ${this.#bytesMax}.`)
+    if (bytes.length > this.bytesMax) throw new InosError('ERR_STORE', `A blob of ${bytes.length} bytes does not fit a cache of ${this.bytesMax}.`)
     const file = join(this.#path, cid)
     const aside = `${file}.${process.pid}.${++this.#writes}${ASIDE}`
     // Counted before it is written, so that blobs written at one time do not overrun the limit together.
     this.#bytes += bytes.length
     try {
-      await this.#evict()
+      await this.#evict(bytes.length)
       await writeBlob(aside, bytes)
       await rename(aside, file)
     } catch (error) {
@@ -134,19 +174,31 @@ class DiskCache implements BlobCache {
     this.#sizes.set(cid, bytes.length)
   }
 
-  async #evict (): Promise<void> {
+  /** Make room for bytes that are counted already. @throws {InosError} ERR_STORE when what has to stay leaves none */
+  async #evict (bytes: number): Promise<void> {
     for (const oldest of this.#sizes.keys()) {
-      if (this.#bytes <= this.#bytesMax) break
-      await this.#drop(oldest)
+      if (this.#bytes <= this.bytesMax) return
+      if (!this.#kept.has(oldest)) await this.#drop(oldest)
     }
+    const stays = this.#kept.size === 0 ? 0 : [...this.#sizes].reduce((sum, [cid, size]) => sum + (this.#kept.has(cid) ? size : 0), 0)
+    if (stays + bytes > this.bytesMax) throw new InosError('ERR_STORE', `All ${this.bytesMax} bytes for blobs are taken by what is pinned or in use.`, { hint: 'Unpin some of them; `inos blob ls` shows them.' })
   }
 
   async #drop (cid: string): Promise<void> {
     const size = this.#sizes.get(cid)
     if (size === undefined) return
     this.#sizes.delete(cid)
+    this.#noted.delete(cid)
     this.#bytes -= size
     await rm(join(this.#path, cid), { force: true })
+  }
+
+  /** The order of use outlives the process only as well as this works. */
+  #noteUse (cid: string, file: string): void {
+    const now = Date.now()
+    if (now - (this.#noted.get(cid) ?? 0) < NOTE_MS) return
+    this.#noted.set(cid, now)
+    void utimes(file, now / 1000, now / 1000).catch(() => {})
   }
 
   #touch (cid: string): void {
@@ -157,10 +209,14 @@ class DiskCache implements BlobCache {
   }
 }
 
-/** A file whose size is not the one it had is not even read. */
+/** A file whose size is not the one it had is not read to its end. */
 async function readBlob (file: string, size: number): Promise<Uint8Array | null> {
   try {
-    return (await stat(file)).size === size ? await readFile(file) : null
+    await using handle = await open(file)
+    const bytes = new Uint8Array(size + 1)
+    let have = 0
+    for (let read = 1; read > 0 && have <= size; have += read) read = (await handle.read(bytes, have)).bytesRead
+    return have === size ? bytes.subarray(0, size) : null
   } catch {
     return null
   }
@@ -172,11 +228,12 @@ async function writeBlob (file: string, bytes: Uint8Array): Promise<void> {
 }
 
 /** Hashed in slices, as blobs have up to 96 MiB. */
-async function nameOf (bytes: Uint8Array): Promise<string> {
-  return rawCidOfDigest(await digest(bytes)).toString()
+async function isNamed (bytes: Uint8Array, cid: string): Promise<boolean> {
+  return equals(await digest(bytes), CID.parse(cid).multihash.digest)
 }
 
 function storeError (what: string, error: unknown): InosError {
+  if (error instanceof InosError) return error
   const code = codeOf(error)
   return new InosError('ERR_STORE', `${what} (${code}).`, code === 'ENOSPC' ? { cause: error, hint: 'The disk is full.' } : { cause: error })
 }

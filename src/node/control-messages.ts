@@ -25,7 +25,7 @@ export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
   'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
-  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke'
+  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'reachability', 'testReach', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke'
 ] as const
 export type Operation = typeof OPERATIONS[number]
 
@@ -231,7 +231,7 @@ export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint }
   return { peer, amount: BigInt(amount) }
 }
 
-/** Body of `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `testReach`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -189,6 +189,8 @@ async function operate (
       return await operator.refund(order, amount)
     }
     case 'peers': return await operator.peers()
+    case 'reachability': return await operator.reachability()
+    case 'testReach': return await operator.testReach(decodeText(body), signal)
     case 'knownPeers': return await operator.knownPeers()
     case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()

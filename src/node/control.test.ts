@@ -28,12 +28,12 @@ function folder (name = ''): string {
 
 const RESULT: PlainResult = {
   outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', cached: true, receipt: Uint8Array.of(9),
-  receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+  receiptId: 'bafy', spec: Uint8Array.of(7), job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
 const PEER = {
-  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, history: { ok: 2.5, lost: 0, refused: 1, wrong: 0, pace: 1 }, line: LINE
+  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', via: null, latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, history: { ok: 2.5, lost: 0, refused: 1, wrong: 0, pace: 1 }, line: LINE
 }
 const QUOTE = {
   chosen: 'p', reason: 'why', code: null, bids: [{
@@ -55,6 +55,9 @@ const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, firs
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
+const CARRIED = { peer: 'p', bytes: 2 ** 40, paid: 3, left: -4, connections: 1 }
+const REACH = { status: 'relayed' as const, reason: 'why', next: null, addresses: ['/ip4/192.0.2.1/tcp/1/p2p/r/p2p-circuit'], relays: ['r'], relaying: true, carried: [CARRIED] }
+const TEST = { address: '/ip4/192.0.2.1/tcp/1', via: null, ports: [1], seen: null, reached: ['/ip4/192.0.2.1/tcp/1'], relays: true, punches: false }
 const KNOWN = { id: 'k', addresses: ['/ip4/192.0.2.1/tcp/1'], met: null }
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
@@ -94,6 +97,8 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
     refund: async (order, amount) => ({ order, peer: 'p', amount: amount ?? 7n }),
     peers: async () => [PEER],
+    reachability: async () => REACH,
+    testReach: async peer => ({ ...TEST, peer }),
     knownPeers: async () => [KNOWN],
     forget: async peer => peer === 'p',
     trade: async () => TRADE,
@@ -166,6 +171,7 @@ test('every operation gives what the node gives', async () => {
   assert.deepEqual(await client.receipt('some'), Uint8Array.of(4))
   assert.equal(await client.receipt('none'), null)
   assert.deepEqual(await client.peers(), [PEER])
+  assert.deepEqual([await client.reachability(), await client.testReach('p')], [REACH, { ...TEST, peer: 'p' }])
   assert.deepEqual(await client.knownPeers(), [KNOWN])
   assert.deepEqual([await client.forget('p'), await client.forget('q')], [true, false])
 })

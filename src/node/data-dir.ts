@@ -13,6 +13,7 @@ import { dirname, join, resolve } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import envPaths from 'env-paths'
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 
 const SEED_BYTES = 32
 /** Protobuf PrivateKey { type: Ed25519, data: 64 bytes, seed and public key } (libp2p peer-ids spec). */
@@ -100,7 +101,7 @@ async function createDirectory (path: string): Promise<void> {
 }
 
 async function openStore (root: string, path: string): Promise<ClassicLevel<string, Uint8Array>> {
-  const db = new ClassicLevel<string, Uint8Array>(path, { valueEncoding: 'view' })
+  const db = new ClassicLevel<string, Uint8Array>(path, { valueEncoding: 'view', writeBufferSize: LIMITS.credits.storeBufferBytes })
   try {
     await db.open()
     return db

@@ -289,6 +289,19 @@ test('short jobs are sent together', async () => {
   }
 })
 
+// Goal: what was recalled from behind a slow job is done, also where no further job comes and asks for an executor.
+// Method: on one slot, and behind a job that runs, thirty known as short, of which the first takes long.
+test('short jobs behind a slow one', { timeout: 60_000 }, async () => {
+  await using pool = open(1)
+  await settle(pool)
+  for (let i = 0; i < 5; i++) await ask(pool, 'echo')
+  const first = ask(pool, 'echo')
+  const slow = ask(pool, 'wait', { argument: String(4 * LIMITS.executor.recallMs) })
+  const jobs = Array.from({ length: 30 }, (_, at) => ask(pool, 'echo', { argument: String(at) }))
+  await Promise.all([first, slow])
+  assert.deepEqual(await Promise.all(jobs), jobs.map((_, at) => String(at)))
+})
+
 // Goal: a job that cannot even be written down fails alone.
 // Method: one whose environment throws when it is read, among others that are sent with it.
 test('a job that cannot be sent', async () => {

@@ -231,9 +231,13 @@ class Pool implements ExecutorPool {
       if (!(error instanceof Recalled)) job.reject(error)
       else if (this.#stopped) job.reject(stopping())
       else if (job.signal?.aborted === true) job.reject(cancelled(job.signal))
-      else this.#queue.unshift(job)
+      else this.#requeue(job)
     }
     delete job.performance
+  }
+
+  #requeue (job: Job): void {
+    this.#queue.unshift(job)
     this.#dispatch()
   }
 
@@ -277,6 +281,7 @@ class Pool implements ExecutorPool {
     this.#start = () => {
       const worker: Worker = new Worker(events => startExecutor(launch, events), {
         ready: () => { this.#welcome() },
+        idle: () => { this.#dispatch() },
         worked: (ms, fuel) => { this.#usage.worked(ms, fuel) },
         suspended: moduleId => {
           this.#noteParent(moduleId)

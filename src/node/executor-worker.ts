@@ -24,6 +24,8 @@ export type Finding = Outcome | ModuleReport
 export interface WorkerEvents {
   /** It started and takes jobs. */
   ready (): void
+  /** All it was sent is done, also what nobody waited for any longer. */
+  idle (): void
   /** It is idle and asks to be replaced. */
   retire (): void
   /** A job has had the executor for so long; its fuel where it was a run of a module that was compiled already, else null. */
@@ -108,7 +110,7 @@ export class Worker {
 
   /** What a job is expected to take here, in milliseconds; undefined if that is not known or its message is large. */
   expects (task: Task): number | undefined {
-    if (task.kind !== 'run') return undefined
+    if (task.kind !== 'run' || task.run.state !== undefined) return undefined
     const { run: { moduleId, input, files } } = task
     const bytes = Object.values(files).reduce((sum, file) => sum + file.length, input.length)
     return bytes <= LIMITS.executor.batchBytesMax ? this.#modules.get(moduleId) : undefined
@@ -142,7 +144,7 @@ export class Worker {
   #add (task: Task): Performance {
     const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
-    const limits = task.kind === 'run' ? answerLimits(task.run.limits, task.compute !== undefined) : REPORT_LIMITS
+    const limits = task.kind === 'run' ? answerLimits(task.run, task.compute !== undefined) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
     if (task.kind === 'run' && task.compute !== undefined) call.kin = this.#kinOf(call, task.run, task.compute)
     try {
@@ -288,7 +290,7 @@ export class Worker {
     } else if (answer.kind === 'refusal') {
       this.#finish()?.reject(call.fault ?? answer.error)
     } else if (answer.kind === 'outcome' && call.task.kind === 'run') {
-      checkOutcome(answer.outcome, call.task.run.limits)
+      checkOutcome(answer.outcome, call.task.run)
       call.kin?.check(answer.outcome)
       this.#finish(answer.outcome.fuel - (call.kin?.burnt ?? 0n))?.resolve(answer.outcome)
     } else if (answer.kind === 'report' && call.task.kind === 'inspect') {
@@ -314,6 +316,7 @@ export class Worker {
     } else {
       this.#burn.end(performance.now())
       this.#process.allow(IDLE_LIMITS)
+      this.#events.idle()
     }
     return call
   }

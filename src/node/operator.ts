@@ -4,7 +4,7 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
+  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
@@ -50,6 +50,9 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  reachability (): Promise<Reachability | null>
+  /** @throws {InosError} as `Processor.testReach` */
+  testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   knownPeers (): Promise<KnownPeer[]>
   /** @returns whether it was known */
   forget (peer: string): Promise<boolean>
@@ -93,6 +96,8 @@ export function operatorOf (node: Node): Operator {
     receipt: id => node.receipt(id),
     refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    reachability: async () => node.reachability(),
+    testReach: async (peer, signal) => await node.testReach(peer, signal),
     knownPeers: async () => node.knownPeers(),
     forget: async peer => node.forget(peer),
     trade: async () => node.trade(),

@@ -46,3 +46,17 @@ export function isOurs (cid: CID): boolean {
   return cid.version === 1 && cid.multihash.code === SHA2_256 && cid.multihash.digest.length === 32 &&
     (cid.code === RAW || cid.code === DAG_CBOR)
 }
+
+/** Whether it names the bytes themselves, not a record of them. */
+export function isRaw (cid: CID): boolean { return cid.code === RAW }
+
+/** @throws {InosError} ERR_USAGE for text that is no CID of ours */
+export function parseCid (text: string): CID {
+  try {
+    const cid = CID.parse(text)
+    if (isOurs(cid)) return cid
+  } catch {
+    // Named below, whatever the reason.
+  }
+  throw new InosError('ERR_USAGE', `"${text.slice(0, 80)}" is not a CIDv1 with sha2-256.`)
+}

@@ -76,8 +76,12 @@ export var Packet;
                     w.uint32(128);
                     w.bool(obj.fresh);
                 }
-                if ((obj.tree != null && obj.tree.byteLength > 0)) {
+                if ((obj.state != null && obj.state.byteLength > 0)) {
                     w.uint32(138);
+                    w.bytes(obj.state);
+                }
+                if ((obj.tree != null && obj.tree.byteLength > 0)) {
+                    w.uint32(146);
                     w.bytes(obj.tree);
                 }
                 if (opts.lengthDelimited !== false) {
@@ -101,6 +105,7 @@ export var Packet;
                     body: EMPTY,
                     stderr: EMPTY,
                     fresh: false,
+                    state: EMPTY,
                     tree: EMPTY
                 };
                 const end = length == null ? reader.len : reader.pos + length;
@@ -175,6 +180,10 @@ export var Packet;
                             break;
                         }
                         case 17: {
+                            obj.state = reader.bytes();
+                            break;
+                        }
+                        case 18: {
                             obj.tree = reader.bytes();
                             break;
                         }
@@ -311,6 +320,13 @@ export var Packet;
                             break;
                         }
                         case 17: {
+                            yield {
+                                field: `${prefix}.state`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 18: {
                             yield {
                                 field: `${prefix}.tree`,
                                 value: reader.bytes()

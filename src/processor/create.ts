@@ -7,7 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
-import { transportOf } from '../network/places.ts'
+import { relayOf, transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID } from '../packet/cid.ts'
@@ -27,15 +27,22 @@ import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import type { Modules } from './family.ts'
-import { outcomeError } from './outcome.ts'
+import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
-import type { BlobStore, Platform, Rooms } from './rooms.ts'
+import { createFetching } from './blob-fetch.ts'
+import { createBlobs, createNews } from './blobs.ts'
+import { createGiving } from './giving.ts'
+import { createManifests } from './manifests.ts'
+import type { Platform, Rooms } from './rooms.ts'
+import type { BlobStore } from './store.ts'
 import { createResultCache } from './result-cache.ts'
+import { Rounds } from './rounds.ts'
 import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
+import { createStateCache } from './states.ts'
 import { type Finished, submitJob } from './submit.ts'
 
 export interface ProcessorParts {
@@ -71,7 +78,9 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const market = createMarket(platform, runtime, parts.market)
   const history = parts.history ?? createHistory(platform.now)
   const shelf = createShelf(cid => blobs.get(cid))
+  const manifests = createManifests(blobs)
   const stopping = new AbortController()
+  const news = createNews(network, blobs, stopping.signal)
   const open = new Set<string>()
   /** Jobs of this node's own callers that are not over. */
   const atWork = new Set<Promise<unknown>>()
@@ -81,6 +90,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const seeking = new Map<Where, Promise<boolean>>()
   let change = Promise.withResolvers<void>()
 
+  const giving = network === null ? null : createGiving({ store: blobs, manifests, network, now: platform.now, isSetOut: shelf.has, hasPaid: peer => credits.line(peer).earned > 0n, news })
   const sessions: Sessions | null = network === null ? null : createSessions({
     network,
     timers,
@@ -92,7 +102,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
       },
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)
     },
-    blobs: shelf
+    blobs: {
+      get: async (peer, cid) => await shelf.get(peer, cid) ?? (blobs.label(cid).shared ? await blobs.get(cid) : null),
+      ...(giving === null ? {} : { giver: giving })
+    }
   })
 
   const node: Rooms = {
@@ -101,11 +114,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits,
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
+    states: createStateCache(),
     results: parts.resultCache === false ? null : createResultCache(),
     market,
     history,
     shelf,
     desk: createDesk(),
+    rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),
@@ -130,6 +145,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     announce (role, bundle) { events.emit('receipt', () => viewOf(role, bundle)) }
   }
   const settlement = createSettlement(node)
+  const bring = createFetching({
+    platform, store: blobs, manifests, timers, network, sessions: node.sessions, stopping: stopping.signal,
+    async onShared (cid, complete) {
+      if (complete) news.add(cid)
+      else await blobs.setLabel(cid, { ...blobs.label(cid), shared: true })
+    }
+  })
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
   if (sessions !== null) {
     sessions.on({
@@ -216,6 +238,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const processor: Processor = {
     id: platform.signer.id,
+    blobs: createBlobs({ platform, store: blobs, manifests, bring, news, giving }),
     get slots () { return runtime.load().slots },
     clock: { now: () => platform.now(), sleep: (ms, signal) => platform.sleep(ms, signal) },
     addresses: () => network?.addresses() ?? [],
@@ -259,6 +282,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
       if (sessions !== null) tellOffer(node)
     },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
+    reachability: () => network?.access?.view() ?? null,
+    async testReach (peer, signal = stopping.signal) {
+      if (network?.access !== undefined) return await network.access.test(peer, signal)
+      throw new InosError('ERR_NO_OFFER', 'This node has no network to be tested.')
+    },
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
     stop: () => stopped ??= stop(),
@@ -314,6 +342,7 @@ function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight 
     addresses,
     direction,
     transport: transportOf(addresses[0] ?? ''),
+    via: relayOf(addresses[0] ?? ''),
     latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),

@@ -44,7 +44,7 @@ export interface FamilyParts extends Pick<BudgetParts, 'costMax' | 'prices' | 'o
 }
 
 /** What a parent's receipt says of its children, and the receipt files of all below it, one by one and in the blob that the receipt names. */
-export interface Offspring { readonly facts: Pick<RunFacts, 'children' | 'below'>, readonly files: readonly Uint8Array[], readonly tree: Blob | null }
+export interface Offspring { readonly facts: Pick<RunFacts, 'children' | 'below'>, readonly files: readonly Uint8Array[], readonly tree: Blob | undefined }
 
 /** A module can be at fault for these; every node finds the same. */
 const OF_CHILD: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPORT', 'ERR_MISSING_EXPORT', 'ERR_INVALID_SPEC'])
@@ -87,7 +87,7 @@ export class Family {
   async offspring (): Promise<Offspring> {
     const born = Object.values(this.#born)
     const files = born.flatMap(({ bundle, below }) => [bundle.bytes, ...below])
-    if (born.length === 0) return { facts: {}, files, tree: null }
+    if (born.length === 0) return { facts: {}, files, tree: undefined }
     const bundles = born.map(({ bundle }) => bundle)
     const tree = await describeBlob(encodeBelow(files), this.#node.platform.digest)
     return { facts: { children: bundles.map(({ receipt }) => receipt.id), below: { ...belowOf(bundles), tree: tree.cid } }, files, tree }

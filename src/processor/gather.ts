@@ -3,8 +3,13 @@
  * time. A module is found whoever brought it. Inputs and files are found only for who brought them:
  * their hashes stand in receipts, and a guest that echoes would hand them to anybody.
  */
+import { type CID, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
-import { LIMITS } from '../packet/limits.ts'
+import { toHex } from '../packet/identity.ts'
+import { keptOf, type KeptState, sizeOf } from '../packet/kept-state.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
+import type { Spec } from '../packet/spec.ts'
+import { decodeState } from '../packet/state.ts'
 import type { Run } from '../wasm/runtime.ts'
 import { within } from './deadline.ts'
 import { type ReceivedJob, runOf, type Wanted } from './job.ts'
@@ -13,11 +18,14 @@ import type { Rooms } from './rooms.ts'
 /** Between tries at a payer that sends too many blobs at once already. */
 const BUSY_MS = 500
 
+/** A run with everything by value, and the state it begins with. */
+export interface Gathered { readonly run: Run, readonly before: KeptState | null }
+
 /**
  * The run with everything by value; the module only if no executor has it compiled.
  * @throws {InosError} ERR_GONE, ERR_VERIFICATION, ERR_DEADLINE, ERR_PEER_LOST, ERR_CANCELLED …
  */
-export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Run> {
+export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Gathered> {
   const ofAnybody = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
     const id = cid.toString()
     return bytes ?? await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
@@ -28,13 +36,35 @@ export async function gather (node: Rooms, peer: string, job: ReceivedJob, cance
     if (bytes !== null) return bytes
     const id = cid.toString()
     const found = await node.shelf.get(peer, id) ?? await fetchAndKeep(node, peer, id, left, cancel)
-    left -= found.length
-    if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input and files of a job are larger than its packet says.')
+    count(found.length)
     return found
+  }
+  const count = (bytes: number): void => {
+    left -= bytes
+    if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input, files and state of a job are larger than its packet says.')
   }
   const input = await ofPayer(job.input)
   const files = job.files === null ? null : await ofPayer(job.files)
-  return runOf(job.spec, () => ofAnybody(job.wasm), input, files)
+  const before = job.spec.spec.state == null ? null : await bringState(node, peer, job.spec.spec, job.spec.spec.state, count, cancel)
+  return { run: runOf(job.spec, () => ofAnybody(job.wasm), input, files, before), before }
+}
+
+/** The state a call begins with: from memory if it was made here, else its record from the payer, and the pages that no other state of the payer has. */
+async function bringState (node: Rooms, peer: string, { module, profile }: Spec, cid: CID, count: (bytes: number) => void, cancel: AbortSignal): Promise<KeptState> {
+  const id = cid.toString()
+  const known = node.states.get(peer, id)
+  if (known !== undefined) {
+    count(sizeOf(known))
+    return known
+  }
+  const state = decodeState(await fetchInTime(node, peer, id, LIMITS.state.recordBytesMax, cancel))
+  if (!state.record.module.equals(module) || state.record.profile !== profile) throw new InosError('ERR_INVALID_SPEC', `The state ${id} is one of another module or profile.`)
+  const hashes = new Map(state.record.pages.filter(hash => hash !== null).map(hash => [toHex(hash), hash]))
+  count(state.bytes.length + hashes.size * PAGE_BYTES)
+  const pages = new Map(await Promise.all(Array.from(hashes, async ([hex, hash]) => [hex, node.states.page(peer, hex) ?? await fetchInTime(node, peer, rawCidOfDigest(hash).toString(), PAGE_BYTES, cancel)] as const)))
+  const kept = keptOf(state, hex => pages.get(hex))
+  node.states.keep(peer, kept)
+  return kept
 }
 
 export async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {

@@ -2,18 +2,20 @@
  * A job on its two ways: from a caller's bytes to a spec and a packet, and from a packet back to
  * a run. What is small travels inside the packet, the rest is named by CID and fetched.
  */
-import { type CID, decodeCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
+import { CID, decodeCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { canonicalOutputs, decodeFiles, encodeFiles } from '../packet/files.ts'
+import { blobsOf, type KeptState, sizeOf, STATE_BYTES_MAX } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { decodeSpec, type EncodedSpec, encodeSpec, seedOf } from '../packet/spec.ts'
 import { type Outcome, PROFILE, type Run } from '../wasm/runtime.ts'
 import type { RunFacts } from '../credits/seller.ts'
-import type { ComputeOptions } from './processor.ts'
+import type { ComputeOptions, Step } from './processor.ts'
+import { nextState, bytesIn } from './state.ts'
 
 /** Bits of `Packet.byReference`. */
-export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, tree: 16 } as const
+export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, state: 16, tree: 32 } as const
 
 /** Bytes under their name. */
 export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
@@ -24,6 +26,8 @@ export interface Job {
   readonly wasm: Blob
   readonly input: Blob
   readonly files: Blob | null
+  /** The state it begins with, null for none yet, and where the one after it is kept; absent for a job that keeps none. */
+  readonly step?: Step | undefined
 }
 
 const NOTHING = new Uint8Array(0)
@@ -45,6 +49,8 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
     }
   }
   const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = options.limits ?? {}
+  const { step } = options
+  if (step?.before != null && !step.before.record.module.equals(wasm.cid)) throw new InosError('ERR_INVALID_SPEC', `The state ${step.before.id} is one of another module.`)
   const inputBlob = await describeBlob(inputBytes, digest)
   const filesBlob = files === null ? null : await describeBlob(files, digest)
   const spec = encodeSpec({
@@ -63,9 +69,10 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
       ...levelsMax === undefined ? {} : { levelsMax }
     },
     seed: options.seed ?? null,
-    profile: PROFILE
+    profile: PROFILE,
+    ...(step === undefined ? {} : { state: step.before === null ? null : CID.parse(step.before.id) })
   })
-  return { spec, wasm, input: inputBlob, files: filesBlob }
+  return { spec, wasm, input: inputBlob, files: filesBlob, step }
 }
 
 /**
@@ -90,13 +97,15 @@ export function packJob (job: Job): Partial<Packet> {
     if (!inline) packet.byReference = packet.byReference! | BY_REFERENCE[name]
   }
   // So that who is to run it knows what it will hold in memory before it fetches anything.
-  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob === null || isInline(blob) ? 0 : blob.bytes.length), 0))
+  const before = job.step?.before ?? null
+  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob === null || isInline(blob) ? 0 : blob.bytes.length), before === null ? 0 : sizeOf(before)))
   return packet
 }
 
-/** Blobs of a job that its packet only names. */
-export function blobsByReference (job: Job): Blob[] {
-  return [job.wasm, job.input, job.files].filter(blob => blob !== null).filter(blob => !isInline(blob))
+/** Blobs of a job that its packet only names, and those of its state, of which its executor may have some. */
+export function blobsByReference ({ wasm, input, files, step }: Job): Blob[] {
+  const before = step?.before ?? null
+  return [...[wasm, input, files].filter(blob => blob !== null).filter(blob => !isInline(blob)), ...(before === null ? [] : blobsOf(before))]
 }
 
 function isInline ({ bytes }: Blob): boolean { return bytes.length <= LIMITS.wire.inlineBytesMax }
@@ -109,7 +118,7 @@ export interface ReceivedJob {
   readonly wasm: Wanted
   readonly input: Wanted
   readonly files: Wanted | null
-  /** Of input and files together; 0 when both are inline. */
+  /** Of input and files by reference, and of the state, together. */
   readonly bytesByReference: number
 }
 
@@ -128,13 +137,13 @@ export function unpackJob (packet: Packet): ReceivedJob {
     wasm: wanted(packet, 'wasm', module),
     input: wanted(packet, 'input', input),
     files: files === null ? null : wanted(packet, 'files', files),
-    bytesByReference: sizeOf(packet)
+    bytesByReference: bytesByReference(packet, spec.spec.state != null)
   }
 }
 
-function sizeOf ({ byReference, size }: Packet): number {
+function bytesByReference ({ byReference, size }: Packet, hasState: boolean): number {
   const parts = [BY_REFERENCE.input, BY_REFERENCE.files].filter(bit => (byReference & bit) !== 0).length
-  if (size > BigInt(parts * LIMITS.spec.inputBytesMax)) throw new InosError('ERR_INPUT_TOO_LARGE', `Input and files of ${size} bytes are more than a job may have.`)
+  if (size > BigInt(parts * LIMITS.spec.inputBytesMax + (hasState ? STATE_BYTES_MAX : 0))) throw new InosError('ERR_INPUT_TOO_LARGE', `Input, files and state of ${size} bytes are more than a job may have.`)
   return Number(size)
 }
 
@@ -151,8 +160,8 @@ function wanted (packet: Packet, name: 'wasm' | 'input' | 'files', cid: CID): Wa
   return { cid, bytes: referred ? null : field }
 }
 
-/** The run that a spec and its bytes stand for. */
-export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Array, files: Uint8Array | null): Run {
+/** The run that a spec and its bytes stand for. @param before the state it begins with, where the spec names one */
+export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Array, files: Uint8Array | null, before: KeptState | null): Run {
   return {
     moduleId: spec.module.toString(),
     wasm,
@@ -163,7 +172,8 @@ export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Arr
     files: files === null ? {} : decodeFiles(files),
     outputs: spec.outputs,
     limits: spec.limits,
-    seed: seedOf(spec)
+    seed: seedOf(spec),
+    ...(spec.state === undefined ? {} : { state: before === null ? null : bytesIn(before) })
   }
 }
 
@@ -172,18 +182,24 @@ export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
 }
 
-/** What a run gave back, under its names; with the receipts of all that its guest had computed. */
-export interface Output { readonly result: Blob, readonly files: Blob | null, readonly tree: Blob | null }
+/** What a run gave back, under its names; with the receipts of all that its guest had computed, where it had any. */
+export interface Output { readonly result: Blob, readonly files: Blob | null, readonly tree?: Blob | undefined, readonly state?: KeptState | undefined }
 
-export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest, tree: Blob | null = null): Promise<Output> {
-  return { result: await describeBlob(result, digest), files: files === null ? null : await describeBlob(files, digest), tree }
+export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest, tree?: Blob): Promise<Output> {
+  return { result: await describeBlob(result, digest), files: files === null ? null : await describeBlob(files, digest), ...tree === undefined ? {} : { tree } }
 }
 
-/** An answer's fields for what a run gave back: the small ones by value. */
-export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | 'tree' | 'byReference' | 'size'> {
+/** The same of a run that may have kept a state. @param before the one it began with */
+export async function outputOf ({ spec }: EncodedSpec, outcome: Outcome, before: KeptState | null, digest: Digest, tree?: Blob): Promise<Output> {
+  const output = await describeOutput(outcome, digest, tree)
+  return outcome.state === undefined ? output : { ...output, state: await nextState(before, outcome.state, spec, digest) }
+}
+
+/** An answer's fields for what a run gave back, but for a state: the small ones by value. */
+export function packOutput (output: Pick<Output, 'result' | 'files' | 'tree'>): Pick<Packet, 'result' | 'files' | 'tree' | 'byReference' | 'size'> {
   const packet = { result: own(NOTHING), files: own(NOTHING), tree: own(NOTHING), byReference: 0, size: 0n }
   for (const name of ['result', 'files', 'tree'] as const) {
-    const blob = output[name]
+    const blob = output[name] ?? null
     if (blob === null) continue
     const inline = isInline(blob)
     packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
@@ -196,11 +212,11 @@ export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | '
 
 /** Blobs of an output that its answer only names. */
 export function outputByReference ({ result, files, tree }: Output): Blob[] {
-  return [result, files, tree].filter(blob => blob !== null).filter(blob => !isInline(blob))
+  return [result, files, tree ?? null].filter(blob => blob !== null).filter(blob => !isInline(blob))
 }
 
 /** What a receipt says of a run. */
-export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, files }: Output): RunFacts {
+export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, files, state }: Output): RunFacts {
   return {
     module: spec.module,
     input: spec.input,
@@ -212,6 +228,7 @@ export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, file
     filesBytes: files?.bytes.length ?? 0,
     fuel: outcome.fuel,
     pages: outcome.pages,
-    profile: spec.profile
+    profile: spec.profile,
+    ...(state === undefined ? {} : { state: CID.parse(state.id) })
   }
 }

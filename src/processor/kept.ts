@@ -1,7 +1,7 @@
 /** Results of jobs with a key, among the blobs of this node: found by what their receipts name, the least used forgotten first. */
 import type { BundleRecords } from '../credits/bundle.ts'
 import type { CID } from '../packet/cid.ts'
-import type { Output } from './job.ts'
+import type { Blob, Output } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /** What a job gave, as its seller or this node keeps it: result, archive of files, receipt files of all that its guest had computed. */
@@ -17,8 +17,18 @@ export async function keptOutput (node: Rooms, { receipt: { payload: { result, f
 /** Keep what a job with a key gave; bytes that cannot be kept cost a fetch when they are asked for. */
 export async function keepOutput (node: Rooms, { result, files, tree }: Output): Promise<void> {
   try {
-    for (const blob of [result, files, tree]) if (blob !== null) await node.blobs.put(blob.cid.toString(), blob.bytes)
+    for (const blob of [result, files, tree ?? null]) if (blob !== null) await node.blobs.put(blob.cid.toString(), blob.bytes)
   } catch (error) {
     node.platform.log(`keeping the result ${result.cid}`, error)
+  }
+}
+
+/** Keep the receipts of all that a job's guest had computed, for whoever shows its receipt later. */
+export async function keepTree (node: Rooms, tree: Blob | undefined): Promise<void> {
+  if (tree === undefined) return
+  try {
+    await node.blobs.put(tree.cid.toString(), tree.bytes)
+  } catch (error) {
+    node.platform.log(`keeping the receipts ${tree.cid}`, error)
   }
 }

@@ -168,7 +168,7 @@ function computed (bytes: number): Computed {
   const result = new Uint8Array(bytes)
   const outcome: Outcome = { outcome: 'ok', exitCode: 0, result, files: null, stderr: new Uint8Array(0), fuel: 1n, pages: 1, message: '' }
   const receipt = seal<Receipt>('receipt', {} as Receipt, signerOf('x'))
-  return { outcome, output: { result: { cid: rawCid(result), bytes: result }, files: null, tree: null }, original: { receipt, bytes: new Uint8Array(0) } as Computed['original'] }
+  return { outcome, output: { result: { cid: rawCid(result), bytes: result }, files: null }, original: { receipt, bytes: new Uint8Array(0) } as Computed['original'] }
 }
 
 // Goal: it holds so many results and bytes, and drops what was used longest ago; what is too large changes nothing. Method: small limits.

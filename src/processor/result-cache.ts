@@ -61,7 +61,7 @@ export function copyOf ({ outcome, output, original }: Computed): Computed {
   const [result, files] = [outcome.result.slice(), outcome.files?.slice() ?? null]
   return {
     outcome: { ...outcome, result, files, stderr: outcome.stderr.slice() },
-    output: { result: { cid: output.result.cid, bytes: result }, files: output.files === null || files === null ? null : { cid: output.files.cid, bytes: files }, tree: null },
+    output: { result: { cid: output.result.cid, bytes: result }, files: output.files === null || files === null ? null : { cid: output.files.cid, bytes: files } },
     original
   }
 }

@@ -236,8 +236,12 @@ async function takeCancels (node: Rooms, peer: string, { records }: Packet): Pro
   if (records.length > 0) node.changed()
 }
 
+/** All that is owed now; what becomes owed meanwhile is asked for by whoever owes it, so that jobs in a row share a cheque. */
 async function payAll (node: Rooms, peer: string): Promise<void> {
-  for (let cheque = await node.credits.nextCheque(peer); cheque !== null; cheque = await node.credits.nextCheque(peer)) {
+  for (let full = true; full;) {
+    const cheque = await node.credits.nextCheque(peer)
+    if (cheque === null) return
+    full = cheque.payload.items.length === LIMITS.credits.itemsPerChequeMax
     node.changed()
     const answer = await ask(node, peer, { kind: 'cheque', records: [own(cheque.bytes)] })
     if (isBehind(answer)) await sendLacking(node, peer, answer.body.slice())

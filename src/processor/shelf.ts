@@ -13,6 +13,8 @@ export interface Shelf {
   lend (peer: string, blobs: readonly Blob[], more?: (cid: string) => Promise<Uint8Array>): () => void
   /** Let a peer fetch a stored blob from now on, oldest forgotten first. */
   allow (peer: string, cid: string): void
+  /** Whether it is set out for this peer. */
+  has (peer: string, cid: string): boolean
   get (peer: string, cid: string): Promise<Uint8Array | null>
 }
 
@@ -47,6 +49,10 @@ export function createShelf (stored: (cid: string) => Promise<Uint8Array | null>
       allowed.delete(name)
       allowed.add(name)
       if (allowed.size > LIMITS.store.repliesMax) allowed.delete(allowed.values().next().value!)
+    },
+    has (peer, cid) {
+      const name = key(peer, cid)
+      return lent.has(name) || allowed.has(name)
     },
     async get (peer, cid) {
       const name = key(peer, cid)

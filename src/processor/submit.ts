@@ -5,6 +5,7 @@
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
+import { encodeDelta } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { CID } from '../packet/cid.ts'
@@ -16,9 +17,10 @@ import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import { encodeTree } from '../credits/tree.ts'
 import { Family, type Kinship } from './family.ts'
-import { describeOutput, factsOf, type Job, runOf } from './job.ts'
+import { factsOf, type Job, outputOf, runOf } from './job.ts'
+import type { KeptState } from '../packet/kept-state.ts'
 import type { JobEntry } from './jobs.ts'
-import { keepOutput } from './kept.ts'
+import { keepOutput, keepTree } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
 import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import { copyOf } from './result-cache.ts'
@@ -87,13 +89,13 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry, kinship: Kinship) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], prefer, retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry, kinship: Kinship) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
     this.#entry = entry
     this.#kinship = kinship
-    this.#wish = { where, costMax, avoid: new Set(avoid) }
+    this.#wish = { where, costMax, prefer, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
     this.#key = key
@@ -106,7 +108,7 @@ class Submission {
   async run (recalls: boolean): Promise<Finished> {
     if (recalls && this.#key !== undefined) {
       const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
-      if (found !== null && 'bundle' in found) return finish(found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      if (found !== null && 'bundle' in found) return finish(this.#job, found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
       const done = found === null ? null : await this.#attempt(found)
       if (done !== null) return done
     }
@@ -151,7 +153,7 @@ class Submission {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
-      return finish(done, peer, this.#attempts)
+      return finish(this.#job, done, peer, this.#attempts)
     } catch (cause) {
       const error = toInosError(cause)
       const attempt = { peer, code: error.code, message: error.message }
@@ -246,23 +248,26 @@ class Submission {
   /** A job of one's own: the same records, signed by oneself, and nothing moves. */
   async #runHere (): Promise<Done> {
     const { platform: { signer: { id }, digest }, credits, announce } = this.#node
-    const { spec, wasm } = this.#job
+    const { spec, wasm, step } = this.#job
+    const before = step?.before ?? null
     this.#entry.say({ state: 'running', peer: id })
-    const results = this.#fresh ? null : this.#node.results
+    const results = this.#fresh || step !== undefined ? null : this.#node.results
     const known = results?.get(spec.id.toString())
     let order: Sealed<Order> | undefined
     const family = this.#family(() => (order ??= credits.orderOwn(spec.id, this.#kinship.parent)).id)
-    const outcome = known === undefined ? await this.#execute(family) : copyOf(known).outcome
+    const outcome = known === undefined ? await this.#execute(family, before) : copyOf(known).outcome
     const { facts: ofChildren, files: below, tree } = await family.offspring()
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const output = known?.output ?? await describeOutput(outcome, digest, tree)
+    const output = known?.output ?? await outputOf(spec, outcome, before, digest, tree)
     const facts = { ...factsOf(spec, outcome, output), ...ofChildren }
     if (this.#key !== undefined) await keepOutput(this.#node, output)
+    await keepTree(this.#node, tree)
+    if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state))
     const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, { original: known?.original, key: this.#key, order: order ?? credits.orderOwn(spec.id, this.#kinship.parent) }))
-    if (known === undefined && tree === null) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
+    if (known === undefined && tree === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
-    return { bundle, bytes: outcome.result, below, files, stderr: outcome.stderr, message: outcome.message }
+    return { bundle, bytes: outcome.result, below, files, state: output.state, stderr: outcome.stderr, message: outcome.message }
   }
 
   /** What its guest has computed costs at most what the job itself may. */
@@ -276,9 +281,9 @@ class Submission {
     })
   }
 
-  async #execute (family: Family): Promise<Outcome> {
+  async #execute (family: Family, before: KeptState | null): Promise<Outcome> {
     const { spec, wasm, input, files } = this.#job
-    const run = runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null)
+    const run = runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before)
     return await family.raise(compute => this.#node.runtime.execute(run, { payer: this.#kinship.payer, signal: this.#signal, compute }))
   }
 }
@@ -290,13 +295,14 @@ function shareOf (verify: NonNullable<ComputeOptions['verify']>): number {
   return share
 }
 
-function finish ({ bundle, bytes, below, files, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
+function finish ({ spec }: Job, { bundle, bytes, below, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
   const { payload } = bundle.receipt
   return {
     outcome: payload.outcome as OutcomeKind,
     exitCode: payload.exitCode,
     bytes,
     files,
+    state,
     stderr,
     message,
     fuel: payload.fuel,
@@ -308,6 +314,7 @@ function finish ({ bundle, bytes, below, files, stderr, message }: Done, executo
     bundle,
     below,
     receiptId: bundle.receipt.id.toString(),
+    spec: spec.bytes,
     attempts
   }
 }

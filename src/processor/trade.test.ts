@@ -371,14 +371,14 @@ test('inputs are found only for who brought them', async () => {
   const secret = new Uint8Array(randomBytes(100_000))
   const job = { where: 'remote', limits: { fuelMax: 10_000_000n, outputBytesMax: 200_000 } }
   const bought = await buyer.compute(ECHO, secret, job)
-  assert.ok(seller.blobs.has((await verifyReceipt(bought.receipt)).input))
+  assert.ok(seller.stored.has((await verifyReceipt(bought.receipt)).input))
   const thief = await startRogueBuyer(mesh.hub.network(signerOf('thief').id), signerOf('thief'), seller.id, mesh.opened)
   const answer = await thief.order(ECHO, secret, packet => ({ ...packet, input: own(rawCid(secret).bytes), byReference: BY_REFERENCE.input, size: BigInt(secret.length) }))
   assert.deepEqual([answer.kind, answer.code], ['refusal', 'ERR_GONE'])
   // Who brought them needs not bring them again.
-  const fetched = seller.blobs.size
+  const fetched = seller.stored.size
   await buyer.compute(ECHO, secret, job)
-  assert.equal(seller.blobs.size, fetched)
+  assert.equal(seller.stored.size, fetched)
 })
 
 // Goal: offers are renewed and old ones still honoured while they last. Method: move the clock past renewal and expiry.

@@ -14,7 +14,8 @@ import { verify } from '../node/keys.ts'
 import type { Signer } from '../packet/identity.ts'
 import { createProcessor } from '../processor/create.ts'
 import type { Machine } from '../processor/gauge.ts'
-import type { BlobStore, Platform } from '../processor/rooms.ts'
+import type { Platform } from '../processor/rooms.ts'
+import { storeIn } from './blobs.ts'
 import type { NodeOptions, TestNode } from './options.ts'
 import { createTestRuntime, type TestRuntimeOptions } from './runtime.ts'
 
@@ -60,7 +61,7 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     platform,
     runtime,
     credits: books === undefined ? credits : overlay(credits, books(credits)),
-    blobs: storeOf(blobs),
+    blobs: storeIn(blobs),
     resultCache,
     network,
     timers,
@@ -68,14 +69,7 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     ...(allowance === undefined ? {} : { allowance }),
     ...(known === undefined ? {} : { known })
   })
-  return { ...processor, map: mapOf(processor), runs: () => runtime.runs, blobs, log }
-}
-
-function storeOf (blobs: Map<string, Uint8Array>): BlobStore {
-  return {
-    async get (cid) { return blobs.get(cid) ?? null },
-    async put (cid, bytes) { blobs.set(cid, bytes) }
-  }
+  return { ...processor, map: mapOf(processor), runs: () => runtime.runs, stored: blobs, log }
 }
 
 /** `over` where it has a method, else `under`, each called on its own object. */

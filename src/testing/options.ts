@@ -31,7 +31,7 @@ export interface TestNode extends Processor {
   /** Guests that were started here. */
   readonly runs: () => number
   /** Modules and results it keeps, by CID. */
-  readonly blobs: Map<string, Uint8Array>
+  readonly stored: Map<string, Uint8Array>
   /** Background faults, as they were logged. */
   readonly log: string[]
 }

@@ -9,7 +9,7 @@ import { openDataDirectory } from '../../src/node/data-dir.ts'
 import { createPlatform } from '../../src/node/platform.ts'
 import { timers } from '../../src/node/timers.ts'
 import { createProcessor } from '../../src/processor/create.ts'
-import type { BlobStore } from '../../src/processor/rooms.ts'
+import { storeIn } from '../../src/testing/blobs.ts'
 import type { Runtime } from '../../src/wasm/runtime.ts'
 import { forgetful } from './forgetful.ts'
 import { Fuse, wrapCredits } from './fuse.ts'
@@ -33,14 +33,6 @@ const runtime: Runtime = {
   async stop () {}
 }
 
-function createBlobs (): BlobStore {
-  const blobs = new Map<string, Uint8Array>()
-  return {
-    async get (cid) { return blobs.get(cid) ?? null },
-    async put (cid, bytes) { blobs.set(cid, bytes) }
-  }
-}
-
 const options = JSON.parse(process.argv[2]!) as NodeOptions
 const fuse = new Fuse(options.crash)
 const dir = await openDataDirectory(options.dataDir)
@@ -49,5 +41,5 @@ const store = forgetful(dir.db, fuse.pass)
 const platform = createPlatform(dir.seed)
 const credits = wrapCredits(await createCredits({ store, ...platform, now: () => Math.floor(Date.now() / 1000) }), fuse)
 const network = await createSocketNetwork(platform.signer.id)
-const node = createProcessor({ platform, runtime, credits, blobs: createBlobs(), network, timers, market: { serve: options.sells } })
+const node = createProcessor({ platform, runtime, credits, blobs: storeIn(new Map()), network, timers, market: { serve: options.sells } })
 await play({ node, credits, fuse, wasm: WASM, peers: options.peers, disk, lanes: () => readLanes(store) })

@@ -73,6 +73,8 @@ class SocketNetwork implements Network {
 
   async provide (): Promise<void> {}
 
+  withdraw (): void {}
+
   async * find (): AsyncIterable<string> {}
 
   async hangUp (peer: string): Promise<void> {

@@ -1,0 +1,73 @@
+/**
+ * Noise with as few writes as messages. Left alone, a small message is four buffers (length, ciphertext in two parts, tag) that
+ * the TCP transport writes one by one, and the muxer answers each with a window update of its own: that is five
+ * system calls, segments and wake-ups where one would do.
+ */
+import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { Uint8ArrayList } from 'uint8arraylist'
+
+type Data = Uint8Array | Uint8ArrayList
+type Components = Parameters<ReturnType<typeof noise>>[0]
+
+/** Bytes of window that may be held back: a quarter of the smallest a stream has, so that no sender ever runs dry of it. */
+const HELD_BYTES_MAX = 64 * 1024
+/** Small updates that may wait: a peer that only sends, a few bytes at a time, is still told now and then. */
+const HELD_MAX = 256
+/** https://github.com/hashicorp/yamux/blob/master/spec.md: version 0, type, flags, stream, length. */
+const HEADER_BYTES = 12
+const WINDOW_UPDATE = 1
+
+export function noiseInOneWrite (): (components: Components) => ConnectionEncrypter {
+  return components => {
+    const inner = noise()(components)
+    const secureOutbound = inner.secureOutbound.bind(inner)
+    const secureInbound = inner.secureInbound.bind(inner)
+    return Object.assign(inner, {
+      async secureOutbound (connection: MessageStream, options?: Parameters<typeof secureOutbound>[1]) {
+        const secured = await secureOutbound(joinBuffers(connection), options)
+        return { ...secured, connection: holdUpdates(secured.connection) }
+      },
+      async secureInbound (connection: MessageStream, options?: Parameters<typeof secureInbound>[1]) {
+        const secured = await secureInbound(joinBuffers(connection), options)
+        return { ...secured, connection: holdUpdates(secured.connection) }
+      }
+    })
+  }
+}
+
+/** What is sent in several buffers reaches the transport as one. */
+export function joinBuffers (connection: Pick<MessageStream, 'send'>): MessageStream {
+  const send = connection.send.bind(connection)
+  return Object.assign(connection as MessageStream, { send: (data: Data) => send(data instanceof Uint8Array ? data : data.subarray()) })
+}
+
+/** Window updates of Yamux wait for the next frame and travel with it, or until there is much to tell. */
+export function holdUpdates (connection: Pick<MessageStream, 'send'>): MessageStream {
+  const send = connection.send.bind(connection)
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+  return Object.assign(connection as MessageStream, {
+    send (data: Data): boolean {
+      const bytes = updateOf(data)
+      if (bytes > 0) {
+        held.push(data.subarray())
+        heldBytes += bytes
+        if (heldBytes < HELD_BYTES_MAX && held.length < HELD_MAX) return true
+      }
+      if (held.length === 0) return send(data)
+      const all = new Uint8ArrayList(...held, ...(bytes > 0 ? [] : [data]))
+      held = []
+      heldBytes = 0
+      return send(all)
+    }
+  })
+}
+
+/** By how much a frame widens a stream's window; 0 if it is another frame, or says more than that. */
+function updateOf (data: Data): number {
+  if (data.byteLength !== HEADER_BYTES) return 0
+  const header = data.subarray()
+  const isUpdate = header[0] === 0 && header[1] === WINDOW_UPDATE && header[2] === 0 && header[3] === 0
+  return isUpdate ? new DataView(header.buffer, header.byteOffset).getUint32(8) : 0
+}
