@@ -594,7 +594,7 @@ export const LIMITS = {
     /** One request: module, input and files archive, with room for their names. */
     bodyBytesMax: 290 * MIB,
     /** One frame of an answer: the largest result with its receipt. */
-    frameBytesMax: 66 * MIB,
+    frameBytesMax: 130 * MIB,
     /** Requests worked on at once, their bodies together, and how many wait for their turn. */
     requestsMax: 64,
     bodiesBytesMax: 1_024 * MIB,
@@ -718,4 +718,4 @@ relate(LIMITS.relay.punchMsMax <= wire.dialMsMax && LIMITS.relay.dialBackMsMax <
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
-relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result and its files fit a frame of the control socket')
+relate(spec.outputBytesMax + LIMITS.credits.treeBytesMax + MIB < control.frameBytesMax, 'a result, its files and its receipts fit a frame of the control socket')

@@ -27,6 +27,7 @@ import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
 import type { Modules } from './family.ts'
+import { wholeReceipt } from './kept.ts'
 import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
@@ -275,7 +276,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     dump: () => credits.dump(),
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
-    receipt: id => credits.bundle(id),
+    receipt: id => wholeReceipt(node, id),
     trade: () => market.view(),
     setTariff (tariff) {
       market.setTariff(tariff)

@@ -1,5 +1,6 @@
 /** Results of jobs with a key, among the blobs of this node: found by what their receipts name, the least used forgotten first. */
-import type { BundleRecords } from '../credits/bundle.ts'
+import { type BundleRecords, readBundle } from '../credits/bundle.ts'
+import { encodeTree, readFiles } from '../credits/tree.ts'
 import type { CID } from '../packet/cid.ts'
 import type { Blob, Output } from './job.ts'
 import type { Rooms } from './rooms.ts'
@@ -31,4 +32,12 @@ export async function keepTree (node: Rooms, tree: Blob | undefined): Promise<vo
   } catch (error) {
     node.platform.log(`keeping the receipts ${tree.cid}`, error)
   }
+}
+
+/** A receipt of this node by its CID, with those of all that its guest had computed as long as they are kept; null when there is none. */
+export async function wholeReceipt (node: Rooms, id: string): Promise<Uint8Array | null> {
+  const bytes = await node.credits.bundle(id)
+  const below = bytes === null ? undefined : readBundle(bytes).receipt.payload.below
+  const tree = below === undefined ? null : await node.blobs.get(below.tree.toString())
+  return bytes === null || tree === null ? bytes : encodeTree(bytes, readFiles(tree))
 }

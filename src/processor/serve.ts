@@ -18,6 +18,7 @@ import { telling } from './ends.ts'
 import { Family } from './family.ts'
 import { gather, modulesOf } from './gather.ts'
 import { BY_REFERENCE, factsOf, type Output, outputByReference, outputOf, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
+import { keepTree } from './kept.ts'
 import type { Computed } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -59,6 +60,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   const { facts, tree } = await family.offspring()
   const output = known?.output ?? await outputOf(job.spec, outcome, before, node.platform.digest, tree)
   await setOut(node, peer, output)
+  await keepTree(node, tree)
   const change = await setOutState(node, peer, before, output)
   let answer: Partial<Packet> = {}
   const bundle = await hold.settle({ ...factsOf(job.spec, outcome, output), ...facts }, settled => {
