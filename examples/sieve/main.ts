@@ -23,7 +23,7 @@ const FUEL_OF_PART = FUEL / BigInt(parts + 1)
 
 async function count (node: Node, wasm: Uint8Array, ways: number): Promise<{ result: Result, ms: number }> {
   const began = performance.now()
-  const result = await node.compute(wasm, `2 ${below} ${ways} ${FUEL_OF_PART}`, { where: 'local', costMax: 100n * CREDIT, limits: { fuelMax: FUEL, memoryPagesMax: 1_024 }, cache: false })
+  const result = await node.compute(wasm, `2 ${below} ${ways} ${FUEL_OF_PART}`, { where: node.id, costMax: 100n * CREDIT, limits: { fuelMax: FUEL, memoryPagesMax: 1_024 }, cache: false })
   return { result, ms: Math.round(performance.now() - began) }
 }
 
