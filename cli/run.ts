@@ -1,6 +1,6 @@
 /** `inos run`: one module or script, one input, one result on stdout. */
 import { type Command, InvalidArgumentError } from 'commander'
-import { parseCount, parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
@@ -8,7 +8,7 @@ import type { PlainResult } from '../src/node/operator.ts'
 import { outcomeError } from '../src/packet/outcome.ts'
 import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
-import { formatCredits, groupDigits, parsePages } from './units.ts'
+import { parsePages } from './units.ts'
 
 interface RunOptions {
   input?: string
@@ -139,7 +139,7 @@ async function checkOutputs ({ outputs, outputDir, json }: RunOptions): Promise<
   await (await import('./output-files.ts')).checkEmpty(outputDir)
 }
 
-async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
+export async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
   const { readInputFile, readInputStream } = await import('./files.ts')
   if (source !== undefined && source !== '-') return await readInputFile(source, signal)
   if (source === undefined && process.stdin.isTTY) return new Uint8Array(0)

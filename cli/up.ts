@@ -31,7 +31,7 @@ export function addUp (program: Command, context: Context): void {
     .option('--no-cache', 'run every job, also one that ran here before; else that is answered from memory at the base price')
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
     .option('--metrics [port]', `tell Prometheus of this node on 127.0.0.1, 0: any free port (default port: ${LIMITS.metrics.port})`, read(parsePort))
-  addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
+  addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, reachability, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
@@ -69,6 +69,7 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   await connectPeers(operator, options.peer, { output, signal })
   const tell = createTeller(output, options.json === true)
   stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
+  stack.defer(node.on('reach:change', ({ status, reason, next, addresses }) => tell('reachability', { status, reason, next, addresses }, [`${status}: ${reason}`, ...(next === null ? [] : [next])].join('\n'))))
   stack.defer(node.on('peer:disconnect', ({ peer }) => tell('peer:disconnect', { peer }, `${peer} has left`)))
   const { metricsUrl } = node
   tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }) }, describeReady(node, dataDir))

@@ -3,6 +3,7 @@
  * one that ended, and the payer's cheques, written to disk before they are acknowledged.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -67,7 +68,7 @@ export class Seller {
     const { costMax } = order.payload
     const most = worstCase(offer.payload, limits)
     if (most > costMax) {
-      throw new InosError('ERR_BUDGET', `At these limits the job can cost ${most} µcr; the order allows ${costMax}.`, { hint: 'Raise costMax or lower the limits.' })
+      throw new InosError('ERR_BUDGET', `At these limits the job can cost ${formatCredits(most)}; the order allows ${formatCredits(costMax)}.`, { hint: 'Raise costMax or lower the limits.' })
     }
     const id = order.id.toString()
     if (this.#running.has(id)) throw new InosError('ERR_BUSY', 'This order is already running here.')
@@ -266,7 +267,7 @@ export class Seller {
       const sold = bytes === undefined ? null : readBundle(bytes).receipt.payload
       if (sold === null || !equals(sold.executor, signer.publicKey) || equals(sold.payer, signer.publicKey)) throw new InosError('ERR_USAGE', `This node has sold nothing under the order ${order.slice(0, 80)}.`)
       const back = amount ?? sold.charge
-      if (back <= 0n || back > sold.charge) throw new InosError('ERR_USAGE', `Of an order that cost ${sold.charge} µcr, ${back} cannot be given back.`)
+      if (back <= 0n || back > sold.charge) throw new InosError('ERR_USAGE', `Of an order that cost ${formatCredits(sold.charge)}, ${formatCredits(back)} cannot be given back.`)
       const before = await journal.read(KEYS.refund(order))
       if (before !== undefined) throw new InosError('ERR_USAGE', 'For this order something was given back before.')
       const peer = peerIdOfKey(sold.payer)
@@ -313,7 +314,7 @@ export class Seller {
 function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, cached: boolean): bigint {
   const amount = bill(offer.payload, facts, order.payload.costMax, cached)
   if (amount <= order.payload.costMax) return amount
-  throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
+  throw new InosError('ERR_INTERNAL', `A run cost ${formatCredits(amount)} where its limits allow ${formatCredits(order.payload.costMax)}.`)
 }
 
 /**

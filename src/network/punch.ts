@@ -50,9 +50,9 @@ export class Puncher {
       logger,
       addressManager: lend(addressManager, { getAddresses: () => this.#seen.map(address => multiaddr(address)) }),
       connectionManager: lend(connectionManager, {
-        openConnection: async (to, options) => await this.#dialUntilLate(async address => await transportManager.dial(address, {
-          ...(options?.signal === undefined ? {} : { signal: options.signal }), ...(options?.initiator === undefined ? {} : { initiator: options.initiator })
-        }), addressesOf(to), options?.signal)
+        openConnection: async (to, options) => await this.#dialUntilLate(addressesOf(to), options?.signal, async (address, signal) => {
+          return await transportManager.dial(address, { signal, ...(options?.initiator === undefined ? {} : { initiator: options.initiator }) })
+        })
       }),
       registrar: lend(registrar, {
         register: (protocol, topology) => registrar.register(protocol, {
@@ -64,15 +64,23 @@ export class Puncher {
   }
 
   /** Not by libp2p's queue of dials, which forgets on its way who is to begin. */
-  async #dialUntilLate (dial: (address: Multiaddr) => Promise<Connection>, addresses: readonly Multiaddr[], signal: AbortSignal | undefined): Promise<Connection> {
-    for (;;) {
-      try {
-        return await Promise.any(addresses.map(dial))
-      } catch (error) {
-        if (signal === undefined || signal.aborted) throw error
-        await new Promise<void>(resolve => { this.#timers.after(this.#limits.redialMs, resolve) })
-        if (signal.aborted) throw error
+  async #dialUntilLate (addresses: readonly Multiaddr[], signal: AbortSignal | undefined, dial: (address: Multiaddr, signal: AbortSignal) => Promise<Connection>): Promise<Connection> {
+    // A socket dies with the signal of its dial, also when it is long connected: this one ends with the dialling.
+    const late = new AbortController()
+    const end = (): void => { late.abort() }
+    signal?.addEventListener('abort', end, { once: true })
+    try {
+      for (;;) {
+        try {
+          return await Promise.any(addresses.map(address => dial(address, late.signal)))
+        } catch (error) {
+          if (signal === undefined || signal.aborted) throw error
+          await new Promise<void>(resolve => { this.#timers.after(this.#limits.redialMs, resolve) })
+          if (signal.aborted) throw error
+        }
       }
+    } finally {
+      signal?.removeEventListener('abort', end)
     }
   }
 }

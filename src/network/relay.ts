@@ -10,22 +10,10 @@ import { type CircuitRelayService, circuitRelayServer, RELAY_V2_STOP_CODEC } fro
 import type { PeerId, Startable, Stream, StreamMiddleware } from '@libp2p/interface'
 import { LIMITS } from '../packet/limits.ts'
 import type { Timers } from './network.ts'
+import type { RelayAccount } from './reachability.ts'
 
 export type RelayLimits = { readonly [K in keyof typeof LIMITS.relay]: (typeof LIMITS.relay)[K] extends bigint ? bigint : number }
 export type RelayComponents = Parameters<ReturnType<typeof circuitRelayServer>>[0]
-
-/** What was carried for one peer since this node has started. */
-export interface RelayAccount {
-  /** PeerId of who holds the reservation, and pays. */
-  readonly peer: string
-  /** Bytes in both directions; of these paid for. */
-  readonly bytes: number
-  readonly paid: number
-  /** Bytes it may still send without paying; below zero: carried ahead of a payment. */
-  readonly left: number
-  /** Relayed connections that are open. */
-  readonly connections: number
-}
 
 interface Account {
   bytes: number
@@ -62,6 +50,9 @@ export class Relay {
     this.#freeAt = timers.now()
   }
 
+  /** What went through relays to this node, and what it has paid them for: bytes by PeerId. */
+  readonly #used = new Map<string, { bytes: number, paid: number }>()
+
   get isRunning (): boolean { return this.#running }
 
   attach (components: RelayComponents): void {
@@ -96,6 +87,14 @@ export class Relay {
     account.askedAt = null
   }
 
+  /** Whether a relay can ask this node to pay for so many bytes: for what went through it, and a slice ahead. */
+  owesFor (relay: string, bytes: number): boolean {
+    const { bytes: used, paid } = this.#used.get(relay) ?? { bytes: 0, paid: 0 }
+    return paid + bytes <= used + this.#limits.sliceBytes
+  }
+
+  paidFor (relay: string, bytes: number): void { this.#usedAt(relay).paid += bytes }
+
   accounts (): RelayAccount[] {
     return Array.from(this.#accounts, ([peer, account]) => ({ peer, bytes: account.bytes, paid: account.paid, left: this.#left(account), connections: account.circuits.size }))
   }
@@ -113,12 +112,13 @@ export class Relay {
   middleware (protocol: string): StreamMiddleware[] {
     if (protocol !== RELAY_V2_STOP_CODEC) return []
     return [(stream, connection, next) => {
-      if (stream.direction === 'outbound') this.#watch(connection.remotePeer.toString(), stream)
+      const peer = connection.remotePeer.toString()
+      if (stream.direction === 'outbound') this.#watch(peer, stream)
+      else count(stream, bytes => { this.#usedAt(peer).bytes += bytes })
       next(stream, connection)
     }]
   }
 
-  /** Bytes that go to the holder pass `send`, those that come from it `onData`; a listener would take them from whoever reads. */
   #watch (peer: string, stream: Stream): void {
     const account = this.#account(peer)
     const circuit: Circuit = { bytes: 0, stream, cancel: this.#timers.after(this.#limits.connectionMsMax, () => { stream.abort(new Error('This relayed connection has lasted long enough.')) }) }
@@ -127,16 +127,7 @@ export class Relay {
       circuit.cancel()
       account.circuits.delete(circuit)
     })
-    const ends = stream as Stream & { onData (data: { readonly byteLength: number }): void }
-    const [send, onData] = [ends.send.bind(ends), ends.onData.bind(ends)]
-    ends.send = data => {
-      this.#carry(peer, account, circuit, data.byteLength)
-      return send(data)
-    }
-    ends.onData = data => {
-      this.#carry(peer, account, circuit, data.byteLength)
-      onData(data)
-    }
+    count(stream, bytes => { this.#carry(peer, account, circuit, bytes) })
   }
 
   #carry (peer: string, account: Account, circuit: Circuit, bytes: number): void {
@@ -178,6 +169,15 @@ export class Relay {
 
   #isSpent (account: Account): boolean { return this.#left(account) < -this.#limits.aheadBytesMax }
 
+  #usedAt (relay: string): { bytes: number, paid: number } {
+    const known = this.#used.get(relay)
+    if (known !== undefined) return known
+    if (this.#used.size >= this.#limits.reservationsMax) this.#used.delete(this.#used.keys().next().value!)
+    const used = { bytes: 0, paid: 0 }
+    this.#used.set(relay, used)
+    return used
+  }
+
   #account (peer: string): Account {
     const known = this.#accounts.get(peer)
     if (known !== undefined) return known
@@ -193,5 +193,19 @@ export class Relay {
     const idle = [...this.#accounts].filter(([, { circuits }]) => circuits.size === 0)
     const [oldest] = idle.filter(([, { credit }]) => credit === 0).concat(idle)
     if (oldest !== undefined) this.#accounts.delete(oldest[0])
+  }
+}
+
+/** Bytes that leave by a stream pass `send`, those that come `onData`; a listener would take them from whoever reads. */
+function count (stream: Stream, carried: (bytes: number) => void): void {
+  const ends = stream as Stream & { onData (data: { readonly byteLength: number }): void }
+  const [send, onData] = [ends.send.bind(ends), ends.onData.bind(ends)]
+  ends.send = data => {
+    carried(data.byteLength)
+    return send(data)
+  }
+  ends.onData = data => {
+    carried(data.byteLength)
+    onData(data)
   }
 }

@@ -12,7 +12,7 @@ import { badPacket, encodePacket, refusalOf } from './framing.ts'
 import { decodeHello, encodeHello, type Greeting, type Hello } from './hello.ts'
 
 /** Kinds that are answered, kinds that answer, and kinds that do neither. */
-const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'cancelled', 'clear', 'clearing', 'peers']
+const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'cancelled', 'clear', 'clearing', 'peers', 'toll', 'relay']
 const ANSWERS: readonly string[] = ['answer', 'refusal', 'ack']
 
 /** What waits for an answer of the peer. */

@@ -14,6 +14,7 @@ import {
   CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
+import { serveActor } from './control-actors.ts'
 import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import type { Operator } from './operator.ts'
@@ -164,6 +165,7 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'actor': return await serveActor(body, operator, signal, send)
     case 'quote': {
       const { wasm, input, options } = decodeRun(body)
       return await operator.quote(wasm, input, { ...options, signal })

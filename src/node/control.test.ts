@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { InosError } from '../packet/errors.ts'
 import type { ComputeOptions, JobState } from '../processor/processor.ts'
+import type { ActorAnswers, ActorRequest } from './control-actors.ts'
 import { findNode } from './control-client.ts'
 import { createGate } from './control-gate.ts'
 import { decodeRun, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
@@ -62,10 +63,16 @@ const KNOWN = { id: 'k', addresses: ['/ip4/192.0.2.1/tcp/1'], met: null }
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
 const TRADE = {
-  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], cpuPercent: 50,
+  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], relayPerMiB: 2n ** 61n, cpuPercent: 50,
   fuelPerSec: 1_000, idle: 1, queued: 0, memoryPagesMax: 16, diskBytes: 2 ** 40, bytesPerSec: null, gpu: null
 }
 const ACCOUNT = { issuer: 'i', cleared: 1n, free: 2n, uncleared: 3n, promised: 4n }
+
+const ACTOR = { name: 'a', id: 'ab', module: 'm', state: 's', n: 3, queued: 0, home: 'p', pages: 2, bytes: 65_536, stopped: false }
+const ACTOR_ANSWERS: ActorAnswers = {
+  spawn: ACTOR, call: { n: 3, bytes: Uint8Array.of(1), exitCode: 0, state: null, fuel: 2n ** 60n, cost: 3n, executor: 'p', receiptId: 'r', repeated: true }, ls: [ACTOR, ACTOR],
+  snapshot: { n: 3, state: 's', bytes: 7 }, migrate: ACTOR, stop: null, chain: new Uint8Array(10_000_000).fill(3)
+}
 
 /** A node that answers from fixed values; a test replaces what it looks at. */
 function fakeOperator (replaced: Partial<Operator> = {}): Operator {
@@ -81,6 +88,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
         yield input.length === 0 ? { index: index++, error: new InosError('ERR_TRAP', 'It trapped.') } : { ...RESULT, bytes: input, index: index++ }
       }
     },
+    actor: async request => ACTOR_ANSWERS[request.do] as never,
     quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
@@ -452,4 +460,23 @@ test('a map goes through the socket', async () => {
   const broken = async function * (): AsyncIterable<string> { yield 'one'; throw new InosError('ERR_USAGE', 'No such file.') }
   await assert.rejects(Array.fromAsync(both.client.map(EMPTY, broken(), {})), /No such file/)
   await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { signal: AbortSignal.abort(new InosError('ERR_CANCELLED', 'enough')) })), { code: 'ERR_CANCELLED' })
+})
+
+// Goal: actors behind the socket are the same: requests arrive checked, answers come back whole, a long history in pieces.
+// Method: every request with all it may have, and some that are none.
+test('actors go through the socket', async () => {
+  const requests: ActorRequest[] = [
+    { do: 'spawn', name: 'a', wasm: Uint8Array.of(1), options: { entry: 'go', env: { fuel: '1' }, limits: { fuelMax: 5n }, costMax: 2n ** 54n, where: 'remote' } },
+    { do: 'call', name: 'a', message: Uint8Array.of(2), id: null }, { do: 'call', name: 'a', message: new Uint8Array(0), id: 'x' }, { do: 'ls' }, { do: 'snapshot', name: 'a' },
+    { do: 'migrate', name: 'a', peer: 'p' }, { do: 'stop', name: 'a', forget: true }, { do: 'chain', name: 'a' }
+  ]
+  const got: unknown[] = []
+  await using both = await pair({ actor: async request => { got.push(request); return ACTOR_ANSWERS[request.do] as never } })
+  for (const request of requests) assert.deepEqual(await both.client.actor(request), ACTOR_ANSWERS[request.do])
+  assert.deepEqual(got, requests)
+  const wrong: object[] = [
+    { do: 'call', name: 'a', message: 'x', id: null }, { do: 'call', name: 'a', message: EMPTY }, { do: 'call', message: EMPTY, id: null }, { do: 'stop', name: 'a' }, { do: 'migrate', name: 'a' },
+    { do: 'spawn', name: 'a', wasm: EMPTY, options: { key: 'k' } }, { do: 'spawn', name: 'a', wasm: 'x', options: {} }, { do: 'dance', name: 'a' }, { do: 'snapshot', name: 'x'.repeat(10_000) }
+  ]
+  for (const request of wrong) await assert.rejects(both.client.actor(request as ActorRequest), { code: 'ERR_USAGE' }, JSON.stringify(request).slice(0, 80))
 })

@@ -37,7 +37,7 @@ test('a run arrives whole', async () => {
 // Goal: a state goes to an executor and comes back, whole.
 // Method: states with and without pages, tables and segments; with the module along, and none at all.
 test('states arrive whole', () => {
-  const page = new Uint8Array(PAGE_BYTES).fill(7)
+  const page = new Uint8Array(PAGE_BYTES).fill(7).fill(0, 4_000)
   const never = (): Promise<Uint8Array> => Promise.reject(new Error('the module was there'))
   for (const state of [null, { pages: [], globals: new Uint8Array(0), tables: [], dropped: [] }, STATE(page)]) {
     const run = { ...runOf('x', 'text', { files: { '/a': Uint8Array.of(1) } }), state }

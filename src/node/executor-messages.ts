@@ -72,7 +72,7 @@ export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, 
   }
   const files = paths.map(path => run.files[path]!)
   const state = run.state ?? null
-  const stateParts = state === null ? [] : [state.globals, ...state.pages.filter(page => page !== null)]
+  const stateParts = state === null ? [] : [state.globals, ...state.pages.filter(page => page !== null).map(withoutEnd)]
   return {
     header: { ...header, ...(run.state === undefined ? {} : { state: state === null ? null : stateHeader(state) }) },
     parts: [run.input, run.seed, ...files, ...stateParts, ...(wasm === undefined ? [] : [wasm])]
@@ -107,11 +107,25 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
   }
 }
 
+/** A page travels without the zeros at its end, which most pages have many of. */
+function withoutEnd (page: Uint8Array): Uint8Array {
+  let end = page.length
+  while (end > 0 && page[end - 1] === 0) end--
+  return page.subarray(0, end)
+}
+
+function wholePage (bytes: Uint8Array): Uint8Array {
+  if (bytes.length === PAGE_BYTES) return bytes
+  const page = new Uint8Array(PAGE_BYTES)
+  page.set(bytes)
+  return page
+}
+
 /** @param rest parts of which those of the state are taken */
 function decodeRunState ({ pages: count, full, tables, dropped }: StateHeader, rest: Uint8Array[]): State {
   const globals = rest.shift()!
   const pages = new Array<Uint8Array | null>(count).fill(null)
-  for (const at of full) pages[at] = rest.shift()!
+  for (const at of full) pages[at] = wholePage(rest.shift()!)
   return { pages, globals, tables, dropped }
 }
 
@@ -139,7 +153,7 @@ export function decodeChildEnd ({ header, parts }: Frame): ChildEnd {
 export function encodeOutcome (job: number, outcome: Outcome): Frame {
   const { result, files, stderr, fuel, message, state, ...rest } = outcome
   const header = { kind: 'outcome', job, ...rest, fuel: String(fuel), message: message.slice(0, LIMITS.executor.messageLengthMax), ...(state === undefined ? {} : { state: changeHeader(state) }) }
-  const pages = state === undefined ? [] : [state.globals, ...Array.from(state.changed.values()).filter(page => page !== null)]
+  const pages = state === undefined ? [] : [state.globals, ...Array.from(state.changed.values()).filter(page => page !== null).map(withoutEnd)]
   return { header, parts: [result, stderr, ...(files === null ? [] : [files]), ...pages] }
 }
 
@@ -243,8 +257,8 @@ function parseChange (header: unknown, parts: readonly Uint8Array[]): { state?: 
   const full = indices(header.full, LIMITS.state.pagesMax, pages)
   const begin = parts.length - full.length - 1
   const [globals, ...bytes] = parts.slice(Math.max(begin, 0))
-  if (begin < 2 || globals === undefined || globals.length > LIMITS.state.slotsMax * 8 || globals.length % 8 !== 0 || bytes.some(page => page.length !== PAGE_BYTES)) throw new FrameError('the parts of a state have other lengths')
-  const changed = new Map<number, Uint8Array | null>(full.map((at, i) => [at, bytes[i]!]))
+  if (begin < 2 || globals === undefined || globals.length > LIMITS.state.slotsMax * 8 || globals.length % 8 !== 0 || bytes.some(page => page.length > PAGE_BYTES)) throw new FrameError('the parts of a state have other lengths')
+  const changed = new Map<number, Uint8Array | null>(full.map((at, i) => [at, wholePage(bytes[i]!)]))
   for (const at of indices(header.zero, pages, pages)) changed.set(at, null)
   const tables = header.tables.map(parseTable)
   if (tables.reduce((sum, table) => sum + table.length, 0) > LIMITS.state.tableEntriesMax) throw new FrameError('the tables of a state are too long')

@@ -66,8 +66,8 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
-  const { prices, buyers } = settings.current
-  const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
+  const { prices, buyers, relayPerMiB } = settings.current
+  const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers, relayPerMiB }
   return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, dataDir: dir.path, opened: opened.move() }
 }
 

@@ -9,20 +9,11 @@ import { isBytes, isMap } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { toHex } from './identity.ts'
 import { LIMITS, PAGE_BYTES } from './limits.ts'
-import { decodeState, type EncodedState, type StateRecord } from './state.ts'
+import { decodeState, type EncodedState } from './state.ts'
+import type { KeptState } from './state-views.ts'
 
 /** The platform's sha2-256. */
 type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
-
-/** A state with all its bytes. They are shared between states that follow one another, and nobody changes them. */
-export interface KeptState {
-  /** Raw CID of the record, as text. */
-  readonly id: string
-  readonly bytes: Uint8Array
-  readonly record: StateRecord
-  /** Pages that are not all zero, by their sha2-256 in hex. */
-  readonly pages: ReadonlyMap<string, Uint8Array>
-}
 
 /** The most bytes a state can have. */
 export const STATE_BYTES_MAX = LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax
@@ -92,21 +83,33 @@ export async function applyDelta (before: KeptState | null, delta: Uint8Array, d
   return keptOf(state, hex => fresh.get(hex) ?? before?.pages.get(hex))
 }
 
-/** Equal bytes that a new run would cost more than. */
-const GAP_BYTES = 16
+const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT
+const WORDS = PAGE_BYTES / WORD_BYTES
+/** Equal words that a new run would cost more than. */
+const GAP_WORDS = 4
 
-/** Offsets and bytes, in turn, that make `next` of `page`. */
+/** Offsets and bytes, in turn, that make `next` of `page`. Compared by words, a quarter of the time. */
 function runsBetween (page: Uint8Array, next: Uint8Array): Array<number | Uint8Array> {
+  const [old, now] = [wordsOf(page), wordsOf(next)]
   const runs: Array<number | Uint8Array> = []
-  let end = 0
-  for (let at = 0; at < PAGE_BYTES; at = end) {
-    while (at < PAGE_BYTES && page[at] === next[at]) at++
-    if (at === PAGE_BYTES) break
-    end = at + 1
-    for (let same = 0; end < PAGE_BYTES && same < GAP_BYTES; end++) same = page[end] === next[end] ? same + 1 : 0
-    runs.push(at, next.slice(at, end))
+  let at = 0
+  while (at < WORDS) {
+    if (old[at] === now[at]) {
+      at++
+      continue
+    }
+    let end = at + 1
+    for (let same = 0; end < WORDS && same < GAP_WORDS; end++) same = old[end] === now[end] ? same + 1 : 0
+    runs.push(at * WORD_BYTES, next.slice(at * WORD_BYTES, end * WORD_BYTES))
+    at = end
   }
   return runs
+}
+
+/** Words of a page, which comes from anywhere in a larger buffer. */
+function wordsOf (page: Uint8Array): Int32Array {
+  const { buffer, byteOffset } = page.byteOffset % WORD_BYTES === 0 ? page : page.slice()
+  return new Int32Array(buffer, byteOffset, WORDS)
 }
 
 function patch (page: Uint8Array, runs: readonly unknown[]): Uint8Array {

@@ -641,6 +641,9 @@ export const DEFAULT_PRICES = {
   perGiBh: 10_000n
 } as const
 
+/** What a relay charges per MiB that it carries beyond what is free, µcr; rounded up to whole µcr per KiB. */
+export const DEFAULT_RELAY_PRICE = 10_240n
+
 /** What a node charges, µcr; the fields of an offer. */
 export type PriceList = { -readonly [K in keyof typeof DEFAULT_PRICES]: bigint }
 

@@ -5,6 +5,7 @@
  * slot. Everyone weighed is listed with numbers or the reason against it.
  */
 import { charge, worstCase } from '../credits/pricing.ts'
+import { formatCredits } from '../packet/amounts.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import type { Attempt, ErrorCode, InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -90,13 +91,13 @@ function weigh (node: Rooms, job: Job, wish: Wish, candidate: Candidate): Bid {
   if (payload.expires * 1000 <= node.platform.now()) return against('ERR_NO_OFFER', 'Its offer has expired.')
   if (limits.memoryPagesMax > payload.memoryPagesMax) return { ...against('ERR_NO_OFFER', `It gives a job ${payload.memoryPagesMax} pages of memory, not ${limits.memoryPagesMax}.`), memoryPagesMax: payload.memoryPagesMax }
   if (wish.costMax === undefined && costMax > LIMITS.job.costMax) {
-    return against('ERR_BUDGET', `It may charge up to ${costMax} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`)
+    return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits; above ${formatCredits(LIMITS.job.costMax)} costMax must be set.`)
   }
-  if (wish.costMax !== undefined && costMax > wish.costMax) return against('ERR_BUDGET', `It may charge up to ${costMax} µcr at these limits, more than ${wish.costMax} µcr.`)
+  if (wish.costMax !== undefined && costMax > wish.costMax) return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits, more than ${formatCredits(wish.costMax)}.`)
   const { free, says, hint } = node.credits.taken(peer)
   if (free < costMax) {
     if (candidate.inFlight > 0) return { ...NO_NUMBERS, peer, costMax, waits: true, reason: 'earlier jobs there hold its line' }
-    return against('ERR_INSUFFICIENT_CREDITS', `The job may cost ${costMax} µcr; ${says}.`, hint)
+    return against('ERR_INSUFFICIENT_CREDITS', `The job may cost ${formatCredits(costMax)}; ${says}.`, hint)
   }
   return { ...NO_NUMBERS, peer, costMax, ...score(node, job, candidate) }
 }

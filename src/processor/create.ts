@@ -45,6 +45,7 @@ import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
 import { createStateCache } from './states.ts'
 import { type Finished, submitJob } from './submit.ts'
+import { createTolls, NO_TOLLS } from './tolls.ts'
 
 export interface ProcessorParts {
   readonly platform: Platform
@@ -99,6 +100,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     serve: {
       request (peer, packet, signal) {
         if (packet.kind === 'job') return serveJob(node, peer, packet, signal)
+        if (packet.kind === 'toll' || packet.kind === 'relay') return tolls.answer(peer, packet)
         return packet.kind === 'peers' ? mingling!.answer(peer) : node.settlement.answer(peer, packet)
       },
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)
@@ -154,6 +156,8 @@ export function createProcessor (parts: ProcessorParts): Processor {
     }
   })
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
+  network?.access?.onChange(view => { events.emit('reach:change', () => view) })
+  const tolls = network?.access === undefined ? NO_TOLLS : createTolls(node, network.access, parts.market.net ?? null)
   if (sessions !== null) {
     sessions.on({
       open (peer, hello) {
@@ -226,7 +230,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     await using parts = new AsyncDisposableStack()
     // Called from the last to the first, each whatever became of the others.
     parts.defer(() => credits.close())
-    parts.defer(async () => { await Promise.all([offering, upkeep, node.desk.idle(), settlement.idle()]) })
+    parts.defer(async () => { await Promise.all([offering, upkeep, node.desk.idle(), tolls.idle(), settlement.idle()]) })
     parts.defer(() => runtime.stop())
     parts.defer(async () => { await network?.stop() })
     parts.defer(async () => { await sessions?.stop() })

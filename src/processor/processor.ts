@@ -6,10 +6,10 @@ import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineRe
 import type { Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { PeerTest, Reachability } from '../network/access.ts'
+import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
-import type { KeptState } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 
 export type { PeerTest, Reachability }
 export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
@@ -79,12 +79,12 @@ export interface Step {
   /** What `Result.state` of the call before was; null for the first call. */
   readonly before: KeptState | null
   /**
-   * Keep the state after the call; waited for before its receipt is accepted, so that a crash in between leaves the order open.
+   * Keep the state after the call and its result; waited for before its receipt is accepted, so that a crash in between leaves the order open.
    * @param delta what `applyDelta` makes it of, with the state before
    */
-  keep? (after: KeptState, delta: Uint8Array): Promise<void>
-  /** A state kept before, by its id, for a call with a key that was made before. */
-  find? (id: string): Promise<KeptState | null>
+  keep? (after: KeptState, delta: Uint8Array, result: Uint8Array): Promise<void>
+  /** What was kept before, by the id of the state, for a call with a key that was made before. */
+  find? (id: string): Promise<{ readonly state: KeptState, readonly result: Uint8Array } | null>
 }
 
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
@@ -269,6 +269,8 @@ export interface TradeView extends Capacity {
   readonly slots: number
   /** PeerIds that may buy; null: anyone. */
   readonly buyers: readonly string[] | null
+  /** What it charges as a relay, µcr per MiB beyond what is free. */
+  readonly relayPerMiB: bigint
 }
 
 /** What the owner of a node decides about its trade; the rest it decides itself. */
@@ -277,11 +279,15 @@ export interface Tariff {
   readonly prices: Partial<PriceList>
   /** PeerIds that may buy; null: anyone who gets here. */
   readonly buyers: readonly string[] | null
+  /** µcr per MiB relayed beyond what is free. @default DEFAULT_RELAY_PRICE */
+  readonly relayPerMiB?: bigint | undefined
 }
 
 export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
+  /** The status of `reachability()` is another one. */
+  'reach:change': Reachability
   /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
   /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */

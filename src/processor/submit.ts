@@ -18,7 +18,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import { encodeTree } from '../credits/tree.ts'
 import { Family, type Kinship } from './family.ts'
 import { factsOf, type Job, outputOf, runOf } from './job.ts'
-import type { KeptState } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput, keepTree } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
@@ -260,9 +260,9 @@ class Submission {
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const output = known?.output ?? await outputOf(spec, outcome, before, digest, tree)
     const facts = { ...factsOf(spec, outcome, output), ...ofChildren }
-    if (this.#key !== undefined) await keepOutput(this.#node, output)
+    if (this.#key !== undefined) await keepOutput(this.#node, output, step)
     await keepTree(this.#node, tree)
-    if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state))
+    if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state), outcome.result)
     const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, { original: known?.original, key: this.#key, order: order ?? credits.orderOwn(spec.id, this.#kinship.parent) }))
     if (known === undefined && tree === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
@@ -302,7 +302,7 @@ function finish ({ spec }: Job, { bundle, bytes, below, files, state, stderr, me
     exitCode: payload.exitCode,
     bytes,
     files,
-    state,
+    ...(state === undefined ? {} : { state }),
     stderr,
     message,
     fuel: payload.fuel,
