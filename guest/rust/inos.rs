@@ -55,10 +55,11 @@ pub fn log(text: &str) {
 /// What to compute, as the host reads it: 56 bytes.
 #[repr(C)]
 pub struct Spec {
-    module: (u32, u32),
-    input: (u32, u32),
-    entry: (u32, u32),
-    args: (u32, u32),
+    /// Pointer and length of each.
+    module: [u32; 2],
+    input: [u32; 2],
+    entry: [u32; 2],
+    args: [u32; 2],
     fuel_max: u64,
     memory_pages_max: u32,
     output_bytes_max: u32,
@@ -88,7 +89,7 @@ pub struct Child<'a> {
 impl Child<'_> {
     /// Starts it, and does not wait; below zero why not, as `inos.h` lists it. Costs 1,000,000 fuel and the copying of its input.
     pub fn start(&self) -> Result<Handle, i32> {
-        let at = |bytes: &[u8]| (bytes.as_ptr() as u32, bytes.len() as u32);
+        let at = |bytes: &[u8]| [bytes.as_ptr() as u32, bytes.len() as u32];
         let spec = Spec {
             module: at(self.module.as_bytes()),
             input: at(self.input),

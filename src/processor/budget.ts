@@ -33,6 +33,8 @@ export class Budget {
     return {
       get free () { return budget.#freeFor(fuel) },
       get held () { return budget.#held + (outer?.held ?? 0n) },
+      // What runs here burns its fuel here, whatever is bought for it: of that only the price counts.
+      get below () { return budget.purseFor(0n) },
       hold (amount) {
         outer?.hold(amount)
         budget.#held += amount

@@ -94,6 +94,8 @@ export interface Purse {
   /** µcr that jobs under way may still cost. */
   readonly held: bigint
   hold (amount: bigint): void
+  /** For what is bought for the children of a job that runs here. @default this one */
+  readonly below?: Purse
   /** A job that held `amount` is over and was charged so much of it. */
   end (amount: bigint, charged: bigint): void
   /** The next change; to be asked before one looks. */

@@ -276,7 +276,7 @@ class Submission {
     const { modules, payer } = this.#kinship
     const { spec: { module, limits } } = this.#job.spec
     return new Family(this.#node, {
-      module, limits, order, payer, costMax, prices: null, outer: this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
+      module, limits, order, payer, costMax, prices: null, outer: this.#purse?.below ?? this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
       modules: async cid => cid === module.toString() ? this.#job.wasm.bytes : await modules(cid)
     })
   }
