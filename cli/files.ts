@@ -15,9 +15,9 @@ export async function readInputFile (file: string, signal: AbortSignal): Promise
   return await readWhole(file, LIMITS.spec.inputBytesMax, 'ERR_INPUT_TOO_LARGE', signal)
 }
 
-/** A file that should be a receipt bundle: small, or none. @throws {InosError} ERR_USAGE, ERR_RECEIPT_INVALID */
+/** A file of one receipt or of a tree of them. @throws {InosError} ERR_USAGE, ERR_RECEIPT_INVALID */
 export async function readReceiptFile (file: string, signal: AbortSignal): Promise<Uint8Array> {
-  return await readWhole(file, LIMITS.credits.bundleBytesMax, 'ERR_RECEIPT_INVALID', signal)
+  return await readWhole(file, LIMITS.credits.treeBytesMax, 'ERR_RECEIPT_INVALID', signal)
 }
 
 /** A file that should be a proof of fraud. @throws {InosError} ERR_USAGE, ERR_RECORD_INVALID */

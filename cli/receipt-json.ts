@@ -2,6 +2,7 @@
  * What the records of a receipt file say, as JSON: CIDs and PeerIds as text, amounts and fuel as
  * decimal text, other bytes as base64. Nothing is verified here.
  */
+import { readFiles } from '../src/credits/tree.ts'
 import { isBytes, isLink, isMap } from '../src/packet/envelope.ts'
 import { decodeCanonical } from '../src/packet/cbor.ts'
 import { InosError } from '../src/packet/errors.ts'
@@ -14,14 +15,16 @@ const AMOUNTS = new Set(['charge', 'fuel', 'costMax', 'tick', 'base', 'perMFuel'
 /** @throws {InosError} ERR_RECEIPT_INVALID when the bytes are no bundle of envelopes */
 export function describeBundle (bytes: Uint8Array): unknown {
   try {
-    return describeFile(bytes)
+    const [first, ...below] = readFiles(bytes)
+    const root = describeFile(first!)
+    return below.length === 0 ? root : { ...root, below: below.map(file => describeFile(file)) }
   } catch (cause) {
     throw new InosError('ERR_RECEIPT_INVALID', 'This is not a receipt file.', { cause, hint: '`inos run --receipt FILE` writes one.' })
   }
 }
 
 /** @param original whether it is the run that another file repeats */
-function describeFile (bytes: Uint8Array, original = false): unknown {
+function describeFile (bytes: Uint8Array, original = false): Record<string, unknown> {
   const bundle = decodeCanonical(bytes)
   if (!isMap(bundle)) throw new Error('it is not a map')
   return Object.fromEntries(['receipt', 'order', 'offer', ...(original || !('original' in bundle) ? [] : ['original'])].map(name => {

@@ -28,7 +28,7 @@ export function addReceipts (program: Command, context: Context): void {
   show.action(async (name: string, options: CommonOptions) => { context.finish(await print(name, options, context)) })
 
   const verify = receipts.command('verify').description('check signatures, links and the bill; exit code 106 when one fails')
-    .argument('<receipts...>', 'receipt files, or CIDs of receipts of this node')
+    .argument('<receipts...>', 'receipt files, or CIDs of receipts of this node; what one lacks of its children is looked for in the others')
   addJson(addData(verify), 'one JSON object a line')
   examples(verify, [['inos receipts verify r.inos', 'who ran what for whom, and whether the bill is right']])
   verify.action(async (names: string[], options: CommonOptions) => { context.finish(await verifyAll(names, options, context)) })
@@ -83,16 +83,26 @@ async function print (name: string, options: CommonOptions, context: Context): P
 }
 
 async function verifyAll (names: readonly string[], options: CommonOptions, context: Context): Promise<number> {
-  const { openBundle } = await import('../src/credits/bundle.ts')
+  const { openTree, readFiles } = await import('../src/credits/tree.ts')
   const { verify } = await import('../src/node/keys.ts')
   const { output } = context
   return await withReader(options, context, async read => {
     let exitCode = 0
-    for (const name of names) {
+    const files = await Promise.all(names.map(async name => await read(name).catch(toInosError)))
+    const all = files.flatMap(file => {
       try {
-        const bundle = openBundle(await read(name), verify)
-        if (options.json === true) await output.json({ source: name, ok: true, ...factsOf(bundle) })
-        else await output.write(describeFacts(name, bundle))
+        return file instanceof InosError ? [] : readFiles(file)
+      } catch {
+        return []
+      }
+    })
+    for (const [at, name] of names.entries()) {
+      try {
+        const file = files[at]!
+        if (file instanceof InosError) throw file
+        const { root, below } = openTree(file, verify, all)
+        if (options.json === true) await output.json({ source: name, ok: true, ...factsOf(root, below) })
+        else await output.write(describeFacts(name, root, below))
       } catch (thrown) {
         const error = toInosError(thrown)
         exitCode = error.exitCode
@@ -107,9 +117,10 @@ async function verifyAll (names: readonly string[], options: CommonOptions, cont
 interface Facts {
   receipt: string, executor: string, payer: string, module: string, input: string, result: string, resultBytes: number, files: string | null, filesBytes: number
   outcome: string, exitCode: number | null, fuel: bigint, charge: bigint, selfExecuted: boolean, original: string | null
+  children: string[], below: { receipts: number, executors: number, fuel: bigint, charge: bigint } | null
 }
 
-function factsOf ({ receipt: { id, payload }, selfExecuted, original }: Bundle): Facts {
+function factsOf ({ receipt: { id, payload }, selfExecuted, original }: Bundle, below: readonly Bundle[]): Facts {
   const { module, input, result, resultBytes, files, filesBytes, outcome, exitCode, fuel, charge } = payload
   return {
     receipt: id.toString(),
@@ -126,12 +137,20 @@ function factsOf ({ receipt: { id, payload }, selfExecuted, original }: Bundle):
     fuel,
     charge,
     selfExecuted,
-    original: original?.receipt.id.toString() ?? null
+    original: original?.receipt.id.toString() ?? null,
+    children: payload.children.map(String),
+    below: payload.below === undefined ? null : {
+      receipts: below.length,
+      executors: new Set(below.map(({ receipt }) => peerIdOfKey(receipt.payload.executor))).size,
+      fuel: payload.below.fuel,
+      charge: payload.below.charge
+    }
   }
 }
 
-function describeFacts (name: string, bundle: Bundle): string {
-  const facts = factsOf(bundle)
+function describeFacts (name: string, bundle: Bundle, all: readonly Bundle[]): string {
+  const facts = factsOf(bundle, all)
+  const { below } = facts
   const ended = facts.outcome === 'ok' ? `exit code ${facts.exitCode}` : facts.outcome
   const rows = [
     ['  receipt', facts.receipt],
@@ -143,6 +162,10 @@ function describeFacts (name: string, bundle: Bundle): string {
     ['  files', facts.files === null ? 'none' : `${facts.files}, ${groupDigits(facts.filesBytes)} bytes`],
     ['  fuel', groupDigits(facts.fuel)],
     ['  charge', formatCredits(facts.charge)],
+    ...(below === null ? [] : [
+      ['  children', `${facts.children.length}; ${below.receipts} receipts below it, of ${below.executors} executors, all valid`],
+      ['  bought', `fuel ${groupDigits(below.fuel)} for ${formatCredits(below.charge)}`]
+    ]),
     ...(facts.original === null ? [] : [['  from memory', `of the run with the receipt ${facts.original}, valid as well`]])
   ]
   return `${plain(name)}: valid${facts.selfExecuted ? ', self-executed' : ''}\n${table(rows)}`

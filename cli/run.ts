@@ -22,6 +22,8 @@ interface RunOptions {
   where: string
   peer: string[]
   receipt?: string
+  module: string[]
+  children?: number
   key?: string
   quote?: true
   cache: boolean
@@ -43,6 +45,8 @@ export function addRun (program: Command, context: Context): void {
     .option('--memory <size>', 'memory it may have (default: 256MiB)', read(parsePages))
     .option('--max-cost <amount>', 'most it may cost, such as 2cr or 500ucr (default: what the limits allow, up to 20cr)', read(parseCredits))
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
+    .option('--module <file>', 'a module that the guest may have computed, by its CID; may be given several times', collect, [])
+    .option('--children <n>', 'other WASM it may have computed, on all levels together; what the job may cost then covers a base price for each', read(text => Number(parseCount(text, BigInt(LIMITS.spec.descendantsMax)))))
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
     .option('--key <text>', 'a name for this job: the same name again gives the same result and is never paid twice')
@@ -57,6 +61,7 @@ export function addRun (program: Command, context: Context): void {
     ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
     ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
     ['inos run render.wasm --outputs /out --output-dir frames', 'files the guest leaves in /out, as frames/out/…'],
+    ['inos run sort.wasm --module leaf.wasm --children 100', 'a guest that has others compute, across the mesh'],
     ['inos run big.wasm --where remote --quote', 'who would run it, for what price, in what time'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
   ])
@@ -91,7 +96,7 @@ async function run (file: string, options: RunOptions, context: Context): Promis
 }
 
 async function compute (file: string, options: RunOptions, { output, signal, guestArgs }: Context): Promise<number> {
-  const { checkWritable } = await import('./files.ts')
+  const { checkWritable, readModule } = await import('./files.ts')
   const { readProgram } = await import('./script.ts')
   for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
   await checkOutputs(options)
@@ -108,8 +113,10 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     outputs: options.outputs,
     limits: {
       ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),
-      ...(options.memory === undefined ? {} : { memoryPagesMax: options.memory })
+      ...(options.memory === undefined ? {} : { memoryPagesMax: options.memory }),
+      ...(options.children === undefined ? {} : { descendantsMax: options.children })
     },
+    ...(options.module.length === 0 ? {} : { modules: await Promise.all(options.module.map(each => readModule(each, signal))) }),
     ...(options.maxCost === undefined ? {} : { costMax: options.maxCost }),
     where: options.where,
     cache: options.cache,

@@ -1,7 +1,7 @@
 /** The public door: everything a program imports from `inos`. */
 import type { Bundle } from './credits/bundle.ts'
-import { openBundle } from './credits/bundle.ts'
 import { openChain, type VerifiedChain } from './credits/chain.ts'
+import { openTree } from './credits/tree.ts'
 import { verify } from './node/keys.ts'
 import { peerIdOfKey } from './packet/identity.ts'
 
@@ -44,6 +44,10 @@ export interface VerifiedReceipt {
   readonly costMax: bigint
   readonly class: string
   readonly profile: string
+  /** Receipts of all that the guest had computed, each before its own children; every one of them is in the file and was checked. */
+  readonly below: readonly VerifiedReceipt[]
+  /** CIDs of those that are its own children, in the order of their start. */
+  readonly children: readonly string[]
   /** CID of the receipt of the run that this one repeats: nothing was run again, and that receipt, checked as well, is in the file. Null for a run. */
   readonly original: string | null
   /** Of a step that returned: CID of the state after it; null for a job that keeps none. */
@@ -51,12 +55,14 @@ export interface VerifiedReceipt {
 }
 
 /**
- * Check a receipt file offline: form, signatures, links between receipt, order and offer, the bill, and for a result from memory the same of its run.
+ * Check a receipt file offline: form, signatures, links between receipt, order and offer, the bill, for a result from memory the same of its run,
+ * and for a guest that had other WASM computed the same of all of that, with its sums of fuel and charges.
  * @param receipt the bytes of `Result.receipt`, or of a file that `--receipt` wrote
  * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
  */
 export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedReceipt> {
-  return factsOf(openBundle(receipt, verify))
+  const { root, below } = openTree(receipt, verify)
+  return factsOf(root, below.map(bundle => factsOf(bundle, [])))
 }
 
 /**
@@ -68,7 +74,7 @@ export async function verifyChain (chain: Uint8Array): Promise<VerifiedChain> {
   return openChain(chain, verify)
 }
 
-function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): VerifiedReceipt {
+function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle, below: readonly VerifiedReceipt[]): VerifiedReceipt {
   const { outcome, exitCode, resultBytes, files, filesBytes, fuel, pages, charge, profile } = payload
   return {
     id: id.toString(),
@@ -91,6 +97,8 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Ve
     costMax: order.payload.costMax,
     class: payload.class,
     profile,
+    below,
+    children: payload.children.map(String),
     original: payload.cached?.toString() ?? null,
     state: payload.state?.toString() ?? null
   }

@@ -12,6 +12,7 @@ import { InosError } from '../src/packet/errors.ts'
 import { checkReceipt, type Receipt } from '../src/packet/records.ts'
 import { verifyReceipt } from '../src/index.ts'
 import { Mesh, signerOf } from '../src/processor/mesh.fixture.ts'
+import { FAN, fanInput } from './family-guests.ts'
 import { ECHO } from './guests.ts'
 import * as vectors from './suites/record-vectors.ts'
 
@@ -23,6 +24,8 @@ let bought: Uint8Array
 let own: Uint8Array
 /** Of a job that ran before. */
 let repeated: Uint8Array
+/** Of a job whose guest had others computed, some of them by its buyer. */
+let tree: Uint8Array
 before(async () => {
   await using mesh = new Mesh()
   const buyer = await mesh.start('buyer')
@@ -31,6 +34,8 @@ before(async () => {
   bought = (await buyer.compute(ECHO, 'a receipt', { where: seller.id })).receipt
   repeated = (await buyer.compute(ECHO, 'a receipt', { where: seller.id })).receipt
   own = (await buyer.compute(ECHO, 'a receipt', { where: 'local' })).receipt
+  const limits = { fuelMax: 2n ** 32n, memoryPagesMax: 2, outputBytesMax: 64, descendantsMax: 20 }
+  tree = (await buyer.compute(FAN, fanInput({ levels: 2, width: 4, fuel: limits.fuelMax }), { where: seller.id, limits, costMax: 10_000_000n, cache: false })).receipt
 })
 
 /** A receipt that shares its signature with two others. */
@@ -71,6 +76,23 @@ test('a bought receipt, an own one and one from memory verify', async () => {
     assert.equal(code, 0, stderr)
     const facts = await verifyReceipt(receipt)
     for (const fact of [facts.executor, facts.payer, facts.module, facts.result, facts.id, `${facts.fuel} fuel`, `${facts.charge} µcr`]) assert.ok(stdout.includes(fact), fact)
+  }
+})
+
+// Goal: a tree verifies as a whole or not at all, by both. Method: the tree; without its last file; with its files in another order; flipped bits.
+test('a tree of receipts verifies as a whole', async () => {
+  const [root, ...below] = decodeCanonical(tree) as Uint8Array[]
+  assert.equal(below.length, 20)
+  for (const whole of [tree, encodeCanonical([root, ...below.toReversed()])]) {
+    assert.equal((await verifyReceipt(whole)).below.length, below.length)
+    const { code, stdout, stderr } = await script(whole)
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /20 receipts below it/)
+  }
+  const bits = Array.from({ length: 8 }, (_, i) => Math.floor((i + 0.5) * tree.length) + i)
+  for (const broken of [encodeCanonical([root, ...below.slice(0, -1)]), encodeCanonical([root, ...below, bought]), root!, ...bits.map(bit => flipped(tree, bit))]) {
+    assert.ok(await isRefused(broken))
+    assert.equal((await script(broken)).code, 106)
   }
 })
 

@@ -16,7 +16,7 @@ import type { Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
 import { checkOffer, checkOrder, checkReceipt, type Offer, type Order, type Receipt, sameRun } from '../packet/records.ts'
-import { charge } from './pricing.ts'
+import { bill } from './pricing.ts'
 
 /** The records of a job. */
 export interface BundleRecords {
@@ -134,7 +134,7 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   const own = equals(order.payer, order.executor)
   mustHold(own === (offer === null) && own === (order.offer === null), 'offer', own ? 'a job of one’s own has none' : 'only a job of one’s own has none')
   if (offer === null) {
-    mustHold(receipt.charge === 0n, 'charge', 'a job of one’s own costs nothing')
+    mustHold(receipt.charge === (receipt.below?.charge ?? 0n), 'charge', 'a job of one’s own costs what its children do')
     return
   }
   mustHold(order.offer!.equals(offer.id), 'offer', 'the order accepts another offer')
@@ -142,9 +142,9 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   mustHold(sameNet(offer.payload.net, order.net), 'net', 'offer and order belong to different meshes')
   mustHold(offer.payload.profile === receipt.profile, 'profile', 'it was not offered')
   mustHold(offer.payload.classes.includes(receipt.class), 'class', 'it was not offered')
-  const bill = charge(offer.payload, receipt, receipt.cached !== null)
-  mustHold(receipt.charge === bill, 'charge', `the receipt says ${formatCredits(receipt.charge)}, the bill comes to ${formatCredits(bill)}`)
-  mustHold(bill <= order.costMax, 'charge', `${formatCredits(bill)} is more than the ${formatCredits(order.costMax)} that the order allows`)
+  const amount = bill(offer.payload, receipt, order.costMax, receipt.cached !== null)
+  mustHold(receipt.charge === amount, 'charge', `the receipt says ${formatCredits(receipt.charge)}, the bill comes to ${formatCredits(amount)}`)
+  mustHold(amount <= order.costMax, 'charge', `${formatCredits(amount)} is more than the ${formatCredits(order.costMax)} that the order allows`)
 }
 
 /** A receipt that repeats a run must claim what that run's receipt does, and comes with it. */

@@ -11,6 +11,7 @@ import { type Ack, type Cancel, checkAck, checkCancel, checkOrder, type Cheque, 
 import { type Books, checkLane, requireField } from './books.ts'
 import type { Bundle } from './bundle.ts'
 import { del, KEYS, type Op, put } from './store.ts'
+import { nonceOf } from './tree.ts'
 
 export interface OrderRequest {
   /** PeerId of who is to run it. */
@@ -24,9 +25,10 @@ export interface OrderRequest {
   readonly seconds: number
   /** A caller's name for the job; kept with the order, which is durable then before it leaves. @default none */
   readonly key?: string | undefined
+  /** The order of the job whose child this one is: its nonce says so. @default none */
+  readonly parent?: CID | undefined
 }
 
-const NONCE_BYTES = 16
 const NOTHING = new Uint8Array(0)
 
 export class Buyer {
@@ -36,7 +38,7 @@ export class Buyer {
     this.#books = books
   }
 
-  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name }: OrderRequest): Promise<Sealed<Order>> {
+  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name, parent }: OrderRequest): Promise<Sealed<Order>> {
     const { net, ledger, journal, keys, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
     if (name !== undefined) keys.orders(name, spec)
@@ -45,7 +47,7 @@ export class Buyer {
     requireNet('offer', offer.payload.net, net)
     requireField(offer.payload.expires >= now(), 'offer', 'expires', 'is in the past')
     const payload = checkOrder({
-      net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: randomBytes(NONCE_BYTES)
+      net, payer: signer.publicKey, executor: key, offer: offer.id, spec, costMax, level: 0, tick: 0n, expires: now() + seconds, nonce: nonceOf(parent, randomBytes)
     })
     // Held before anything waits, so that nobody else spends the same credit.
     ledger.hold(executor, costMax, now())

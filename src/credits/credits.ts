@@ -30,6 +30,7 @@ import { bundleRows, type LedgerOptions } from './ledger.ts'
 import { Reconciler, type SyncResult } from './reconcile.ts'
 import { type Hold, receiptOf, type RunFacts, Seller } from './seller.ts'
 import { KEYS, type Op } from './store.ts'
+import { nonceOf } from './tree.ts'
 import { bouncedOf, type Room as Terms, type Rules } from './terms.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from './views.ts'
 
@@ -39,6 +40,16 @@ export type { CreditsComponents, Hold, LedgerOptions as CreditsOptions, OrderReq
 export type ChequeAnswer =
   | { readonly kind: 'ack', readonly bytes: Uint8Array }
   | { readonly kind: 'behind', readonly body: Uint8Array }
+
+/** What belongs to a job of one's own beside what it did. */
+export interface OwnRecords {
+  /** Receipt of the run by this node that was not done again. */
+  readonly original?: Bundle | undefined
+  /** The caller's name for the job. */
+  readonly key?: string | undefined
+  /** What `orderOwn` gave. @default one made now */
+  readonly order?: Sealed<Order> | undefined
+}
 
 export interface Credits {
   /** Constant time. */
@@ -160,9 +171,10 @@ export interface Credits {
 
   /**
    * A job of one's own on this node: order and receipt signed by it, stored, nothing moves.
-   * @param original receipt of the run by this node that was not done again @param key the caller's name for the job
    */
-  recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle>
+  recordOwn (spec: CID, facts: RunFacts, records?: OwnRecords): Promise<Bundle>
+  /** The order of such a job, before it runs: its children’s orders name it. Nothing is stored. @param parent order of the job whose child it is */
+  orderOwn (spec: CID, parent?: CID): Sealed<Order>
 
   /**
    * Whether the peer has said since this start which cheques of this node it holds, and all of them
@@ -229,8 +241,6 @@ async function dropSpares ({ keys, ledger, journal }: Books, giveUp: (order: str
     for (const { order } of answered.includes(true) ? open : open.slice(1)) await giveUp(order)
   }
 }
-
-const NONCE_BYTES = 16
 
 class Room implements Credits {
   readonly #books: Books
@@ -311,12 +321,16 @@ class Room implements Credits {
     return { ...result, more: result.more || taken > 0 }
   }
 
-  async recordOwn (spec: CID, facts: RunFacts, original?: Bundle, key?: string): Promise<Bundle> {
-    const { net, journal, signer, now, randomBytes } = this.#books
-    const order = seal('order', checkOrder({
-      net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: randomBytes(NONCE_BYTES)
+  orderOwn (spec: CID, parent?: CID): Sealed<Order> {
+    const { net, signer, now, randomBytes } = this.#books
+    return seal('order', checkOrder({
+      net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: nonceOf(parent, randomBytes)
     }), signer)
-    const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, 0n, original?.receipt.id), signer), order, offer: null, original })
+  }
+
+  async recordOwn (spec: CID, facts: RunFacts, { original, key, order = this.orderOwn(spec) }: OwnRecords = {}): Promise<Bundle> {
+    const { journal, signer } = this.#books
+    const bundle = encodeBundle({ receipt: seal('receipt', receiptOf(order, facts, facts.below?.charge ?? 0n, original?.receipt.id), signer), order, offer: null, original })
     await journal.commit([...bundleRows(bundle), ...key === undefined ? [] : this.#nameOwn(key, order)])
     return bundle
   }

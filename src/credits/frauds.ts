@@ -140,11 +140,13 @@ function checkReceipts (a: Receipt, b: Receipt): void {
 
 /**
  * Whether a second receipt for a job claims what the first does. An executor that has lost the first, or remembers the
- * run no more, runs the order again: it then differs in `cached`, and by that in its charge.
+ * run no more, runs the order again: it then differs in `cached`, and by that in its charge; and its children may be computed by
+ * others, for other charges.
  */
 export function isRepeated (a: Receipt, b: Receipt): boolean {
   const sameSource = a.cached === null ? b.cached === null : b.cached !== null && a.cached.equals(b.cached)
-  return sameRun(a, b) && equals(a.payer, b.payer) && (!sameSource || a.charge === b.charge)
+  const hasChildren = a.children.length + b.children.length > 0
+  return sameRun(a, b) && equals(a.payer, b.payer) && (!sameSource || hasChildren || a.charge === b.charge)
 }
 
 function checkHeads (a: Head, b: Head): void {

@@ -15,13 +15,14 @@ import { type Ack, checkCancel, checkCheque, checkReceipt, type Cheque, type Off
 import { type Books, checkLane, checkVia, convict, requireField } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle, readBundle } from './bundle.ts'
 import { encodeFraud } from './frauds.ts'
-import { charge, worstCase } from './pricing.ts'
+import { bill, worstCase } from './pricing.ts'
 import type { OrderState } from './reconcile.ts'
 import { del, KEYS, type Op, put } from './store.ts'
 import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile' | 'state'>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile' | 'state'> &
+  Partial<Pick<Receipt, 'children' | 'below'>>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -311,7 +312,7 @@ export class Seller {
 }
 
 function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, cached: boolean): bigint {
-  const amount = charge(offer.payload, facts, cached)
+  const amount = bill(offer.payload, facts, order.payload.costMax, cached)
   if (amount <= order.payload.costMax) return amount
   throw new InosError('ERR_INTERNAL', `A run cost ${formatCredits(amount)} where its limits allow ${formatCredits(order.payload.costMax)}.`)
 }
@@ -321,10 +322,10 @@ function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, ca
  * @param cached receipt of the run, where it was not done again
  */
 export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint, cached: CID | null = null): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, state } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, state, children = [], below } = facts
   return checkReceipt({
     net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
-    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null,
+    charge: amount, children, ...below === undefined ? {} : { below }, class: 'deterministic', profile, cached, proof: null,
     ...(state === undefined ? {} : { state })
   })
 }

@@ -146,7 +146,8 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   files: value => isMap(value) && Object.values(value).every(file => isBytes(file)),
   outputs: isTexts,
   limits: value => isMap(value) && Object.entries(value).every(([name, limit]) =>
-    name === 'fuelMax' ? isAmount(limit) : ['memoryPagesMax', 'outputBytesMax'].includes(name) && isCount(limit)),
+    name === 'fuelMax' ? isAmount(limit) : ['memoryPagesMax', 'outputBytesMax', 'descendantsMax', 'levelsMax'].includes(name) && isCount(limit)),
+  modules: value => Array.isArray(value) && value.every(module => isBytes(module)),
   seed: value => isBytes(value),
   costMax: isAmount,
   where: isText,

@@ -3,22 +3,24 @@
  * to the main process an executor is hostile, because a guest may have taken it over. The other
  * direction is trusted. Bytes and their limits are the business of `executor-frames.ts`.
  *
- *     main → executor   run (and inspect), then module or absent if asked
- *     executor → main   ready once; per job need and estimate at most once, then outcome, report or refusal
+ *     main → executor   run (and inspect), then module or absent if asked; for each child its end, or that it is lost
+ *     executor → main   ready once; per job need and estimate at most once, then outcome, report or refusal; children
+ *                       that its guest wants computed, and each that the guest is suspended for
  *                       retire while idle: something still burns CPU here, replace me
  */
 import { InosError } from '../packet/errors.ts'
 import type { ErrorCode } from '../packet/errors.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import { OUTCOMES } from '../wasm/runtime.ts'
-import type { ModuleReport, Outcome, OutcomeKind, Run, RunLimits, State, StateChange } from '../wasm/runtime.ts'
+import type { Child, ChildEnd, ModuleReport, Outcome, OutcomeKind, Run, RunLimits, State, StateChange } from '../wasm/runtime.ts'
 import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
 
-/** What an executor may send while it runs a job of these limits. */
-export function answerLimits ({ limits, state }: { readonly limits: Pick<RunLimits, 'outputBytesMax'>, readonly state?: Run['state'] }): FrameLimits {
+/** What an executor may send while it runs a job of these limits. @param hasChildren whether its guest may have children */
+export function answerLimits ({ limits, state }: { readonly limits: Pick<RunLimits, 'outputBytesMax'>, readonly state?: Run['state'] }, hasChildren = false): FrameLimits {
   const { answerBytesMax, stateHeaderBytesMax } = LIMITS.executor
-  const bytes = limits.outputBytesMax + LIMITS.guest.stderrBytesMax
+  const outcome = limits.outputBytesMax + LIMITS.guest.stderrBytesMax
+  const bytes = hasChildren ? Math.max(outcome, LIMITS.guest.childBytesMax + LIMITS.spec.textBytesMax) : outcome
   if (state === undefined) return { headerBytesMax: answerBytesMax, bodyBytesMax: bytes }
   const { pagesMax, slotsMax } = LIMITS.state
   return { headerBytesMax: answerBytesMax + stateHeaderBytesMax, bodyBytesMax: bytes + pagesMax * PAGE_BYTES + slotsMax * 8 }
@@ -41,6 +43,11 @@ interface RunHeader {
   readonly fuelMax: string
   readonly memoryPagesMax: number
   readonly outputBytesMax: number
+  /** Absent for the default. */
+  readonly descendantsMax?: number
+  readonly levelsMax?: number
+  /** Whether its guest may have children. */
+  readonly kin: boolean
   /** Absent: none is kept; null: none is there yet. */
   readonly state?: StateHeader | null
 }
@@ -56,12 +63,12 @@ interface StateHeader {
 }
 
 /** @param wasm the module, unless the executor is believed to have it compiled */
-export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined): Frame {
+export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, kin = false): Frame {
   const paths = Object.keys(run.files)
-  const { fuelMax, memoryPagesMax, outputBytesMax } = run.limits
+  const { fuelMax, ...limits } = run.limits
   const header: RunHeader & { kind: 'run' } = {
     kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, outputs: [...run.outputs],
-    fuelMax: String(fuelMax), memoryPagesMax, outputBytesMax
+    fuelMax: String(fuelMax), ...limits, kin
   }
   const files = paths.map(path => run.files[path]!)
   const state = run.state ?? null
@@ -79,6 +86,7 @@ function stateHeader ({ pages, tables, dropped }: State): StateHeader {
 /** @param ask fetches the module from the main process if it did not come along */
 export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
   const header = frame.header as unknown as RunHeader
+  const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = header
   const [input, seed, ...rest] = frame.parts as Uint8Array[]
   const files = rest.splice(0, header.paths.length)
   const state = header.state ? decodeRunState(header.state, rest) : header.state
@@ -91,7 +99,9 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
     env: header.env,
     files: Object.fromEntries(header.paths.map((path, at) => [path, files[at]!])),
     outputs: header.outputs,
-    limits: { fuelMax: BigInt(header.fuelMax), memoryPagesMax: header.memoryPagesMax, outputBytesMax: header.outputBytesMax },
+    limits: {
+      fuelMax: BigInt(fuelMax), memoryPagesMax, outputBytesMax, ...descendantsMax === undefined ? {} : { descendantsMax }, ...levelsMax === undefined ? {} : { levelsMax }
+    },
     seed: seed!,
     ...(state === undefined ? {} : { state })
   }
@@ -117,6 +127,27 @@ function decodeRunState ({ pages: count, full, tables, dropped }: StateHeader, r
   const pages = new Array<Uint8Array | null>(count).fill(null)
   for (const at of full) pages[at] = wholePage(rest.shift()!)
   return { pages, globals, tables, dropped }
+}
+
+/** Whether the guest of a run may have children. */
+export function mayHaveChildren ({ header }: Frame): boolean { return header.kin === true }
+
+/** A child that the guest of a job wants computed. Its args travel as bytes: as JSON they could be six times as long. */
+export function encodeChild (job: number, { input, args, module, entry, limits: { fuelMax, ...limits } }: Child, at: number): Frame {
+  const text = new TextEncoder().encode(args.map(arg => `${arg}\0`).join(''))
+  return { header: { kind: 'child', job, at, module, entry, fuelMax: String(fuelMax), ...limits }, parts: [input, text] }
+}
+
+/** What became of a child; null: a fault of this host, that ends the whole job. */
+export function encodeChildEnd (job: number, at: number, end: ChildEnd | null): Frame {
+  if (end === null) return { header: { kind: 'lost', job, at }, parts: [] }
+  const { result, fuel, ...rest } = end
+  return { header: { kind: 'over', job, at, ...rest, fuel: String(fuel) }, parts: [result] }
+}
+
+export function decodeChildEnd ({ header, parts }: Frame): ChildEnd {
+  const { outcome, exitCode, descendants, fuel } = header as unknown as Omit<ChildEnd, 'fuel'> & { fuel: string }
+  return { outcome, exitCode, descendants, fuel: BigInt(fuel), result: parts[0]! }
 }
 
 export function encodeOutcome (job: number, outcome: Outcome): Frame {
@@ -153,6 +184,8 @@ export type Answer =
   | { readonly kind: 'outcome', readonly job: number, readonly outcome: Outcome }
   | { readonly kind: 'report', readonly job: number, readonly report: ModuleReport }
   | { readonly kind: 'refusal', readonly job: number, readonly error: InosError }
+  | { readonly kind: 'child', readonly job: number, readonly at: number, readonly child: Child }
+  | { readonly kind: 'wait', readonly job: number, readonly at: number }
 
 /**
  * Read what an executor sent. Nothing of it is kept that was not checked.
@@ -170,6 +203,8 @@ export function parseAnswer (frame: Frame): Answer {
     case 'outcome': return { kind, job, outcome: parseOutcome(header, parts) }
     case 'report': return { kind, job, report: parseReport(header.report) }
     case 'refusal': return { kind, job, error: parseRefusal(header) }
+    case 'child': return { kind, job, at: count(header.at, LIMITS.guest.childrenMax), child: parseChild(header, parts) }
+    case 'wait': return { kind, job, at: count(header.at, LIMITS.guest.childrenMax) }
     default: throw new FrameError('an answer is of no known kind')
   }
 }
@@ -189,6 +224,28 @@ function parseOutcome (header: Frame['header'], parts: readonly Uint8Array[]): O
     pages: count(header.pages, LIMITS.spec.memoryPagesMax),
     message: text(header.message),
     ...(state === undefined ? {} : { state })
+  }
+}
+
+/** Whether its guest may have such a child is another question. */
+function parseChild (header: Frame['header'], parts: readonly Uint8Array[]): Child {
+  const [input, text] = parts
+  if (input === undefined || text === undefined || parts.length > 2) throw new FrameError('a child has another shape')
+  const args = new TextDecoder().decode(text).split('\0')
+  if (args.pop() !== '' || args.length > LIMITS.spec.argsMax || text.length > LIMITS.spec.textBytesMax) throw new FrameError('the arguments of a child are not a short list')
+  const { spec, wire } = LIMITS
+  return {
+    module: header.module === null ? null : shortText(header.module, wire.nameBytesMax),
+    input,
+    entry: shortText(header.entry, spec.entryBytesMax),
+    args,
+    limits: {
+      fuelMax: fuelOf(header.fuelMax),
+      memoryPagesMax: count(header.memoryPagesMax, spec.memoryPagesMax),
+      outputBytesMax: count(header.outputBytesMax, spec.outputBytesMax),
+      descendantsMax: count(header.descendantsMax, spec.descendantsMax),
+      levelsMax: count(header.levelsMax, spec.levelsMax)
+    }
   }
 }
 
@@ -282,6 +339,11 @@ function positive (value: unknown): number {
 function text (value: unknown): string {
   if (typeof value === 'string') return value
   throw new FrameError('a text is not one')
+}
+
+function shortText (value: unknown, charsMax: number): string {
+  if (text(value).length > charsMax) throw new FrameError('a text is longer than it may be')
+  return text(value)
 }
 
 function texts (value: unknown): string[] {

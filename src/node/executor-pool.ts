@@ -6,6 +6,10 @@
  * An executor has one job at a time, or several short ones of the same payer, so guests of two payers
  * never share one, and what only waits is never lost with it. Executors stay warm, and one more than needed is kept ready, so that
  * losing one costs the next job no start-up.
+ *
+ * A guest that is suspended for its children keeps its executor and gives up its slot, so that they can run even where there
+ * is one. How many are at work at once, suspended ones included, has a limit that is higher by one for each level
+ * below a root: then on every level somebody can go on, on one node and between nodes that wait for each other.
  */
 import { availableParallelism } from 'node:os'
 import { InosError } from '../packet/errors.ts'
@@ -47,6 +51,8 @@ export function createExecutorPool (options: ExecutorPoolOptions = {}): Executor
 
 interface Job {
   readonly payer: string
+  /** Levels above it. */
+  readonly depth: number
   readonly task: Task
   readonly resolve: (finding: Finding) => void
   readonly reject: (error: unknown) => void
@@ -63,6 +69,10 @@ class Pool implements ExecutorPool {
   readonly #walls: Promise<Walls>
   readonly #queue = new TurnQueue<Job>()
   readonly #workers = new Set<Worker>()
+  /** Guests whose children are there, in turn. */
+  readonly #waking: (() => void)[] = []
+  /** Modules whose guests had children, the oldest first: nothing is sent along with those. */
+  readonly #parents = new Set<string>()
   /** Processes that were killed and are not gone yet. */
   readonly #ending = new Set<Promise<void>>()
   /** Executors that never said ready, in a row. */
@@ -72,6 +82,8 @@ class Pool implements ExecutorPool {
   #burnPoll: NodeJS.Timeout | undefined
   /** Jobs have had more than their share; until it runs out none starts. */
   #rest: NodeJS.Timeout | undefined
+  /** There are more executors than needed; looked at again then. */
+  #sparing: NodeJS.Timeout | undefined
   #stopped = false
   /** Set as soon as it is known what executors are denied here. */
   #start: (() => Worker) | undefined
@@ -104,11 +116,11 @@ class Pool implements ExecutorPool {
 
   load (): Load {
     const { fuelPerSec } = this.#usage
-    return { slots: this.#slots, busy: this.#count(worker => worker.busy), queued: this.#queue.size, ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }
+    return { slots: this.#slots, busy: this.#running, queued: this.#queue.size, ...(fuelPerSec === undefined ? {} : { fuelPerSec }) }
   }
 
-  async execute (run: Run, { payer, signal }: ExecuteOptions): Promise<Outcome> {
-    return await this.#submit({ kind: 'run', run }, payer, signal) as Outcome
+  async execute (run: Run, { payer, signal, compute }: ExecuteOptions): Promise<Outcome> {
+    return await this.#submit({ kind: 'run', run, compute }, payer, signal) as Outcome
   }
 
   /** Inspections take turns with the payers as if one more payer sent them. */
@@ -123,6 +135,7 @@ class Pool implements ExecutorPool {
     clearTimeout(this.#memoryPoll)
     clearTimeout(this.#burnPoll)
     clearTimeout(this.#rest)
+    clearTimeout(this.#sparing)
     for (const job of this.#queue.drain()) job.reject(stopping())
     for (const worker of this.#workers) worker.end('the node is stopping', stopping())
     await Promise.all(this.#ending)
@@ -137,7 +150,7 @@ class Pool implements ExecutorPool {
       throw new InosError('ERR_BUSY', `All executors work, and ${LIMITS.executor.queueMax} jobs wait already.`)
     }
     const { promise, resolve, reject } = Promise.withResolvers<Finding>()
-    const job: Job = { payer, task, resolve, reject, signal }
+    const job: Job = { payer, task, resolve, reject, signal, depth: depthOf(task) }
     const abort = (): void => {
       // Nothing but its death stops a running guest.
       if (job.performance !== undefined) job.performance.cancel('its job was cancelled', cancelled(signal))
@@ -155,11 +168,15 @@ class Pool implements ExecutorPool {
 
   /** Give waiting jobs to idle executors, to one that has the module compiled if there is one. */
   #dispatch (): void {
-    let free = this.#isResting() ? 0 : this.#slots - this.#count(worker => worker.busy)
+    const resting = this.#isResting()
+    while (!resting && this.#running < this.#slots && this.#waking.length > 0) this.#waking.shift()!()
+    let free = resting ? 0 : this.#slots - this.#running
     while (free > 0 && this.#queue.size > 0) {
       const idle = [...this.#workers].filter(worker => worker.idle)
       if (idle.length === 0) break
-      const job = this.#queue.shift()!
+      const most = this.#slots + LIMITS.executor.waitingMax - this.#count(worker => worker.busy)
+      const job = this.#queue.shift(({ depth }) => most + depth > 0)
+      if (job === undefined) break
       const worker = idle.find(worker => worker.knows(job.task)) ?? idle[0]!
       const jobs = [job, ...this.#companions(job, worker, Math.floor(this.#queue.size / free))]
       const performances = worker.perform(jobs.map(({ task }) => task))
@@ -168,7 +185,11 @@ class Pool implements ExecutorPool {
       free--
     }
     this.#grow()
+    this.#shrink()
   }
+
+  /** Jobs that run, those of suspended guests left out. */
+  get #running (): number { return this.#count(worker => worker.busy && !worker.waiting) }
 
   /** Whether jobs have had more than their share; then the queue is looked at again when that is over. */
   #isResting (): boolean {
@@ -189,11 +210,12 @@ class Pool implements ExecutorPool {
    */
   #companions ({ payer, task }: Job, worker: Worker, countMax: number): Job[] {
     const companions: Job[] = []
+    if (task.kind === 'run' && this.#parents.has(task.run.moduleId)) return companions
     let ms = worker.expects(task) ?? Infinity
     while (companions.length < Math.min(countMax, LIMITS.executor.batchMax - 1)) {
       const next = this.#queue.peek(payer)
       ms += next === undefined ? Infinity : worker.expects(next.task) ?? Infinity
-      if (next === undefined || ms > LIMITS.executor.batchMsMax) break
+      if (next === undefined || ms > LIMITS.executor.batchMsMax || (next.task.kind === 'run' && this.#parents.has(next.task.run.moduleId))) break
       this.#queue.remove(next)
       companions.push(next)
     }
@@ -221,7 +243,7 @@ class Pool implements ExecutorPool {
 
   /** Start what jobs need and one to spare, after the pause that failures earned. */
   #grow (): void {
-    const wanted = Math.min(this.#slots, this.#count(worker => worker.busy) + this.#queue.size) + 1
+    const wanted = Math.min(this.#slots, this.#running + this.#queue.size) + this.#count(worker => worker.waiting) + 1
     while (!this.#stopped && this.#backoff === undefined && this.#start !== undefined && this.#workers.size < wanted) {
       try {
         this.#workers.add(this.#start())
@@ -229,6 +251,26 @@ class Pool implements ExecutorPool {
         this.#fail(`the system refused a process (${error instanceof Error ? error.message : 'unknown'})`)
       }
     }
+  }
+
+  /** Executors that only suspended guests made necessary. */
+  get #spare (): number { return this.#workers.size - this.#slotsMax - this.#count(worker => worker.waiting) - 1 }
+
+  /** End them after a while, for guests of one tree are suspended again and again. */
+  #shrink (): void {
+    if (this.#stopped || this.#sparing !== undefined || this.#spare <= 0) return
+    this.#sparing = setTimeout(() => {
+      this.#sparing = undefined
+      const idle = [...this.#workers].filter(worker => worker.idle).slice(0, Math.max(0, this.#spare))
+      for (const worker of idle) worker.end(SPARE)
+      this.#shrink()
+    }, LIMITS.executor.spareMs)
+  }
+
+  #noteParent (moduleId: string): void {
+    this.#parents.delete(moduleId)
+    this.#parents.add(moduleId)
+    if (this.#parents.size > LIMITS.executor.queueMax) this.#parents.delete(this.#parents.values().next().value!)
   }
 
   /** Learn what executors are denied here, then begin. */
@@ -241,6 +283,14 @@ class Pool implements ExecutorPool {
         ready: () => { this.#welcome() },
         idle: () => { this.#dispatch() },
         worked: (ms, fuel) => { this.#usage.worked(ms, fuel) },
+        suspended: moduleId => {
+          this.#noteParent(moduleId)
+          this.#dispatch()
+        },
+        wakes: go => {
+          this.#waking.push(go)
+          this.#dispatch()
+        },
         retire: () => { worker.end('it burnt CPU in the background') },
         gone: (why, early) => { this.#bury(worker, why, early) }
       })
@@ -261,7 +311,7 @@ class Pool implements ExecutorPool {
     this.#ending.add(exited)
     void exited.then(() => this.#ending.delete(exited))
     if (this.#stopped) return
-    this.#log(`An executor was lost: ${why}.`)
+    if (why !== SPARE) this.#log(`An executor was lost: ${why}.`)
     if (early) this.#fail(why)
     this.#dispatch()
   }
@@ -306,6 +356,13 @@ class Pool implements ExecutorPool {
     for (const worker of this.#workers) if (holds(worker)) count++
     return count
   }
+}
+
+/** Why an executor is ended that nobody needs. */
+const SPARE = 'it was one too many'
+
+function depthOf (task: Task): number {
+  return task.kind === 'run' ? LIMITS.spec.levelsMax - (task.run.limits.levelsMax ?? LIMITS.guest.levelsMax) : 0
 }
 
 function stopping (): InosError { return new InosError('ERR_CANCELLED', 'The node is stopping.') }

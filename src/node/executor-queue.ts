@@ -1,8 +1,9 @@
 /**
  * Jobs that wait for an executor, in turns of their payers: who sends a thousand at once delays
- * others by one job and not by a thousand. Knows nothing of executors.
+ * others by one job and not by a thousand. Of one payer the deepest in its tree comes first, or suspended
+ * parents would pile up. Knows nothing of executors.
  */
-export class TurnQueue<T extends { readonly payer: string }> {
+export class TurnQueue<T extends { readonly payer: string, readonly depth: number }> {
   readonly #waiting = new Map<string, T[]>()
   #size = 0
 
@@ -11,14 +12,14 @@ export class TurnQueue<T extends { readonly payer: string }> {
   push (job: T): void {
     const own = this.#waiting.get(job.payer)
     if (own === undefined) this.#waiting.set(job.payer, [job])
-    else own.push(job)
+    else own.splice(own.findLastIndex(({ depth }) => depth >= job.depth) + 1, 0, job)
     this.#size++
   }
 
-  /** Put a job back in front of all others of its payer, and its payer's turn before all others'. */
+  /** Put a job back in front of all others of its payer that are no deeper, and its payer's turn before all others'. */
   unshift (job: T): void {
     const own = this.#waiting.get(job.payer) ?? []
-    own.unshift(job)
+    own.splice(own.findLastIndex(({ depth }) => depth > job.depth) + 1, 0, job)
     const others = [...this.#waiting].filter(([payer]) => payer !== job.payer)
     this.#waiting.clear()
     for (const [payer, jobs] of [[job.payer, own] as const, ...others]) this.#waiting.set(payer, jobs)
@@ -28,9 +29,10 @@ export class TurnQueue<T extends { readonly payer: string }> {
   /** The next job of one payer, out of turn. */
   peek (payer: string): T | undefined { return this.#waiting.get(payer)?.[0] }
 
-  /** The next job; its payer goes to the end of the turn. */
-  shift (): T | undefined {
+  /** The next job that may go; its payer goes to the end of the turn. */
+  shift (mayGo: (job: T) => boolean = () => true): T | undefined {
     for (const [payer, own] of this.#waiting) {
+      if (!mayGo(own[0]!)) continue
       const job = own.shift()
       this.#waiting.delete(payer)
       if (own.length > 0) this.#waiting.set(payer, own)

@@ -4,17 +4,18 @@
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
+import type { Compute, ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
 import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
 import type { FrameLimits } from './executor-frames.ts'
+import { Kin } from './executor-kin.ts'
 import { estimateMs, Lease } from './executor-lease.ts'
 import { answerLimits, checkOutcome, encodeRun, IDLE_LIMITS, REPORT_LIMITS } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
 import type { ExecutorEvents, ExecutorProcess } from './executor-process.ts'
 
 export type Task =
-  | { readonly kind: 'run', readonly run: Run }
+  | { readonly kind: 'run', readonly run: Run, readonly compute?: Compute | undefined }
   | { readonly kind: 'inspect', readonly wasm: Uint8Array }
 
 /** An outcome for a run, a report for an inspection. */
@@ -29,6 +30,10 @@ export interface WorkerEvents {
   retire (): void
   /** A job has had the executor for so long; its fuel where it was a run of a module that was compiled already, else null. */
   worked (ms: number, fuel: bigint | null): void
+  /** The guest at work, of this module, is suspended: others may run in its place. */
+  suspended (moduleId: string): void
+  /** It could go on; `go` is to be called when it may. */
+  wakes (go: () => void): void
   /** The process has ended, or is killed and about to; told once. `early`: before it was ready. */
   gone (why: string, early: boolean): void
 }
@@ -57,8 +62,10 @@ interface Call {
   isForgotten: boolean
   /** What it said during the job, each of it once: no flood of true words may keep the main process busy. */
   readonly heard: Set<Answer['kind']>
-  /** Why the module could not be had. */
+  /** Why the module could not be had, or a child not be computed. */
   fault?: InosError
+  /** Its guest's children, where it may have any. */
+  kin?: Kin
 }
 
 export class Worker {
@@ -72,8 +79,9 @@ export class Worker {
   #count = 0
   /** The first is the one that runs. */
   readonly #calls: Call[] = []
-  /** When the first one began. */
+  /** When the first one began, or was last resumed, and how long it had run before. */
   #since = 0
+  #ranMs = 0
   #recallTimer: NodeJS.Timeout | undefined
 
   /** @param start makes the process that reports to the given events */
@@ -88,6 +96,8 @@ export class Worker {
 
   get idle (): boolean { return this.#state === 'working' && this.#calls.length === 0 }
   get busy (): boolean { return this.#calls.length > 0 }
+  /** Whether the job it has waits for its children. */
+  get waiting (): boolean { return this.#calls[0]?.kin?.isSuspended === true }
   get starting (): boolean { return this.#state === 'starting' }
   get pid (): number | undefined { return this.#process.pid }
   /** Whether it burns no CPU and has no job. */
@@ -134,10 +144,11 @@ export class Worker {
   #add (task: Task): Performance {
     const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
-    const limits = task.kind === 'run' ? answerLimits(task.run) : REPORT_LIMITS
+    const limits = task.kind === 'run' ? answerLimits(task.run, task.compute !== undefined) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
+    if (task.kind === 'run' && task.compute !== undefined) call.kin = this.#kinOf(call, task.run, task.compute)
     try {
-      if (task.kind === 'run') this.#sendRun(call.id, task.run, lease)
+      if (task.kind === 'run') this.#sendRun(call.id, task.run, lease, call.kin !== undefined)
       else this.#sendInspection(call.id, task.wasm, lease)
     } catch (error) {
       // It could not be written down, so nothing of it has left, and those beside it go on.
@@ -149,10 +160,31 @@ export class Worker {
     return { found, cancel: (why, error) => { this.#cancel(call, why, error) } }
   }
 
-  #sendRun (id: number, run: Run, lease: Lease): void {
+  /** While it is suspended, neither lease nor CPU are the job's. */
+  #kinOf (call: Call, { limits, moduleId }: Run, compute: Compute): Kin {
+    return new Kin(call.id, limits, compute, {
+      send: frame => { this.#process.send(frame) },
+      suspended: () => {
+        call.lease.pause()
+        this.#ranMs = this.#ranFor()
+        this.#burn.end(performance.now())
+        this.#events.suspended(moduleId)
+      },
+      wakes: go => { this.#events.wakes(go) },
+      resumed: () => {
+        this.#since = performance.now()
+        this.#burn.begin(this.#since)
+        call.lease.resume()
+      },
+      fault: error => { call.fault ??= error },
+      expired: () => { this.end('its job waited too long for its children', new InosError('ERR_DEADLINE', 'The job was stopped: its children took longer than an order binds.')) }
+    })
+  }
+
+  #sendRun (id: number, run: Run, lease: Lease, kin: boolean): void {
     const wasm = typeof run.wasm === 'function' || this.#modules.has(run.moduleId) ? undefined : run.wasm
     if (wasm !== undefined) lease.expect(estimateMs(wasm.length))
-    this.#process.send(encodeRun(id, run, wasm))
+    this.#process.send(encodeRun(id, run, wasm, kin))
     this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
   }
 
@@ -164,10 +196,14 @@ export class Worker {
   /** From now on this call runs. */
   #turnTo (call: Call): void {
     this.#since = performance.now()
+    this.#ranMs = 0
     this.#burn.begin(this.#since)
     this.#process.allow(call.limits)
     call.lease.resume()
   }
+
+  /** Milliseconds that the first call has run, while it does. */
+  #ranFor (): number { return this.#ranMs + performance.now() - this.#since }
 
   /** The executor is not told: a run changes nothing, and what comes of it is not looked at. */
   #recall (): void {
@@ -213,12 +249,26 @@ export class Worker {
   }
 
   #hearDuring (call: Call, answer: Exclude<Answer, { kind: 'ready' }>): void {
+    if (answer.kind === 'child' || answer.kind === 'wait') {
+      this.#hearOfKin(call, answer)
+      return
+    }
+    if (call.kin?.isSuspended === true) throw new FrameError('it speaks while its guest is suspended')
     if (call.heard.has(answer.kind)) throw new FrameError(`it says ${answer.kind} twice`)
     call.heard.add(answer.kind)
     if (answer.kind === 'need') this.#need(call)
     else if (answer.kind === 'estimate') this.#expect(call, answer.cpuMs)
     // The job was on its way when it asked to be replaced: it works on, and asks again later.
     else if (answer.kind !== 'retire') this.#settle(call, answer)
+  }
+
+  #hearOfKin (call: Call, answer: Extract<Answer, { kind: 'child' | 'wait' }>): void {
+    const { kin } = call
+    if (kin === undefined) throw new FrameError('a job without children speaks of them')
+    if (answer.kind === 'wait') kin.wait(answer.at)
+    // Nobody is there for whom they would be computed.
+    else if (call.isForgotten) this.end('its job was taken back')
+    else kin.want(answer.at, answer.child)
   }
 
   #expect ({ lease }: Call, cpuMs: number): void {
@@ -241,7 +291,8 @@ export class Worker {
       this.#finish()?.reject(call.fault ?? answer.error)
     } else if (answer.kind === 'outcome' && call.task.kind === 'run') {
       checkOutcome(answer.outcome, call.task.run)
-      this.#finish(answer.outcome.fuel)?.resolve(answer.outcome)
+      call.kin?.check(answer.outcome)
+      this.#finish(answer.outcome.fuel - (call.kin?.burnt ?? 0n))?.resolve(answer.outcome)
     } else if (answer.kind === 'report' && call.task.kind === 'inspect') {
       this.#finish()?.resolve(answer.report)
     } else {
@@ -253,7 +304,8 @@ export class Worker {
   #finish (fuel?: bigint): Call | undefined {
     const call = this.#calls.shift()
     call?.lease.pause()
-    const ms = performance.now() - this.#since
+    call?.kin?.close()
+    const ms = this.#ranFor()
     const known = call?.task.kind === 'run' ? this.#modules.get(call.task.run.moduleId) : undefined
     this.#events.worked(ms, fuel === undefined || known === undefined || known === Infinity ? null : fuel)
     if (call?.task.kind === 'run' && known !== undefined) this.#noteModule(call.task.run.moduleId, ms)
@@ -297,7 +349,8 @@ export class Worker {
     const [call, ...others] = this.#calls.splice(0)
     call?.lease.pause()
     if (call !== undefined) {
-      this.#events.worked(performance.now() - this.#since, null)
+      this.#events.worked(call.kin?.isSuspended === true ? this.#ranMs : this.#ranFor(), null)
+      call.kin?.close()
       this.#forget(call, error)
     }
     // Those behind it have done nothing, and never will here.

@@ -8,7 +8,8 @@ import { LIMITS } from '../packet/limits.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame } from './executor-frames.ts'
-import { decodeRun, encodeOutcome, encodeRefusal, encodeReport, ORDER_LIMITS } from './executor-messages.ts'
+import type { ChildEnd, Compute } from '../wasm/runtime.ts'
+import { decodeChildEnd, decodeRun, encodeChild, encodeOutcome, encodeRefusal, encodeReport, mayHaveChildren, ORDER_LIMITS } from './executor-messages.ts'
 
 const pipe = new Socket({ fd: 3 })
 const engine = createEngine({ onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) } })
@@ -19,6 +20,8 @@ let last: Promise<void> = Promise.resolve()
 /** Pages of ended guests that are not collected yet, at most. */
 let leftPages = 0
 let awaited: PromiseWithResolvers<Uint8Array> | undefined
+/** Children of the job at hand that are not over. */
+const children = new Map<number, PromiseWithResolvers<ChildEnd>>()
 let burnTimer: NodeJS.Timeout | undefined
 
 const reader = new FrameReader(() => ORDER_LIMITS, frame => { void take(frame) })
@@ -32,7 +35,10 @@ function send (frame: Frame): void { writeFrame(pipe, frame) }
 
 async function take (frame: Frame): Promise<void> {
   const job = frame.header.job as number
+  const at = frame.header.at as number
   switch (frame.header.kind) {
+    case 'over': return ofCurrent(job, at)?.resolve(decodeChildEnd(frame))
+    case 'lost': return ofCurrent(job, at)?.reject(new InosError('ERR_EXECUTOR_LOST', 'A child could not be computed.'))
     case 'run': return enqueue(() => perform(job, () => execute(job, frame)))
     case 'inspect': return enqueue(() => perform(job, async () => encodeReport(job, await engine.inspect(frame.parts[0]!))))
     case 'module': return awaited?.resolve(frame.parts[0]!)
@@ -65,9 +71,24 @@ async function execute (job: number, frame: Frame): Promise<Frame> {
   const run = decodeRun(frame, () => ask(job))
   // Until the outcome tells, the guest may have left as much as it was allowed.
   leftPages += run.limits.memoryPagesMax
-  const outcome = await engine.execute(run, { payer: '' })
+  children.clear()
+  const outcome = await engine.execute(run, mayHaveChildren(frame) ? { payer: '', compute: computeFor(job), onWait: at => { send({ header: { kind: 'wait', job, at }, parts: [] }) } } : { payer: '' })
   leftPages += outcome.pages - run.limits.memoryPagesMax
   return encodeOutcome(job, outcome)
+}
+
+/** A word on a child may come after its guest has ended by another one's fault. */
+function ofCurrent (job: number, at: number): PromiseWithResolvers<ChildEnd> | undefined {
+  return job === current ? children.get(at) : undefined
+}
+
+function computeFor (job: number): Compute {
+  return (child, at) => {
+    const over = Promise.withResolvers<ChildEnd>()
+    children.set(at, over)
+    send(encodeChild(job, child, at))
+    return over.promise
+  }
 }
 
 /**

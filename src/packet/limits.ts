@@ -118,7 +118,10 @@ export const LIMITS = {
     memoryPagesMax: 16_384,
     /** Result and archive of files together. */
     outputBytesMax: 64 * MIB,
-    inputBytesMax: 96 * MIB
+    inputBytesMax: 96 * MIB,
+    /** WASM that a job has computed by others, they again and so on: so many of all levels together, and so many levels below the job. */
+    descendantsMax: 16_384,
+    levelsMax: 8
   },
   /** What a job gets when its caller does not say. */
   job: {
@@ -177,7 +180,14 @@ export const LIMITS = {
     /** What an Extism plug-in keeps on the host's side: bytes in blocks, and its variables. */
     hostBytesMax: 64 * MIB,
     hostBlocksMax: 2 ** 18,
-    variableBytesMax: 1 * MIB
+    variableBytesMax: 1 * MIB,
+    /** What it may have computed where its spec does not say: with all that they have computed again, and levels of those. */
+    descendantsMax: 4_096,
+    levelsMax: 8,
+    /** Children of one guest over its life; inputs and results of those it holds, together; the result of one that asks for no more. */
+    childrenMax: 1_024,
+    childBytesMax: 64 * MIB,
+    childOutputBytes: 64 * KIB
   },
   /**
    * What a module may look like, so that V8's compilers stay within a second and half a gigabyte.
@@ -232,6 +242,12 @@ export const LIMITS = {
     pooledMemoriesMax: 8,
     pooledPagesMax: 16,
     queueMax: 1_024,
+    /** Guests that may be suspended for their children beside those that run, and one more for each level below a root (`executor-pool.ts`). */
+    waitingMax: 4,
+    /** How long one may be suspended in all: as long as an order binds. */
+    waitMsMax: 3_600_000,
+    /** How long executors are kept that were needed beside suspended ones. */
+    spareMs: 10_000,
     /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
     batchMax: 16,
     batchMsMax: 5,
@@ -325,7 +341,9 @@ export const LIMITS = {
     /** Orders remembered as never run here, between the look at the disk and the run. */
     unsoldMax: 1_024,
     /** A receipt file. */
-    bundleBytesMax: 16 * KIB,
+    bundleBytesMax: 64 * KIB,
+    /** Receipt files of a job and of all below it, together. */
+    treeBytesMax: 64 * MIB,
     /** Rows that may wait for the disk before commands wait, too. */
     rowsWaitingMax: 8_192,
     /** Rows of an import written at once. */
@@ -401,6 +419,8 @@ export const LIMITS = {
     /** How long a buyer looks for somebody: who has lost all company and knows others, and everyone else. */
     seekMsMax: 10_000,
     seekMsBrief: 2_000,
+    /** Children of one job that are at work at once; the others wait. */
+    childrenAtOnceMax: 64,
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
@@ -574,7 +594,7 @@ export const LIMITS = {
     /** One request: module, input and files archive, with room for their names. */
     bodyBytesMax: 290 * MIB,
     /** One frame of an answer: the largest result with its receipt. */
-    frameBytesMax: 66 * MIB,
+    frameBytesMax: 130 * MIB,
     /** Requests worked on at once, their bodies together, and how many wait for their turn. */
     requestsMax: 64,
     bodiesBytesMax: 1_024 * MIB,
@@ -660,6 +680,10 @@ relate(wire.blobBytesMax + 2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE
 relate(executor.partsMax >= spec.filesMax + LIMITS.state.pagesMax + 4, 'a run with all its files and pages fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
+relate(LIMITS.guest.descendantsMax <= spec.descendantsMax && LIMITS.guest.levelsMax <= spec.levelsMax, 'default descendants within the limit')
+relate(LIMITS.guest.childrenMax * 48 + 8 * KIB <= LIMITS.credits.bundleBytesMax, 'a receipt that names all children fits its file')
+relate(spec.descendantsMax * 3 * KIB <= LIMITS.credits.treeBytesMax && LIMITS.credits.treeBytesMax <= wire.blobBytesMax, 'a whole tree of receipts fits its file, and can be fetched')
+relate(LIMITS.guest.childrenMax * LIMITS.guest.childOutputBytes <= LIMITS.guest.childBytesMax, 'a guest can hold all its children’s results where they are small')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
 relate(job.costMax <= LIMITS.mesh.offlineMax, 'a member runs one default job on what is not cleared')
 relate(credits.strangerLineMax <= credits.strangerPoolMax, 'one line fits the pool')
@@ -697,4 +721,4 @@ relate(LIMITS.relay.punchMsMax <= wire.dialMsMax && LIMITS.relay.dialBackMsMax <
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
-relate(spec.outputBytesMax + MIB < control.frameBytesMax, 'a result and its files fit a frame of the control socket')
+relate(spec.outputBytesMax + LIMITS.credits.treeBytesMax + MIB < control.frameBytesMax, 'a result, its files and its receipts fit a frame of the control socket')

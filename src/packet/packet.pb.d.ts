@@ -19,6 +19,7 @@ export interface Packet {
     stderr: Uint8Array<ArrayBuffer>;
     fresh: boolean;
     state: Uint8Array<ArrayBuffer>;
+    tree: Uint8Array<ArrayBuffer>;
 }
 export declare namespace Packet {
     const codec: () => Codec<Packet>;
@@ -91,7 +92,11 @@ export declare namespace Packet {
         field: '$.state';
         value: Uint8Array<ArrayBuffer>;
     }
+    interface PacketTreeFieldEvent {
+        field: '$.tree';
+        value: Uint8Array<ArrayBuffer>;
+    }
     function encode(obj: Partial<Packet>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Packet;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent | PacketFreshFieldEvent | PacketStateFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent | PacketFreshFieldEvent | PacketStateFieldEvent | PacketTreeFieldEvent>;
 }

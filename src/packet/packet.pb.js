@@ -80,6 +80,10 @@ export var Packet;
                     w.uint32(138);
                     w.bytes(obj.state);
                 }
+                if ((obj.tree != null && obj.tree.byteLength > 0)) {
+                    w.uint32(146);
+                    w.bytes(obj.tree);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
@@ -101,7 +105,8 @@ export var Packet;
                     body: EMPTY,
                     stderr: EMPTY,
                     fresh: false,
-                    state: EMPTY
+                    state: EMPTY,
+                    tree: EMPTY
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -176,6 +181,10 @@ export var Packet;
                         }
                         case 17: {
                             obj.state = reader.bytes();
+                            break;
+                        }
+                        case 18: {
+                            obj.tree = reader.bytes();
                             break;
                         }
                         default: {
@@ -313,6 +322,13 @@ export var Packet;
                         case 17: {
                             yield {
                                 field: `${prefix}.state`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 18: {
+                            yield {
+                                field: `${prefix}.tree`,
                                 value: reader.bytes()
                             };
                             break;

@@ -1,3 +1,4 @@
+import { LIMITS } from './limits.ts'
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -114,7 +115,15 @@ test('fields that contradict each other are refused', () => {
   refuses('receipt', { outcome: 'trap' }, '"exitCode"')
   refuses('receipt', { outcome: 'crash' }, '"outcome"')
   refuses('receipt', { class: 'none' }, '"class"')
-  refuses('receipt', { children: [rawCid(new Uint8Array(0))] }, '"children"')
+  const tree = rawCid(new Uint8Array(0))
+  const below = { fuel: 1n, charge: 2n, tree }
+  refuses('receipt', { children: [tree] }, '"below"')
+  refuses('receipt', { below }, '"below"')
+  refuses('receipt', { children: [tree], below: { ...below, fuel: vectors.receiptPayload.fuel + 1n } }, '"below"')
+  refuses('receipt', { children: [tree], below: { ...below, charge: -1n } }, '"charge"')
+  refuses('receipt', { children: [tree], below: { ...below, more: 1 } }, 'do not belong')
+  refuses('receipt', { children: Array(LIMITS.guest.childrenMax + 1).fill(tree), below }, '"children"')
+  refuses('receipt', { children: [tree], below, cached: tree }, '"children"')
   refuses('receipt', { files: null }, '"files"')
   refuses('receipt', { filesBytes: 0 }, '"files"')
   refuses('receipt', { outcome: 'trap', exitCode: null }, '"files"')

@@ -60,6 +60,17 @@ export interface Cancel extends InMesh {
   order: CID
 }
 
+/**
+ * What other executors burnt and charged for the children of a run, and for those of its children that its executor ran itself. `fuel` of
+ * a receipt is that of its whole tree; what is not below is its executor's own.
+ */
+export interface Below {
+  fuel: bigint
+  charge: bigint
+  /** Raw CID of canonical dag-cbor: a list of the receipt files of all WASM below it. */
+  tree: CID
+}
+
 /** What the executor claims happened. A pure function of order, offer and run. */
 export interface Receipt extends InMesh {
   executor: Uint8Array
@@ -79,7 +90,10 @@ export interface Receipt extends InMesh {
   fuel: bigint
   pages: number
   charge: bigint
+  /** Receipts of the WASM its guest had computed, in the order of their start; what they stand for is in `below`. */
   children: CID[]
+  /** What was bought for it; absent where it has no children. */
+  below?: Below
   class: string
   profile: string
   /** The receipt of the run it repeats, by the same executor for whomever, where nothing was run again; else null. */
@@ -242,7 +256,8 @@ export function checkReceipt (payload: unknown): Receipt {
     fuel: f.amount('fuel'),
     pages: f.uint('pages', 2 ** 32),
     charge: f.amount('charge'),
-    children: f.get('children', isListOf(isLink, 0)),
+    children: f.get('children', isListOf(isLink, LIMITS.guest.childrenMax)),
+    ...f.hasAny(['below']) ? { below: checkBelow(f.get('below', isMap)) } : {},
     class: f.get('class', isOneOf(CLASSES)),
     profile: f.get('profile', isName),
     // Books keep receipts from before there was a memory of results.
@@ -251,15 +266,24 @@ export function checkReceipt (payload: unknown): Receipt {
     ...(f.hasAny(['state']) ? { state: f.get('state', isLink) } : {})
   }
   f.end()
+  if ((receipt.below !== undefined) !== (receipt.children.length > 0) || (receipt.below?.fuel ?? 0n) > receipt.fuel) f.refuse('below')
+  if (receipt.children.length > 0 && receipt.cached !== null) f.refuse('children')
   if ((receipt.exitCode !== null) !== (receipt.outcome === 'ok')) f.refuse('exitCode')
   if ((receipt.files !== null) !== (receipt.filesBytes > 0) || (receipt.files !== null && receipt.outcome !== 'ok')) f.refuse('files')
   if (receipt.state !== undefined && receipt.outcome !== 'ok') f.refuse('state')
   return receipt
 }
 
-/** Whether two receipts claim the same of a run, for whomever and whatever was charged. */
+function checkBelow (payload: unknown): Below {
+  const f = new Fields('receipt', payload)
+  const below = { fuel: f.amount('fuel'), charge: f.amount('charge'), tree: f.get('tree', isLink) }
+  f.end()
+  return below
+}
+
+/** Whether two receipts claim the same of a run, for whomever and whatever was charged, and whoever computed its children. */
 export function sameRun (a: Receipt, b: Receipt): boolean {
-  const claims = ({ order: _order, item: _item, payer: _payer, charge: _charge, cached: _cached, ...run }: Receipt): Uint8Array => encodeCanonical(run)
+  const claims = ({ order: _order, item: _item, payer: _payer, charge: _charge, cached: _cached, children: _children, below: _below, ...run }: Receipt): Uint8Array => encodeCanonical(run)
   return equals(claims(a), claims(b))
 }
 

@@ -9,7 +9,15 @@ import { InosError } from './errors.ts'
 import { canonicalOutputs, isOutput } from './files.ts'
 import { LIMITS } from './limits.ts'
 
-export interface SpecLimits { fuelMax: bigint, memoryPagesMax: number, outputBytesMax: number }
+export interface SpecLimits {
+  fuelMax: bigint
+  memoryPagesMax: number
+  outputBytesMax: number
+  /** WASM that the guest may have computed, with all that they have computed again. @default LIMITS.guest */
+  descendantsMax?: number
+  /** Levels of those below it. @default LIMITS.guest */
+  levelsMax?: number
+}
 
 export interface Spec {
   /** Raw CID of the module's bytes. */
@@ -80,13 +88,16 @@ function checkSpec (value: unknown): Spec {
 }
 
 function checkLimits (value: unknown): SpecLimits {
-  if (!isMap(value) || Object.keys(value).length !== 3) refuse('has no limits')
+  if (!isMap(value)) refuse('has no limits')
+  const tree = ['descendantsMax', 'levelsMax'] as const
+  if (Object.keys(value).length !== 3 + tree.filter(name => name in value).length) refuse('has other limits than those of a spec')
   const fuel = value['fuelMax']
   const fuelMax = typeof fuel === 'bigint' || Number.isSafeInteger(fuel) ? BigInt(fuel as number) : -1n
   if (fuelMax < 0n || fuelMax > LIMITS.spec.fuelMax) refuse(`has a fuelMax outside 0 … ${LIMITS.spec.fuelMax}`)
   const memoryPagesMax = within(value['memoryPagesMax'], LIMITS.spec.memoryPagesMax, 'memoryPagesMax')
   const outputBytesMax = within(value['outputBytesMax'], LIMITS.spec.outputBytesMax, 'outputBytesMax')
-  return { fuelMax, memoryPagesMax, outputBytesMax }
+  const below = tree.filter(name => name in value).map(name => [name, within(value[name], LIMITS.spec[name], name)] as const)
+  return { fuelMax, memoryPagesMax, outputBytesMax, ...Object.fromEntries(below) }
 }
 
 function within (value: unknown, max: number, name: string): number {

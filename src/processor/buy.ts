@@ -13,10 +13,12 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
+import { openBelow } from '../credits/tree.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
-import { blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
-import { keepOutput } from './kept.ts'
+import type { Kinship } from './family.ts'
+import { blobsByReference, BY_REFERENCE, describeBlob, describeOutput, type Job, type Output, own, packJob } from './job.ts'
+import { keepOutput, keepTree } from './kept.ts'
 import type { JobState, Step } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
 import type { Rooms } from './rooms.ts'
@@ -32,6 +34,8 @@ export interface Done {
   readonly state?: KeptState | undefined
   readonly stderr: Uint8Array
   readonly message: string
+  /** Receipt files of all that its guest had computed. */
+  readonly below: readonly Uint8Array[]
 }
 
 export interface BuyOptions {
@@ -46,6 +50,7 @@ export interface BuyOptions {
   readonly fresh: boolean
   /** Whether no other node could do the job now: then a lost one is worth waiting for. */
   lastHope (): boolean
+  readonly kinship: Kinship
 }
 
 /** Before each new try at a node that was lost, or is too busy. */
@@ -57,11 +62,11 @@ export const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOS
 /** @throws {InosError} the peer's refusal, ERR_VERIFICATION for a wrong answer, ERR_PEER_LOST, ERR_CANCELLED … */
 export async function buy (node: Rooms, job: Job, purchase: Purchase, options: BuyOptions): Promise<Done> {
   const { peer, offer, costMax } = purchase
-  const takeDown = node.shelf.lend(peer, blobsByReference(job))
+  const takeDown = node.shelf.lend(peer, blobsByReference(job), options.kinship.modules)
   node.market.begin(peer)
   try {
     // Held before its first wait, so that nobody else spends the same credit.
-    const order = purchase.again ?? await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds, key: options.key })
+    const order = purchase.again ?? await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds, key: options.key, parent: options.kinship.parent })
     using _answer = node.settlement.await(order.id.toString())
     return await trade(node, job, order, purchase, options)
   } finally {
@@ -133,7 +138,7 @@ function refusalOf (peer: string, answer: Packet): InosError {
  * The receipt is for this order, the bill is right, and the bytes are what it names. Accepted last: what is wrong moves nothing.
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for a result that does not come
  */
-async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, key, fresh }: BuyOptions): Promise<Done> {
+async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer }: Purchase, answer: Packet, { signal, audit, once, key, fresh, kinship }: BuyOptions): Promise<Done> {
   const [record] = answer.records
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
@@ -144,18 +149,20 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   const said = receipt.payload
   if (fresh && said.cached !== null) throw wrong(peer, 'It comes from memory, and a run was asked for.')
   const original = answer.body.length === 0 ? undefined : await right(peer, () => readBundle(answer.body.slice()))
-  const { bytes, archive, output, delta } = await bringOutput(node, peer, answer, said, job.step, signal)
+  const { bytes, archive, tree, output, delta } = await bringOutput(node, peer, answer, said, job.step, signal)
+  const below = tree === null ? [] : await right(peer, () => checkBelow(node, job, { receipt, order }, tree, signal))
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
-  if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
+  if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, kinship.modules, said, signal))
   // Before its receipt: a crash in between leaves the order open.
   if (key !== undefined) await keepOutput(node, output, job.step)
   if (output.state !== undefined) await job.step?.keep?.(output.state, delta!, bytes)
   const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
-  return { bundle, bytes, files: opened, state: output.state, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+  await keepTree(node, output.tree)
+  return { bundle, bytes, below, files: opened, state: output.state, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
 
 /** What an answer brought. `delta`: how it told of the state. */
-export interface Brought { readonly bytes: Uint8Array, readonly archive: Uint8Array | null, readonly output: Output, readonly delta?: Uint8Array }
+export interface Brought { readonly bytes: Uint8Array, readonly archive: Uint8Array | null, readonly tree: Uint8Array | null, readonly output: Output, readonly delta?: Uint8Array }
 
 /**
  * What an answer gives or names, fetched and held against its receipt.
@@ -163,22 +170,33 @@ export interface Brought { readonly bytes: Uint8Array, readonly archive: Uint8Ar
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for what does not come
  */
 export async function bringOutput (node: Rooms, peer: string, answer: Packet, said: Receipt, step: Step | undefined, signal: AbortSignal): Promise<Brought> {
-  const bring = async (name: 'result' | 'files' | 'state', cid: CID, bytesMax: number): Promise<Uint8Array> => {
+  const bring = async (name: 'result' | 'files' | 'state' | 'tree', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
   }
   const bytes = await bring('result', said.result, said.resultBytes)
   const archive = said.files === null ? null : await bring('files', said.files, said.filesBytes)
   if (archive === null && answer.files.length > 0) throw wrong(peer, 'It has files, and its receipt names none.')
-  const output = await describeOutput({ result: bytes, files: archive }, node.platform.digest)
+  const tree = said.below === undefined ? null : await bring('tree', said.below.tree, LIMITS.credits.treeBytesMax)
+  const output = await describeOutput({ result: bytes, files: archive }, node.platform.digest, tree === null ? undefined : await describeBlob(tree, node.platform.digest))
   const { result, files } = output
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
-  if (said.state === undefined || step === undefined) return { bytes, archive, output }
+  if (tree !== null && !output.tree!.cid.equals(said.below!.tree)) throw wrong(peer, 'The receipts of its children are not those its receipt names.')
+  if (said.state === undefined || step === undefined) return { bytes, archive, tree, output }
   const delta = await bring('state', (answer.byReference & BY_REFERENCE.state) === 0 ? said.state : decodeCid(answer.state), STATE_BYTES_MAX + LIMITS.state.recordBytesMax)
   const state = await right(peer, () => applyDelta(step.before, delta, node.platform.digest))
   if (state.id !== said.state.toString() || !state.record.module.equals(said.module) || state.record.profile !== said.profile) throw wrong(peer, 'The state is not the one its receipt names.')
-  return { bytes, archive, output: { ...output, state }, delta }
+  return { bytes, archive, tree, output: { ...output, state }, delta }
+}
+
+/** All below it is as the receipts say, and no more than the job allows. @returns their files */
+async function checkBelow (node: Rooms, { spec: { spec: { limits } } }: Job, parent: Pick<Bundle, 'receipt' | 'order'>, tree: Uint8Array, signal: AbortSignal): Promise<Uint8Array[]> {
+  const { platform } = node
+  const below = await openBelow(parent, tree, platform.verify, () => platform.sleep(0, signal))
+  const most = limits.descendantsMax ?? LIMITS.guest.descendantsMax
+  if (below.length > most) throw new InosError('ERR_RECEIPT_INVALID', `The job had ${below.length} others computed, and may have had ${most}.`)
+  return below.map(({ bytes }) => bytes)
 }
 
 /** Of several tries at one job only the first right answer is accepted. */

@@ -26,6 +26,8 @@ import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
+import type { Modules } from './family.ts'
+import { wholeReceipt } from './kept.ts'
 import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
@@ -208,9 +210,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished & { readonly job: string }> => {
     const job = await prepare(wasm, input, options)
+    const kinship = { modules: await handedOver(options.modules ?? [], platform.digest), parent: undefined, payer: platform.signer.id }
     stopping.signal.throwIfAborted()
     const entry = jobs.begin(job, options)
-    return { ...await submitJob(node, job, options, entry), job: entry.id }
+    return { ...await submitJob(node, job, options, entry, kinship), job: entry.id }
   }
 
   const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): ReturnType<typeof begin> => {
@@ -277,7 +280,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     dump: () => credits.dump(),
     audit: () => credits.audit(),
     receipts: () => credits.receipts(),
-    receipt: id => credits.bundle(id),
+    receipt: id => wholeReceipt(node, id),
     trade: () => market.view(),
     setTariff (tariff) {
       market.setTariff(tariff)
@@ -295,6 +298,21 @@ export function createProcessor (parts: ProcessorParts): Processor {
     [Symbol.asyncDispose]: () => processor.stop()
   }
   return processor
+}
+
+/** Modules that a caller gives for its guest to name. @throws {InosError} ERR_USAGE, ERR_INVALID_MODULE */
+async function handedOver (modules: readonly Uint8Array[], digest: Platform['digest']): Promise<Modules> {
+  if (!Array.isArray(modules) || !modules.every(each => each instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'Modules are given as a list of their bytes.')
+  const found = new Map<string, Uint8Array>()
+  for (const each of modules) {
+    const { cid, bytes } = await describeModule(each, digest)
+    found.set(cid.toString(), bytes)
+  }
+  return async cid => {
+    const bytes = found.get(cid)
+    if (bytes !== undefined) return bytes
+    throw new InosError('ERR_GONE', `The module ${cid}, which the guest wants computed, was not handed over.`, { hint: 'Give it with the option modules, `--module FILE` on the command line.' })
+  }
 }
 
 /** Pay what is owed where a session is open, and hand out replicas; what is not acknowledged in time goes out at the next contact. */

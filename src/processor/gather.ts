@@ -68,7 +68,7 @@ async function bringState (node: Rooms, peer: string, { module, profile }: Spec,
   return kept
 }
 
-async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
+export async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
   const began = node.platform.now()
   const bytes = await fetchInTime(node, peer, id, bytesMax, cancel)
   node.market.gauge.fetched(bytes.length, node.platform.now() - began)
@@ -80,6 +80,21 @@ async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: nu
     node.platform.log(`keeping ${id}`, error)
   }
   return bytes
+}
+
+/**
+ * Modules for the children of a job: from who ordered it, or what that peer brought before. Not from the cache whoever filled it: a
+ * child may be bought elsewhere, and its bytes would leave this node for a hash alone.
+ * @param own the module of the job itself
+ */
+export function modulesOf (node: Rooms, peer: string, own: Wanted, cancel: AbortSignal): (cid: string) => Promise<Uint8Array> {
+  const found = new Map<string, Promise<Uint8Array>>()
+  if (own.bytes !== null) found.set(own.cid.toString(), Promise.resolve(own.bytes))
+  return cid => {
+    const bytes = found.get(cid) ?? node.shelf.get(peer, cid).then(async kept => kept ?? await fetchAndKeep(node, peer, cid, LIMITS.wire.blobBytesMax, cancel))
+    found.set(cid, bytes)
+    return bytes
+  }
 }
 
 async function fetchInTime (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {

@@ -16,7 +16,7 @@ import type { ComputeOptions, Step } from './processor.ts'
 import { nextState, bytesIn } from './state.ts'
 
 /** Bits of `Packet.byReference`. */
-export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, state: 16 } as const
+export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, state: 16, tree: 32 } as const
 
 /** Bytes under their name. */
 export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
@@ -36,7 +36,7 @@ const NOTHING = new Uint8Array(0)
 /** The platform's sha2-256: modules and inputs are too large for a portable one on the main loop. */
 export type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
-async function blobOf (bytes: Uint8Array, digest: Digest): Promise<Blob> {
+export async function describeBlob (bytes: Uint8Array, digest: Digest): Promise<Blob> {
   return { cid: rawCidOfDigest(await digest(bytes)), bytes }
 }
 
@@ -49,11 +49,11 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
       throw new InosError('ERR_INPUT_TOO_LARGE', `The ${name} has ${bytes.length} bytes; ${LIMITS.spec.inputBytesMax} are allowed.`)
     }
   }
-  const { fuelMax, memoryPagesMax, outputBytesMax } = options.limits ?? {}
+  const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = options.limits ?? {}
   const { step } = options
   if (step?.before != null && !step.before.record.module.equals(wasm.cid)) throw new InosError('ERR_INVALID_SPEC', `The state ${step.before.id} is one of another module.`)
-  const inputBlob = await blobOf(inputBytes, digest)
-  const filesBlob = files === null ? null : await blobOf(files, digest)
+  const inputBlob = await describeBlob(inputBytes, digest)
+  const filesBlob = files === null ? null : await describeBlob(files, digest)
   const spec = encodeSpec({
     module: wasm.cid,
     input: inputBlob.cid,
@@ -65,7 +65,9 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
     limits: {
       fuelMax: fuelMax ?? LIMITS.job.fuelMax,
       memoryPagesMax: memoryPagesMax ?? LIMITS.job.memoryPagesMax,
-      outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax
+      outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax,
+      ...descendantsMax === undefined ? {} : { descendantsMax },
+      ...levelsMax === undefined ? {} : { levelsMax }
     },
     seed: options.seed ?? null,
     profile: PROFILE,
@@ -82,7 +84,7 @@ export async function describeModule (bytes: Uint8Array, digest: Digest): Promis
   if (bytes.length > LIMITS.wire.blobBytesMax) {
     throw new InosError('ERR_INVALID_MODULE', `The module has ${bytes.length} bytes; ${LIMITS.wire.blobBytesMax} are allowed.`)
   }
-  return await blobOf(bytes, digest)
+  return await describeBlob(bytes, digest)
 }
 
 /** A job's packet: the caller adds id, cost and the order. */
@@ -181,24 +183,24 @@ export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
 }
 
-/** What a run gave back, under its names. */
-export interface Output { readonly result: Blob, readonly files: Blob | null, readonly state?: KeptState | undefined }
+/** What a run gave back, under its names; with the receipts of all that its guest had computed, where it had any. */
+export interface Output { readonly result: Blob, readonly files: Blob | null, readonly tree?: Blob | undefined, readonly state?: KeptState | undefined }
 
-export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest): Promise<Output> {
-  return { result: await blobOf(result, digest), files: files === null ? null : await blobOf(files, digest) }
+export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest, tree?: Blob): Promise<Output> {
+  return { result: await describeBlob(result, digest), files: files === null ? null : await describeBlob(files, digest), ...tree === undefined ? {} : { tree } }
 }
 
 /** The same of a run that may have kept a state. @param before the one it began with */
-export async function outputOf ({ spec }: EncodedSpec, outcome: Outcome, before: KeptState | null, digest: Digest): Promise<Output> {
-  const output = await describeOutput(outcome, digest)
+export async function outputOf ({ spec }: EncodedSpec, outcome: Outcome, before: KeptState | null, digest: Digest, tree?: Blob): Promise<Output> {
+  const output = await describeOutput(outcome, digest, tree)
   return outcome.state === undefined ? output : { ...output, state: await nextState(before, outcome.state, spec, digest) }
 }
 
-/** An answer's fields for result and files: the small ones by value. */
-export function packOutput (output: Pick<Output, 'result' | 'files'>): Pick<Packet, 'result' | 'files' | 'byReference' | 'size'> {
-  const packet = { result: own(NOTHING), files: own(NOTHING), byReference: 0, size: 0n }
-  for (const name of ['result', 'files'] as const) {
-    const blob = output[name]
+/** An answer's fields for what a run gave back, but for a state: the small ones by value. */
+export function packOutput (output: Pick<Output, 'result' | 'files' | 'tree'>): Pick<Packet, 'result' | 'files' | 'tree' | 'byReference' | 'size'> {
+  const packet = { result: own(NOTHING), files: own(NOTHING), tree: own(NOTHING), byReference: 0, size: 0n }
+  for (const name of ['result', 'files', 'tree'] as const) {
+    const blob = output[name] ?? null
     if (blob === null) continue
     const inline = isInline(blob)
     packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
@@ -210,8 +212,8 @@ export function packOutput (output: Pick<Output, 'result' | 'files'>): Pick<Pack
 }
 
 /** Blobs of an output that its answer only names. */
-export function outputByReference ({ result, files }: Output): Blob[] {
-  return [result, files].filter(blob => blob !== null).filter(blob => !isInline(blob))
+export function outputByReference ({ result, files, tree }: Output): Blob[] {
+  return [result, files, tree ?? null].filter(blob => blob !== null).filter(blob => !isInline(blob))
 }
 
 /** What a receipt says of a run. */

@@ -8,6 +8,7 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { BundleRecords } from '../credits/bundle.ts'
+import { readFiles } from '../credits/tree.ts'
 import { errorOf, unlessAborted } from '../network/talk.ts'
 import { bringOutput, type Done, PASSING, PAUSES_MS, type Purchase } from './buy.ts'
 import { within } from './deadline.ts'
@@ -76,8 +77,8 @@ export async function recallJob (node: Rooms, job: Job, key: string, entry: JobE
   // A job of one's own costs nothing, however often it runs.
   if (kept === null && bundle.selfExecuted) return null
   if (kept === null) entry.say({ state: 'queued', reason: 'its result is fetched again from who was paid for it' })
-  const { bytes, archive, output } = kept === null ? await fetchAgain(node, bundle, job.step, entry.signal) : { ...kept, output: { state: after?.state } }
-  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), state: output.state, stderr: NOTHING, message: '' }
+  const { bytes, archive, tree, output } = kept === null ? await fetchAgain(node, bundle, job.step, entry.signal) : { ...kept, output: { state: after?.state } }
+  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), below: tree === null ? [] : readFiles(tree), state: output.state, stderr: NOTHING, message: '' }
 }
 
 async function fetchAgain (node: Rooms, bundle: BundleRecords, step: Step | undefined, signal: AbortSignal): ReturnType<typeof bringOutput> {

@@ -27,8 +27,14 @@ export interface ComputeOptions {
   files?: Readonly<Record<string, Uint8Array>>
   /** Paths, absolute or from "/": the files the guest leaves at or below one of them come back as `Result.files`. @default none */
   outputs?: readonly string[]
-  /** @default LIMITS.job */
+  /**
+   * @default LIMITS.job
+   * `descendantsMax` is how many other WASM the guest may have computed, with all that they have again; where it is said, what the job may cost
+   * covers a base price for each, so that a node that runs it can have them computed by others.
+   */
   limits?: Partial<RunLimits>
+  /** Modules that the guest may name by CID to have them computed, beside its own. @default none */
+  modules?: readonly Uint8Array[]
   /** 32 bytes for the guest's randomness. @default derived from the spec */
   seed?: Uint8Array
   /** Most this job may cost, µcr; a node whose worst case at these limits is higher is not asked. @default the offer's worst case, refused above 20 credits */
@@ -88,6 +94,8 @@ export interface Purse {
   /** µcr that jobs under way may still cost. */
   readonly held: bigint
   hold (amount: bigint): void
+  /** For what is bought for the children of a job that runs here. @default this one */
+  readonly below?: Purse
   /** A job that held `amount` is over and was charged so much of it. */
   end (amount: bigint, charged: bigint): void
   /** The next change; to be asked before one looks. */
@@ -207,7 +215,7 @@ export interface Result {
   readonly executor: string
   /** It had run there before: nothing was run again, and the offer's base price alone was charged. The receipt says by which run. */
   readonly cached: boolean
-  /** The receipt bundle's bytes: receipt, order, offer. Feed it to `verifyReceipt`. */
+  /** The receipt file: receipt, order, offer, and those of all that the guest had computed. Feed it to `verifyReceipt`. */
   readonly receipt: Uint8Array
   /** The receipt's CID as text. */
   readonly receiptId: string

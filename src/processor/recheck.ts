@@ -6,6 +6,7 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
+import { Family, type Modules } from './family.ts'
 import { factsOf, type Job, outputOf, runOf } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -24,8 +25,8 @@ export function isDrawn (node: Rooms, peer: string, share: number): boolean {
 }
 
 /** @throws {InosError} ERR_RECEIPT_INVALID naming what the receipt says otherwise, ERR_CANCELLED; a fault of this node is no evidence, and passes */
-export async function recheck (node: Rooms, job: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
-  const facts = await runAgain(node, job, signal)
+export async function recheck (node: Rooms, job: Job, modules: Modules, receipt: Receipt, signal: AbortSignal): Promise<void> {
+  const facts = await runAgain(node, job, modules, signal)
   if (facts === null) return
   const field = FIELDS.find(name => `${facts[name]}` !== `${receipt[name]}`)
   if (field !== undefined) throw new InosError('ERR_RECEIPT_INVALID', `Run again here the same job gave another "${field}" than its receipt says.`)
@@ -34,11 +35,18 @@ export async function recheck (node: Rooms, job: Job, receipt: Receipt, signal: 
 /** CIDs, numbers and words: the same as text when they are the same. */
 const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages', 'state']
 
-async function runAgain (node: Rooms, { spec, wasm, input, files, step }: Job, signal: AbortSignal): Promise<RunFacts | null> {
+/** Its children as well, all of them here. */
+async function runAgain (node: Rooms, { spec, wasm, input, files, step }: Job, modules: Modules, signal: AbortSignal): Promise<RunFacts | null> {
   const { platform, runtime } = node
   try {
+    const payer = platform.signer.id
     const before = step?.before ?? null
-    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before), { payer: platform.signer.id, signal })
+    const { module, limits } = spec.spec
+    const family = new Family(node, {
+      module, limits, payer, signal, where: 'local', costMax: 0n, prices: null, order: () => node.credits.orderOwn(spec.id).id,
+      modules: async cid => cid === module.toString() ? wasm.bytes : await modules(cid)
+    })
+    const outcome = await family.raise(compute => runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before), { payer, signal, compute }))
     return factsOf(spec, outcome, await outputOf(spec, outcome, before, platform.digest))
   } catch (thrown) {
     if (signal.aborted) throw thrown

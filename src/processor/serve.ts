@@ -16,8 +16,10 @@ import type { Hold } from '../credits/credits.ts'
 import { charge } from '../credits/pricing.ts'
 import type { Outcome, OutcomeKind, Run } from '../wasm/runtime.ts'
 import { telling } from './ends.ts'
-import { gather } from './gather.ts'
+import { Family } from './family.ts'
+import { gather, modulesOf } from './gather.ts'
 import { BY_REFERENCE, factsOf, type Output, outputByReference, outputOf, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
+import { keepTree } from './kept.ts'
 import type { Computed } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -54,16 +56,20 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   // What keeps a state gets a seed of its own for each call as a rule, and a memory of results would keep its pages.
   const isRemembered = !packet.fresh && run.state === undefined
   const known = isRemembered ? await recall(node, run, spec) : undefined
-  const outcome = known?.outcome ?? await node.rounds.run(peer, () => perform(node, peer, run, hold, offer, cancel))
-  const output = known?.output ?? await outputOf(job.spec, outcome, before, node.platform.digest)
+  const family = familyOf(node, peer, job, hold.order, offer, cancel)
+  const outcome = known?.outcome ?? await node.rounds.run(peer, () => perform(node, peer, run, hold, offer, cancel, family))
+  const { facts, tree } = await family.offspring()
+  const output = known?.output ?? await outputOf(job.spec, outcome, before, node.platform.digest, tree)
   await setOut(node, peer, output)
+  await keepTree(node, tree)
   const change = await setOutState(node, peer, before, output)
   let answer: Partial<Packet> = {}
-  const bundle = await hold.settle(factsOf(job.spec, outcome, output), settled => {
+  const bundle = await hold.settle({ ...factsOf(job.spec, outcome, output), ...facts }, settled => {
     answer = answerOf(settled, outcome, output, change)
     return Packet.encode(answer)
   }, known?.original)
-  if (known === undefined && isRemembered) node.results?.keep(spec, { outcome, output, original: bundle })
+  // Another payer gets no receipts of what others bought.
+  if (known === undefined && isRemembered && tree === undefined) node.results?.keep(spec, { outcome, output, original: bundle })
   node.changed()
   node.announce('sold', bundle)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'settled', peer }))
@@ -94,16 +100,26 @@ function admit (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>)
   return job
 }
 
+/** What its guest has computed is paid by this node, within what the order allows, and charged with the job. */
+function familyOf (node: Rooms, peer: string, { spec: { spec: { module, limits } }, wasm }: ReceivedJob, order: Sealed<Order>, offer: Sealed<Offer>, signal: AbortSignal): Family {
+  return new Family(node, {
+    module, limits, payer: peer, signal, where: 'any', costMax: order.payload.costMax, prices: offer.payload, order: () => order.id, modules: modulesOf(node, peer, wasm, signal)
+  })
+}
+
+/** To the payer it is a fault of this host, whatever it is here. */
+function childLost (error: InosError): InosError { return new InosError('ERR_EXECUTOR_LOST', error.message, { cause: error }) }
+
 /** Faults of this host, after which the payer pays nothing. */
 const HOST_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_DEADLINE', 'ERR_EXECUTOR_LOST'])
 
 /** Run. Work that a host fault threw away counts against the pool of strangers, or losing executors would be free. */
-async function perform (node: Rooms, peer: string, run: Run, hold: Hold, offer: Sealed<Offer>, cancel: AbortSignal): Promise<Outcome> {
+async function perform (node: Rooms, peer: string, run: Run, hold: Hold, offer: Sealed<Offer>, cancel: AbortSignal, family: Family): Promise<Outcome> {
   const began = node.platform.now()
   try {
-    return await node.runtime.execute(run, { payer: peer, signal: cancel })
+    return await family.raise(compute => node.runtime.execute(run, { payer: peer, signal: cancel, compute }))
   } catch (thrown) {
-    const error = toInosError(thrown)
+    const error = family.isBroken && !cancel.aborted ? childLost(toInosError(thrown)) : toInosError(thrown)
     if (!HOST_FAULTS.has(error.code)) throw error
     // One fuel-second is 10⁹ fuel.
     const fuel = BigInt(Math.max(0, Math.ceil(node.platform.now() - began))) * 1_000_000n

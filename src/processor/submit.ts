@@ -8,19 +8,31 @@ import { peerIdOfKey } from '../packet/identity.ts'
 import { encodeDelta } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
-import type { OutcomeKind } from '../wasm/runtime.ts'
+import type { CID } from '../packet/cid.ts'
+import type { Sealed } from '../packet/envelope.ts'
+import type { Order } from '../packet/records.ts'
+import type { Outcome, OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
+import type { Bundle } from '../credits/bundle.ts'
+import { encodeTree } from '../credits/tree.ts'
+import { Family, type Kinship } from './family.ts'
 import { factsOf, type Job, outputOf, runOf } from './job.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import type { JobEntry } from './jobs.ts'
-import { keepOutput } from './kept.ts'
+import { keepOutput, keepTree } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
 import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import { copyOf } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
 /** A result before its helpers were added; `message` is the guest's own last word. */
-export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> { readonly message: string }
+export interface Finished extends Omit<Result, 'text' | 'json' | 'job'> {
+  readonly message: string
+  readonly bundle: Bundle
+  /** Receipt files of all that its guest had computed. */
+  readonly below: readonly Uint8Array[]
+}
 
 type OwnRun = Choice & { kind: 'own' }
 
@@ -40,11 +52,14 @@ const EXPERIENCE: Readonly<Partial<Record<ErrorCode, Experience>>> = {
   ERR_BUSY: 'refused', ERR_POLICY: 'refused', ERR_INSUFFICIENT_CREDITS: 'refused', ERR_NO_OFFER: 'refused', ERR_BUDGET: 'refused', ERR_UNKNOWN_KIND: 'refused', ERR_STORE: 'refused'
 }
 
-/** @throws {InosError} ERR_CANCELLED, else the last failure with all attempts */
-export async function submitJob (node: Rooms, job: Job, options: ComputeOptions, entry: JobEntry): Promise<Finished> {
+/**
+ * @param kinship whose child it is
+ * @throws {InosError} ERR_CANCELLED, else the last failure with all attempts
+ */
+export async function submitJob (node: Rooms, job: Job, options: ComputeOptions, entry: JobEntry, kinship: Kinship): Promise<Finished> {
   try {
     const { key, once } = options
-    const work = (recalls: boolean): Promise<Finished> => new Submission(node, job, options, entry).run(recalls)
+    const work = (recalls: boolean): Promise<Finished> => new Submission(node, job, options, entry, kinship).run(recalls)
     const finished = key === undefined ? await work(false) : await underKey(node, job, key, once, entry, work)
     entry.done(finished)
     return finished
@@ -70,14 +85,16 @@ class Submission {
   /** Passed over for now: too busy a moment ago. */
   readonly #resting = new Set<string>()
   readonly #entry: JobEntry
+  readonly #kinship: Kinship
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], prefer, retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], prefer, retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry, kinship: Kinship) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
     this.#entry = entry
+    this.#kinship = kinship
     this.#wish = { where, costMax, prefer, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
@@ -160,7 +177,7 @@ class Submission {
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, kinship: this.#kinship, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge, cached } = done.bundle.receipt.payload
       charged = charge
@@ -230,23 +247,44 @@ class Submission {
 
   /** A job of one's own: the same records, signed by oneself, and nothing moves. */
   async #runHere (): Promise<Done> {
-    const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
-    const { spec, wasm, input, files: brought, step } = this.#job
+    const { platform: { signer: { id }, digest }, credits, announce } = this.#node
+    const { spec, wasm, step } = this.#job
     const before = step?.before ?? null
     this.#entry.say({ state: 'running', peer: id })
     const results = this.#fresh || step !== undefined ? null : this.#node.results
     const known = results?.get(spec.id.toString())
-    const outcome = known === undefined ? await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null, before), { payer: id, signal: this.#signal }) : copyOf(known).outcome
+    let order: Sealed<Order> | undefined
+    const family = this.#family(() => (order ??= credits.orderOwn(spec.id, this.#kinship.parent)).id)
+    const outcome = known === undefined ? await this.#execute(family, before) : copyOf(known).outcome
+    const { facts: ofChildren, files: below, tree } = await family.offspring()
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const output = known?.output ?? await outputOf(spec, outcome, before, digest)
-    const facts = factsOf(spec, outcome, output)
+    const output = known?.output ?? await outputOf(spec, outcome, before, digest, tree)
+    const facts = { ...factsOf(spec, outcome, output), ...ofChildren }
     if (this.#key !== undefined) await keepOutput(this.#node, output, step)
+    await keepTree(this.#node, tree)
     if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state), outcome.result)
-    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, known?.original, this.#key))
-    if (known === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, { original: known?.original, key: this.#key, order: order ?? credits.orderOwn(spec.id, this.#kinship.parent) }))
+    if (known === undefined && tree === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
-    return { bundle, bytes: outcome.result, files, state: output.state, stderr: outcome.stderr, message: outcome.message }
+    return { bundle, bytes: outcome.result, below, files, state: output.state, stderr: outcome.stderr, message: outcome.message }
+  }
+
+  /** What its guest has computed costs at most what the job itself may. */
+  #family (order: () => CID): Family {
+    const { costMax = LIMITS.job.costMax, where } = this.#wish
+    const { modules, payer } = this.#kinship
+    const { spec: { module, limits } } = this.#job.spec
+    return new Family(this.#node, {
+      module, limits, order, payer, costMax, prices: null, outer: this.#purse?.below ?? this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
+      modules: async cid => cid === module.toString() ? this.#job.wasm.bytes : await modules(cid)
+    })
+  }
+
+  async #execute (family: Family, before: KeptState | null): Promise<Outcome> {
+    const { spec, wasm, input, files } = this.#job
+    const run = runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before)
+    return await family.raise(compute => this.#node.runtime.execute(run, { payer: this.#kinship.payer, signal: this.#signal, compute }))
   }
 }
 
@@ -257,7 +295,7 @@ function shareOf (verify: NonNullable<ComputeOptions['verify']>): number {
   return share
 }
 
-function finish ({ spec }: Job, { bundle, bytes, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
+function finish ({ spec }: Job, { bundle, bytes, below, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
   const { payload } = bundle.receipt
   return {
     outcome: payload.outcome as OutcomeKind,
@@ -272,7 +310,9 @@ function finish ({ spec }: Job, { bundle, bytes, files, state, stderr, message }
     cost: payload.charge,
     cached: payload.cached !== null,
     executor,
-    receipt: bundle.bytes,
+    receipt: encodeTree(bundle.bytes, below),
+    bundle,
+    below,
     receiptId: bundle.receipt.id.toString(),
     spec: spec.bytes,
     attempts

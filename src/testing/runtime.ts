@@ -3,7 +3,7 @@
  * every runtime does; what executor processes add, a memory cap, a lease and walls, is not here.
  */
 import { InosError } from '../packet/errors.ts'
-import type { Runtime } from '../wasm/runtime.ts'
+import type { Compute, ExecuteOptions, Runtime } from '../wasm/runtime.ts'
 import type { NodeOptions } from './options.ts'
 
 export interface TestRuntimeOptions {
@@ -55,6 +55,27 @@ export function createTestRuntime ({ engine, slots, fuelPerSec, before, pass }: 
     else if (waiting.delete(next)) next()
   }
 
+  /** A guest that waits for a child leaves its place, and takes one again to go on; whoever waits longest is first. */
+  const yielding = (compute: Compute): Pick<ExecuteOptions, 'compute' | 'onWait'> => {
+    let waitsFor: number | undefined
+    const over = new Set<number>()
+    return {
+      onWait: at => {
+        if (over.has(at)) return
+        waitsFor = at
+        leave()
+      },
+      compute: async (child, at) => {
+        try {
+          return await compute(child, at)
+        } finally {
+          over.add(at)
+          if (waitsFor === at) await place(stopping.signal)
+        }
+      }
+    }
+  }
+
   return {
     get runs () { return runs },
     async execute (run, options) {
@@ -63,7 +84,7 @@ export function createTestRuntime ({ engine, slots, fuelPerSec, before, pass }: 
       try {
         await before?.(run, options)
         runs++
-        const outcome = await engine.execute(run, options)
+        const outcome = await engine.execute(run, options.compute === undefined ? options : { ...options, ...yielding(options.compute) })
         await pass?.(outcome.fuel, signal)
         return outcome
       } finally {

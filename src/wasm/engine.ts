@@ -47,14 +47,14 @@ export function createEngine (options: EngineOptions = {}): Runtime {
   const memories = new MemoryPool()
   let busy = 0
   return {
-    execute: async (run, { signal }) => {
+    execute: async (run, { signal, compute, onWait }) => {
       checkLimits(run)
       busy++
       try {
         const keepsState = run.state !== undefined
         const prepared = await modules.get(keepsState ? `${run.moduleId} with state` : run.moduleId, () => prepare(run.wasm, keepsState, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
-        return runGuest(prepared, run, memories)
+        return await runGuest(prepared, run, memories, compute === undefined ? undefined : { compute, onWait: onWait ?? (() => {}) })
       } finally {
         busy--
       }
@@ -161,6 +161,7 @@ async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: In
     start: original.start !== undefined,
     entries,
     functions,
+    suspends: functions.some(({ host }) => host.suspends !== undefined),
     ...(plan === undefined ? {} : { keeps: { plan, functions: typeOf.length, tables: tables.map(({ min, max }) => ({ min, max: Math.min(max ?? CAPS.tableEntriesMax, CAPS.tableEntriesMax) })) } })
   }
 }

@@ -1,6 +1,7 @@
 /**
  * One run of one guest: memory, host functions and instance are made, the entry function is called,
- * and how it all ended is put into the words of `Outcome`.
+ * and how it all ended is put into the words of `Outcome`. A guest that may wait runs on a stack of its
+ * own, where V8 can suspend it (JSPI); every other one runs in one go.
  *
  * Host functions are reached through guards that let nothing be thrown into the guest, which could
  * catch it. Whatever else is known of an ending, the fuel counter is believed first.
@@ -9,7 +10,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import { STACK_BYTES } from './call-stack.ts'
 import type { MemoryType } from './decode.ts'
-import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
+import type { Ending, Family, GuestContext, GuestInterface, GuestSession, HostFunction } from './guest/guest.ts'
 import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
@@ -35,6 +36,8 @@ export interface Prepared {
   readonly entries: ReadonlyMap<string, string>
   /** One per imported function, in order. */
   readonly functions: readonly ImportedFunction[]
+  /** Whether one of them may wait. */
+  readonly suspends: boolean
   /** Of a module rewritten to keep a state. */
   readonly keeps?: Keeps
 }
@@ -51,7 +54,16 @@ export interface Keeps {
 /** How a guest ended. */
 interface End { readonly kind: OutcomeKind, readonly exitCode: number | null, readonly message: string }
 
+/** How children are computed, and who is told that one is waited for. */
+type Kin = Pick<Family, 'compute' | 'onWait'>
+
 type Callable = (...args: unknown[]) => unknown
+
+/** JSPI, which TypeScript's types do not know yet; browsers may lack it. */
+const jspi = WebAssembly as typeof WebAssembly & {
+  readonly promising?: (call: Callable) => (...args: unknown[]) => Promise<unknown>
+  readonly Suspending?: new (call: (...args: unknown[]) => Promise<unknown>) => WebAssembly.ImportValue
+}
 
 /** Exit codes are 31 bits wide: what `run` or proc_exit gives loses its highest bit. */
 const EXIT_CODE_MASK = 0x7fff_ffff
@@ -62,10 +74,11 @@ const MESSAGE_LENGTH_MAX = 500
 const NAMES_MAX = 20
 
 /**
- * @throws {InosError} ERR_MISSING_EXPORT or ERR_INVALID_MODULE before anything ran; ERR_EXECUTOR_LOST
- * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does
+ * @returns a promise only for a guest that may wait
+ * @throws {InosError} ERR_MISSING_EXPORT, ERR_INVALID_MODULE or ERR_UNSUPPORTED_IMPORT before anything ran; ERR_EXECUTOR_LOST
+ * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does; what `compute` throws
  */
-export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): Outcome {
+export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, kin?: Kin): Outcome | Promise<Outcome> {
   const calls = entryCalls(prepared.entries, run)
   const { limits: { fuelMax, memoryPagesMax }, state } = run
   const pagesMin = prepared.memory?.min ?? 0
@@ -80,11 +93,20 @@ export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): O
     const empty = new Uint8Array(0)
     return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
+  if (prepared.suspends) requireKin(kin)
   const memory = prepared.memory === undefined ? undefined : takeMemory(pages, pagesMax, memories)
-  const outcome = new Guest(prepared, run, memory).run(calls, due)
+  const guest = new Guest(prepared, run, memory, kin)
   // Where the host failed nobody knows who still holds the memory.
-  if (memory !== undefined) memories.give(memory, pages, pagesMax)
-  return outcome
+  const giveBack = (outcome: Outcome): Outcome => {
+    if (memory !== undefined) memories.give(memory, pages, pagesMax)
+    return outcome
+  }
+  return prepared.suspends ? guest.runSuspending(calls, due).then(giveBack) : giveBack(guest.run(calls, due))
+}
+
+function requireKin (kin: Kin | undefined): void {
+  const lack = jspi.Suspending === undefined || jspi.promising === undefined ? 'this platform cannot suspend a guest (JSPI)' : kin === undefined ? 'no children are computed here' : null
+  if (lack !== null) throw new InosError('ERR_UNSUPPORTED_IMPORT', `The module imports functions that wait for other WASM, and ${lack}.`)
 }
 
 function takeMemory (pages: number, pagesMax: number, memories: MemoryPool): WebAssembly.Memory {
@@ -135,24 +157,42 @@ class Guest {
   private readonly prepared: Prepared
   private readonly task: Run
   private readonly memory: WebAssembly.Memory | undefined
+  private readonly kin: Kin | undefined
   private readonly sessions = new Map<GuestInterface, GuestSession>()
   private exports: WebAssembly.Exports = {}
   private fuel: WebAssembly.Global<'i64'> | undefined
   private view = new Uint8Array(0)
+  /** Fuel set aside for children under way. */
+  private carved = 0n
   private ending: Ending | undefined
   /** Whether the entry has returned, and was not left by an exit. */
   private returned = false
   /** What a host function threw, in a box, for anything can be thrown. */
   private fault: { readonly error: unknown } | undefined
 
-  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined) {
+  constructor (prepared: Prepared, task: Run, memory: WebAssembly.Memory | undefined, kin: Kin | undefined) {
     this.prepared = prepared
     this.task = task
     this.memory = memory
+    this.kin = kin
   }
 
   /** @param due fuel for what is done before anything of the guest runs */
   run (calls: readonly string[], due: bigint): Outcome {
+    return this.begin(due) ?? this.end(this.call(calls))
+  }
+
+  /** The same on a stack that can be suspended; a child that is under way when the guest ends is waited for. */
+  async runSuspending (calls: readonly string[], due: bigint): Promise<Outcome> {
+    const failed = this.begin(due)
+    if (failed !== undefined) return failed
+    const end = await this.callSuspending(calls)
+    for (const session of this.sessions.values()) await session.settle?.()
+    return this.end(end)
+  }
+
+  /** Make the instance. @returns how it ended, if that was all */
+  private begin (due: bigint): Outcome | undefined {
     // A session may refuse what the spec asks of it; that is the spec's fault, not this machine's.
     const imports = this.imports()
     try {
@@ -167,9 +207,13 @@ class Guest {
     this.fuel.value = fuelMax - due
     ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = maxPages(this.prepared, memoryPagesMax)
     if (state) this.access.restore(state, this.prepared.memory?.min ?? 0)
-    const end = this.call(calls)
-    const kept = state === undefined || !this.returned || this.fuel.value < 0n ? undefined : this.keep(state)
-    const left = this.fuel.value
+    return undefined
+  }
+
+  private end (end: End): Outcome {
+    const { limits: { fuelMax }, state } = this.task
+    const kept = state === undefined || !this.returned || this.fuel!.value < 0n ? undefined : this.keep(state)
+    const left = this.fuel!.value
     if (left < 0n) return this.outcome({ kind: 'fuel', exitCode: null, message: OUT_OF_FUEL }, fuelMax)
     if (typeof kept === 'string') return this.outcome({ kind: 'memory', exitCode: null, message: kept }, fuelMax - left)
     const outcome = this.outcome(end, fuelMax - left)
@@ -190,26 +234,44 @@ class Guest {
 
   /** Call start function and entries one after the other, until one does not return. */
   private call (names: readonly string[]): End {
-    const stack = this.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
-    const all = names.map(name => GUEST_PREFIX + name)
     let returned: unknown
     try {
-      // What was done at the start is in the state.
-      for (const name of this.prepared.start && !this.task.state ? [METER_EXPORTS.start, ...all] : all) {
-        stack.value = STACK_BYTES
-        returned = (this.exports[name] as Callable)()
-      }
+      for (const call of this.calls(names)) returned = call()
       this.returned = true
     } catch (error) {
       return this.classify(error)
     }
-    return { kind: 'ok', exitCode: typeof returned === 'number' ? returned & EXIT_CODE_MASK : 0, message: '' }
+    return returnedWith(returned)
+  }
+
+  private async callSuspending (names: readonly string[]): Promise<End> {
+    let returned: unknown
+    try {
+      for (const call of this.calls(names)) returned = await jspi.promising!(call)()
+      this.returned = true
+    } catch (error) {
+      return this.classify(error)
+    }
+    return returnedWith(returned)
+  }
+
+  /** Each gets the whole stack. */
+  private * calls (names: readonly string[]): Iterable<Callable> {
+    const stack = this.exports[METER_EXPORTS.stack] as WebAssembly.Global<'i32'>
+    const all = names.map(name => GUEST_PREFIX + name)
+    // What was done at the start is in the state.
+    for (const name of this.prepared.start && !this.task.state ? [METER_EXPORTS.start, ...all] : all) {
+      stack.value = STACK_BYTES
+      yield this.exports[name] as Callable
+    }
   }
 
   /** What it means that the guest threw. */
   private classify (error: unknown): End {
     if (this.fault !== undefined) {
       if (isStackOverflow(this.fault.error)) throw stackLost(this.fault.error)
+      // Only of a child: no other host function knows such an error.
+      if (this.fault.error instanceof InosError) throw this.fault.error
       throw new InosError('ERR_INTERNAL', 'A host function of this node failed.', { cause: this.fault.error })
     }
     const ended = (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value
@@ -262,7 +324,7 @@ class Guest {
       let session = this.sessions.get(provider)
       if (session === undefined) this.sessions.set(provider, session = provider.open(context))
       const functions = imports[provider.name] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>
-      functions[name] = this.guard(session.functions[name] as Callable, host.type)
+      functions[name] = host.suspends === true ? this.guardSuspending(session.waits![name]!) : this.guard(session.functions[name] as Callable, host.type)
     }
     if (this.memory !== undefined) imports[METER_MODULE] = { [METER_MEMORY]: this.memory }
     return imports
@@ -285,8 +347,37 @@ class Guest {
     }
   }
 
+  /** The same for one that may wait. */
+  private guardSuspending (call: (...args: never[]) => Promise<number>): WebAssembly.ImportValue {
+    return new jspi.Suspending!(async (...args) => {
+      try {
+        return await call(...args as never[])
+      } catch (error) {
+        this.fault ??= { error }
+        this.setEnded()
+        return 0
+      }
+    })
+  }
+
   private setEnded (): void {
     (this.exports[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value = ENDED.byHost
+  }
+
+  private family (kin: Kin): Family {
+    return {
+      ...kin,
+      fuelLeft: () => this.fuel!.value,
+      carve: units => {
+        this.carved += units
+        this.fuel!.value -= units
+      },
+      uncarve: (units, burnt) => {
+        this.carved -= units
+        // Who has run out of fuel stays so, whatever comes back.
+        if (this.fuel!.value >= 0n) this.fuel!.value += units - burnt
+      }
+    }
   }
 
   private context (): GuestContext {
@@ -301,8 +392,9 @@ class Guest {
       },
       fuelUsed: () => {
         const left = this.fuel!.value
-        return left < 0n ? fuelMax : fuelMax - left
+        return (left < 0n ? fuelMax : fuelMax - left) - this.carved
       },
+      ...this.kin === undefined ? {} : { family: this.family(this.kin) },
       charge: units => {
         const left = this.fuel!.value
         // Lengths come from guests: whatever they claim, the counter stays a number of 64 bits.
@@ -315,6 +407,10 @@ class Guest {
       }
     }
   }
+}
+
+function returnedWith (value: unknown): End {
+  return { kind: 'ok', exitCode: typeof value === 'number' ? value & EXIT_CODE_MASK : 0, message: '' }
 }
 
 const STACK_SPENT: End = { kind: 'stack', exitCode: null, message: 'The guest’s calls nest too deeply.' }

@@ -14,6 +14,10 @@ export interface RunLimits {
   memoryPagesMax: number
   /** Bytes a guest may give back: its result, and the archive of the files it leaves. */
   outputBytesMax: number
+  /** WASM a guest may have computed, with all that they have computed again. @default LIMITS.guest */
+  descendantsMax?: number
+  /** Levels of those below it. @default LIMITS.guest */
+  levelsMax?: number
 }
 
 /** Everything that decides an outcome, by value. */
@@ -83,10 +87,44 @@ export interface Outcome {
   state?: StateChange
 }
 
+/** Other WASM that a guest wants computed. Its limits are carved from the guest's own. */
+export interface Child {
+  /** CID as text; null is the guest's own module. */
+  readonly module: string | null
+  readonly input: Uint8Array
+  readonly entry: string
+  readonly args: readonly string[]
+  readonly limits: Required<RunLimits>
+}
+
+/** All that a guest learns of a child; the same on every node. */
+export interface ChildEnd {
+  /** `refused`: its bytes are no module that can run so. */
+  readonly outcome: OutcomeKind | 'refused'
+  /** As `Outcome`. */
+  readonly exitCode: number | null
+  readonly result: Uint8Array
+  /** Units burnt by it and all below it. */
+  readonly fuel: bigint
+  /** WASM that was computed below it. */
+  readonly descendants: number
+}
+
+/**
+ * Have a child computed, anywhere.
+ * @param at its number among the children of its guest, from 0
+ * @throws {InosError} whatever ends the guest's whole job as a fault of this host; nothing of it is seen by the guest
+ */
+export type Compute = (child: Child, at: number) => Promise<ChildEnd>
+
 export interface ExecuteOptions {
   /** Whose job this is: guests of two payers never share an executor at one time. */
   payer: string
   signal?: AbortSignal
+  /** What children of the guest are computed with. @default none: a module that imports `compute` is refused */
+  compute?: Compute
+  /** Told when the guest is suspended until a child is over, by its number; once for each child. */
+  onWait?: (at: number) => void
 }
 
 export interface ModuleReport {

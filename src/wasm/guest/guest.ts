@@ -3,7 +3,7 @@
  * `GuestInterface`; the engine looks imports up in them by module name, checks the signature,
  * and reaches them only through metered wrapper functions it writes into the module.
  */
-import type { Outcome, Run } from '../runtime.ts'
+import type { Compute, Outcome, Run } from '../runtime.ts'
 
 /** How a guest ends before its entry function returns. */
 export type Ending =
@@ -24,11 +24,26 @@ export interface GuestContext {
    * out of fuel: do nothing more and return any value.
    */
   charge (units: bigint): boolean
+  /** Only for a guest that imports a function that suspends. */
+  readonly family?: Family
   /**
    * End the guest: the code after this host call executes `unreachable`, which no guest can catch.
    * Return any value afterwards. The first ending wins. A host function never throws.
    */
   end (ending: Ending): void
+}
+
+/** What a guest needs to have children. */
+export interface Family {
+  readonly compute: Compute
+  /** The guest is suspended until this child is over. */
+  onWait (at: number): void
+  /** Fuel left for the guest itself. */
+  fuelLeft (): bigint
+  /** Set fuel aside for a child; no more than is left. Until it is returned it is neither left nor burnt. */
+  carve (units: bigint): void
+  /** A child is over: of what was carved for it so much was burnt, and the rest is left again. */
+  uncarve (units: bigint, burnt: bigint): void
 }
 
 /** One importable function. */
@@ -37,11 +52,20 @@ export interface HostFunction {
   readonly type: string
   /** Fuel of a call before its length-dependent part, burnt by the wrapper. */
   readonly fuel: number
+  /**
+   * True: it waits, for a promise, and the guest is suspended. False: it begins what is to be waited for at the end. A module that
+   * imports such a function runs on a stack of its own (JSPI); where this is absent it runs in one go.
+   */
+  readonly suspends?: boolean
 }
 
 /** One run's live host functions, and what is left when it is over. */
 export interface GuestSession {
   readonly functions: Readonly<Record<string, (...args: never[]) => number | bigint | undefined>>
+  /** Those that suspend. */
+  readonly waits?: Readonly<Record<string, (...args: never[]) => Promise<number>>>
+  /** Wait for what the guest began and did not wait for. Called once, after the guest has ended, before `finish`. */
+  settle? (): Promise<void>
   /** What the guest has written. Called once, after the guest has ended. */
   finish (): Pick<Outcome, 'result' | 'stderr'>
   /**

@@ -6,6 +6,7 @@
  *   input_read(ptr, offset, len) → bytes copied to ptr, fewer than len only at the end of the input
  *   output_write(ptr, len) → len; what was written, in order, is the result
  *   log(ptr, len) the first 64 KiB are kept, outside any proof
+ *   compute(…), result_…(…) other WASM, computed anywhere: `inos-children.ts`
  *
  * Pointers and lengths are unsigned. Results below zero are errnos, with the numbers of WASI
  * preview 1; the guest goes on after one.
@@ -13,6 +14,7 @@
 import { LIMITS } from '../../packet/limits.ts'
 import { ByteStore } from './byte-store.ts'
 import type { GuestContext, GuestInterface, GuestSession } from './guest.ts'
+import { childFunctions, openChildren } from './inos-children.ts'
 
 /** A range outside of memory. */
 export const ERRNO_FAULT = -21
@@ -28,7 +30,8 @@ export const inos: GuestInterface = {
     input_size: { type: ':i', fuel: CALL_FUEL },
     input_read: { type: 'iii:i', fuel: CALL_FUEL },
     output_write: { type: 'ii:i', fuel: CALL_FUEL },
-    log: { type: 'ii:', fuel: CALL_FUEL }
+    log: { type: 'ii:', fuel: CALL_FUEL },
+    ...childFunctions(CALL_FUEL)
   },
   open
 }
@@ -37,6 +40,7 @@ function open (context: GuestContext): GuestSession {
   const { input, limits } = context.run
   const output = new ByteStore()
   const log = new ByteStore()
+  const children = openChildren(context)
 
   /** Whether [ptr, ptr + len) lies in memory; both are below 2³², so their sum is exact. */
   const fits = (ptr: number, len: number): boolean => ptr + len <= context.memory().length
@@ -44,6 +48,7 @@ function open (context: GuestContext): GuestSession {
 
   return {
     functions: {
+      ...children.functions,
       input_size: () => input.length,
       input_read: (ptr: number, offset: number, len: number) => {
         const to = ptr >>> 0
@@ -74,6 +79,8 @@ function open (context: GuestContext): GuestSession {
         return undefined
       }
     },
+    waits: children.waits,
+    settle: children.settle,
     finish: () => ({ result: output.copy(), stderr: log.copy() })
   }
 }

@@ -6,8 +6,10 @@
 
 export const ERRNO = {
   success: 0,
+  again: 6,
   badf: 8,
   busy: 10,
+  dquot: 19,
   exist: 20,
   fault: 21,
   ilseq: 25,
@@ -18,6 +20,7 @@ export const ERRNO = {
   mfile: 33,
   nametoolong: 37,
   noent: 44,
+  nomem: 48,
   nospc: 51,
   nosys: 52,
   notdir: 54,

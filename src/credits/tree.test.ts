@@ -1,0 +1,89 @@
+/** Trees of receipts: what one must hold together by, and that whatever differs is refused. */
+import assert from 'node:assert/strict'
+import { before, test } from 'node:test'
+import fc from 'fast-check'
+import { FAN, fanInput } from '../../test/family-guests.ts'
+import { verify } from '../node/keys.ts'
+import { InosError } from '../packet/errors.ts'
+import { CREDIT, LIMITS } from '../packet/limits.ts'
+import { Mesh } from '../processor/mesh.fixture.ts'
+import { Budget } from '../processor/budget.ts'
+import { readBundle } from './bundle.ts'
+import { bill, charge, worstCase } from './pricing.ts'
+import { encodeTree, openTree, readFiles } from './tree.ts'
+
+/** Two trees of the same job: a root at home with children there and at a seller, and their children again. */
+let trees: Uint8Array[] = []
+before(async () => {
+  await using mesh = new Mesh()
+  const [a, b] = [await mesh.start('a', { slots: 1, resultCache: false }), await mesh.start('b', { slots: 2, resultCache: false })]
+  await mesh.connect(a, b)
+  const input = fanInput({ levels: 2, width: 3, fuel: 2n ** 32n })
+  const options = { where: a.id, costMax: 100n * CREDIT, limits: { fuelMax: 2n ** 32n, memoryPagesMax: 4, outputBytesMax: 64, descendantsMax: 12 } }
+  trees = [await a.run(FAN, input, options), await a.run(FAN, input, options)].map(({ receipt }) => receipt)
+})
+
+function refuses (bytes: Uint8Array, why: string, more: readonly Uint8Array[] = []): void {
+  assert.throws(() => openTree(bytes, verify, more), (error: unknown) => error instanceof InosError && error.code === 'ERR_RECEIPT_INVALID' && error.message.includes(why))
+}
+
+// Goal: a tree is whole, or it is none; where its files lie does not matter.
+// Method: the whole, in another order, from several files; then without one file, with one too many, with one of another tree.
+test('every receipt of a tree is there, and no other', () => {
+  const [root, ...below] = readFiles(trees[0]!)
+  const [otherRoot, ...others] = readFiles(trees[1]!)
+  assert.equal(openTree(trees[0]!, verify).below.length, 12)
+  assert.equal(openTree(encodeTree(root!, below.toReversed()), verify).below.length, 12)
+  assert.deepEqual(openTree(root!, verify, [...others, ...below]).bytes, openTree(trees[0]!, verify).bytes)
+  for (const at of below.keys()) refuses(encodeTree(root!, below.toSpliced(at, 1)), '"children"')
+  refuses(encodeTree(root!, [...below, otherRoot!]), 'no parent names')
+  refuses(encodeTree(root!, others), 'is missing')
+  refuses(encodeTree(root!, []), 'is missing')
+  // A child has the nonce of its parent's order, so that nobody can show it for two.
+  const nonces = [root!, otherRoot!].map(file => readBundle(file).order.id.toString())
+  assert.equal(new Set(nonces).size, 2)
+})
+
+// Goal: no bit of a tree can differ. Method: flip each bit of some bytes, spread over the file.
+test('a flipped bit is refused', () => {
+  const tree = trees[0]!
+  for (let at = 0; at < tree.length; at += 97) {
+    const copy = tree.slice()
+    copy[at]! ^= 1 << at % 8
+    assert.throws(() => openTree(copy, verify), InosError, `byte ${at}`)
+  }
+})
+
+// Goal: a budget never lets a job be charged more than its order says, whatever children cost and burn; and the bill is capped even then.
+// Method: random prices of the parent and of sellers, random children within what is free; the bill of all that was spent.
+test('children never cost more than the job may', () => {
+  const price = fc.bigInt(0n, 3_000n)
+  const prices = fc.record({ base: price, perMFuel: price, perPageSec: price, perKiB: price })
+  const child = fc.record({ prices, fuel: fc.bigInt(1n, 400_000_000n), burnt: fc.integer({ min: 0, max: 100 }), bytes: fc.nat(65_536) })
+  const limits = { fuelMax: 1_000_000_000n, memoryPagesMax: 16, outputBytesMax: 1_024, descendantsMax: 20 }
+  fc.assert(fc.property(prices, fc.array(child, { maxLength: 20 }), (own, children) => {
+    const costMax = worstCase(own, limits)
+    const budget = new Budget({ costMax, prices: own, limits })
+    const below = { fuel: 0n, charge: 0n }
+    let fuel = 0n
+    for (const { prices: seller, fuel: fuelMax, burnt, bytes } of children) {
+      if (fuel + fuelMax > limits.fuelMax) continue
+      const usage = { fuel: fuelMax * BigInt(burnt) / 100n, pages: 16, resultBytes: bytes, filesBytes: 0 }
+      const most = worstCase(seller, { fuelMax, memoryPagesMax: 16, outputBytesMax: LIMITS.guest.childOutputBytes })
+      const purse = budget.purseFor(fuelMax)
+      fuel += usage.fuel
+      if (most > purse.free) continue
+      purse.hold(most)
+      const cost = charge(seller, usage)
+      purse.end(most, cost)
+      budget.burnt(usage.fuel)
+      below.fuel += usage.fuel
+      below.charge += cost
+      // While one is under way what it may cost is nobody else's.
+      assert.ok(purse.free >= 0n && purse.held === 0n)
+    }
+    const total = bill(own, { fuel: limits.fuelMax, pages: 16, resultBytes: 1_024, filesBytes: 0, below }, costMax)
+    assert.ok(total <= costMax)
+    assert.ok(below.charge <= costMax)
+  }))
+})
