@@ -14,6 +14,8 @@ import { OUTCOMES } from '../wasm/runtime.ts'
 import type { ModuleReport, Outcome, OutcomeKind, Run, RunLimits } from '../wasm/runtime.ts'
 import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
+import { FarContent } from './executor-supply.ts'
+import { type Content, isStored, type Ranges } from '../wasm/ranges.ts'
 
 /** What an executor may send while it runs a job of these limits. */
 export function answerLimits (limits: Pick<RunLimits, 'outputBytesMax'>): FrameLimits {
@@ -33,36 +35,54 @@ interface RunHeader {
   readonly args: string[]
   readonly env: Record<string, string>
   readonly paths: string[]
+  /** Lengths of what is read over the pipe of supplies, by its part; nothing stands in its place. */
+  readonly stored: Record<string, number>
   readonly outputs: string[]
   readonly fuelMax: string
   readonly memoryPagesMax: number
   readonly outputBytesMax: number
 }
 
+/** The input and the files of a run, in the order in which both sides count them. */
+export function contentsOf ({ input, files }: Run): Content[] { return [input, ...Object.values(files)] }
+
+/** Bytes of a run that lie outside of memory. */
+export function storedBytes (run: Run): number {
+  return contentsOf(run).reduce((sum, content) => sum + (isStored(content) ? content.length : 0), 0)
+}
+
+const NOTHING = new Uint8Array(0)
+
 /** @param wasm the module, unless the executor is believed to have it compiled */
 export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined): Frame {
   const paths = Object.keys(run.files)
   const { fuelMax, memoryPagesMax, outputBytesMax } = run.limits
+  const contents = contentsOf(run)
+  const stored = [...contents.entries()].flatMap(([part, content]) => isStored(content) ? [[String(part), content.length] as const] : [])
   const header: RunHeader & { kind: 'run' } = {
-    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, outputs: [...run.outputs],
+    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, stored: Object.fromEntries(stored), outputs: [...run.outputs],
     fuelMax: String(fuelMax), memoryPagesMax, outputBytesMax
   }
-  const files = paths.map(path => run.files[path]!)
-  return { header: { ...header }, parts: [run.input, run.seed, ...files, ...(wasm === undefined ? [] : [wasm])] }
+  const [input, ...files] = contents.map(content => content instanceof Uint8Array ? content : NOTHING)
+  return { header: { ...header }, parts: [input!, run.seed, ...files, ...(wasm === undefined ? [] : [wasm])] }
 }
 
 /** @param ask fetches the module from the main process if it did not come along */
 export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
   const header = frame.header as unknown as RunHeader
   const [input, seed, ...rest] = frame.parts as Uint8Array[]
+  const contentOf = (part: number, bytes: Uint8Array): Uint8Array | Ranges => {
+    const length = header.stored[part]
+    return length === undefined ? bytes : new FarContent(header.job, part, length)
+  }
   return {
     moduleId: header.moduleId,
     wasm: rest[header.paths.length] ?? ask,
-    input: input!,
+    input: contentOf(0, input!),
     entry: header.entry,
     args: header.args,
     env: header.env,
-    files: Object.fromEntries(header.paths.map((path, at) => [path, rest[at]!])),
+    files: Object.fromEntries(header.paths.map((path, at) => [path, contentOf(1 + at, rest[at]!)])),
     outputs: header.outputs,
     limits: { fuelMax: BigInt(header.fuelMax), memoryPagesMax: header.memoryPagesMax, outputBytesMax: header.outputBytesMax },
     seed: seed!

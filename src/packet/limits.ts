@@ -118,7 +118,9 @@ export const LIMITS = {
     memoryPagesMax: 16_384,
     /** Result and archive of files together. */
     outputBytesMax: 64 * MIB,
-    inputBytesMax: 96 * MIB
+    inputBytesMax: 96 * MIB,
+    /** An input or a file that has a manifest is read where it lies; guests count the bytes of an input in 32 bits. */
+    storedBytesMax: 2 ** 32 - 1
   },
   /** What a job gets when its caller does not say. */
   job: {
@@ -194,6 +196,7 @@ export const LIMITS = {
     leaseMsBase: 5_000,
     leaseEstimateFactor: 10,
     leaseNanosecondsPerFuel: 10,
+    leaseMsPerStoredMB: 100,
     /** The estimate until the executor knows better: every byte of a module taken as code (engine.md's formula). */
     estimateMsPerMB: 55,
     /** An estimate above it is a lie of the executor; the admission caps allow about half. */

@@ -13,6 +13,7 @@ import type { Ending, GuestContext, GuestInterface, GuestSession, HostFunction }
 import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
+import { rangesOf } from './ranges.ts'
 import type { Outcome, OutcomeKind, Run } from './runtime.ts'
 
 export interface ImportedFunction {
@@ -253,6 +254,7 @@ class Guest {
     const { fuelMax } = this.task.limits
     return {
       run: this.task,
+      input: rangesOf(this.task.input),
       stdoutIsTalk: this.prepared.functions.some(({ provider }) => provider.namesResult === true),
       memory: () => {
         const buffer = this.memory?.buffer
