@@ -6,7 +6,8 @@ import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { PlainResult } from '../src/node/operator.ts'
 import { outcomeError } from '../src/processor/outcome.ts'
-import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
+import type { BlobRef, ComputeOptions, JobState } from '../src/processor/processor.ts'
+import { asBlob } from './blob.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
 import { formatCredits, groupDigits, parsePages } from './units.ts'
 
@@ -23,6 +24,7 @@ interface RunOptions {
   peer: string[]
   receipt?: string
   key?: string
+  file: Record<string, { cid: string }>
   quote?: true
   cache: boolean
   entry?: string
@@ -34,8 +36,8 @@ export function addRun (program: Command, context: Context): void {
   const command = program.command('run')
     .description('run a WASM module, or a script in JavaScript or Python; stdin is its input, stdout its result')
     .usage('[options] <file.wasm|file.js|file.py> [-- args...]')
-    .argument('<file>', 'the module or script')
-    .option('-i, --input <file>', 'read the input from a file, - for stdin (default: stdin unless it is a terminal)')
+    .argument('<file>', 'the module or script, or the CID of a module')
+    .option('-i, --input <file>', 'read the input from a file, - for stdin, or name it by its CID (default: stdin unless it is a terminal)')
     .option('-o, --output <file>', 'write the result to a file instead of stdout')
     .option('--outputs <path>', 'bring back the files the guest leaves at or below this path; may be given several times', collect, [])
     .option('--output-dir <dir>', 'write these files below a directory that is empty or new')
@@ -45,6 +47,7 @@ export function addRun (program: Command, context: Context): void {
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
+    .option('--file <path=cid>', 'mount a blob at an absolute path of the guest, to be read only; may be given several times', collectFile, {})
     .option('--key <text>', 'a name for this job: the same name again gives the same result and is never paid twice')
     .option('--receipt <file>', 'write the signed receipt to a file')
     .option('--no-cache', 'run it, also where the same job ran before, and leave its result in no memory')
@@ -56,6 +59,7 @@ export function addRun (program: Command, context: Context): void {
     ['echo \'{"a":2}\' | inos run python.wasm -- -c \'import json; print(json.load(open(0))["a"] * 21)\'', 'arguments for the guest'],
     ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
     ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
+    ['inos run bafy… -i bafy… --where remote', 'module and input by name: whoever runs it fetches them'],
     ['inos run render.wasm --outputs /out --output-dir frames', 'files the guest leaves in /out, as frames/out/…'],
     ['inos run big.wasm --where remote --quote', 'who would run it, for what price, in what time'],
     ['inos run big.wasm --where remote --peer /ip4/10.0.0.7/tcp/4001 --max-cost 2cr --receipt r.inos', 'run elsewhere, keep the proof']
@@ -71,6 +75,13 @@ export function collectEnv (text: string, before: Readonly<Record<string, string
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError(`"${text}" is not NAME=VALUE.`)
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
+
+function collectFile (text: string, before: Readonly<Record<string, { cid: string }>>): Record<string, { cid: string }> {
+  const at = text.lastIndexOf('=')
+  const blob = asBlob(text.slice(at + 1))
+  if (at < 1 || blob === null) throw new InvalidArgumentError(`"${text}" is not PATH=CID.`)
+  return { ...before, [text.slice(0, at)]: blob }
 }
 
 export function parseWhere (text: string): string {
@@ -105,6 +116,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     ...(options.entry === undefined ? {} : { entry: options.entry }),
     ...(options.key === undefined ? {} : { key: options.key }),
     env: options.env,
+    files: { ...program.job.files, ...options.file },
     outputs: options.outputs,
     limits: {
       ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),
@@ -132,7 +144,9 @@ async function checkOutputs ({ outputs, outputDir, json }: RunOptions): Promise<
   await (await import('./output-files.ts')).checkEmpty(outputDir)
 }
 
-async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
+async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array | BlobRef> {
+  const blob = asBlob(source ?? '')
+  if (blob !== null) return blob
   const { readInputFile, readInputStream } = await import('./files.ts')
   if (source !== undefined && source !== '-') return await readInputFile(source, signal)
   if (source === undefined && process.stdin.isTTY) return new Uint8Array(0)

@@ -12,6 +12,7 @@ import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
+import { blobsBehind } from './control-blobs.ts'
 import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
@@ -65,6 +66,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     },
     map: (wasm, inputs, options) => decodeItems(ask('map', encodeMap(wasm, inputs, options), options.signal), options.onProgress),
     quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
+    blobs: blobsBehind(ask),
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,

@@ -89,6 +89,8 @@ export const LIMITS = {
     searchesMax: 4,
     searchMs: 1_000,
     findMsMax: 5_000,
+    /** How long a blob that a job names may take to come. */
+    gatherMsMax: 3_600_000,
     /** So long a holder remembers to whom it gave a chunk, and so many chunks and blobs, to name that peer to the next. */
     referMs: 600_000,
     givenMax: 16_384,

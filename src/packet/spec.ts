@@ -12,9 +12,9 @@ import { LIMITS } from './limits.ts'
 export interface SpecLimits { fuelMax: bigint, memoryPagesMax: number, outputBytesMax: number }
 
 export interface Spec {
-  /** Raw CID of the module's bytes. */
+  /** Raw CID of the module's bytes, or CID of a manifest of them. */
   module: CID
-  /** Raw CID of the input's bytes. */
+  /** Raw CID of the input's bytes, or CID of a manifest of them. */
   input: CID
   /** Exported function to call; '' means `_start`, else `run`. */
   entry: string

@@ -13,7 +13,7 @@ import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
-import { blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
+import { blobsByName, blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
 import { keepOutput } from './kept.ts'
 import type { JobState } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
@@ -55,6 +55,7 @@ export const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOS
 export async function buy (node: Rooms, job: Job, purchase: Purchase, options: BuyOptions): Promise<Done> {
   const { peer, offer, costMax } = purchase
   const takeDown = node.shelf.lend(peer, blobsByReference(job))
+  for (const cid of blobsByName(job)) node.shelf.allow(peer, cid.toString())
   node.market.begin(peer)
   try {
     // Held before its first wait, so that nobody else spends the same credit.

@@ -3,10 +3,12 @@
  * time. A module is found whoever brought it. Inputs and files are found only for who brought them:
  * their hashes stand in receipts, and a guest that echoes would hand them to anybody.
  */
+import { type CID, isRaw, parseCid } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Run } from '../wasm/runtime.ts'
+import type { Content } from '../wasm/ranges.ts'
 import { within } from './deadline.ts'
+import { type Brought, holdContent, mount, wholeBlob } from './contents.ts'
 import { type ReceivedJob, runOf, type Wanted } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -17,10 +19,13 @@ const BUSY_MS = 500
  * The run with everything by value; the module only if no executor has it compiled.
  * @throws {InosError} ERR_GONE, ERR_VERIFICATION, ERR_DEADLINE, ERR_PEER_LOST, ERR_CANCELLED …
  */
-export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Run> {
+export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Brought> {
+  using held = new DisposableStack()
   const ofAnybody = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
     const id = cid.toString()
-    return bytes ?? await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
+    if (bytes !== null) return bytes
+    if (!isRaw(cid)) return await wholeBlob(node, cid, LIMITS.wire.blobBytesMax, cancel, peer)
+    return await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
   }
   // Memory was set aside for both together; the second may take what the first left.
   let left = job.bytesByReference
@@ -32,14 +37,22 @@ export async function gather (node: Rooms, peer: string, job: ReceivedJob, cance
     if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input and files of a job are larger than its packet says.')
     return found
   }
-  const input = await ofPayer(job.input)
+  const named = async (cid: CID): Promise<Content> => held.use(await holdContent(node, cid, cancel, peer)).content
+  const input = job.input.bytes !== null || isRaw(job.input.cid) ? await ofPayer(job.input) : await named(job.input.cid)
   const files = job.files === null ? null : await ofPayer(job.files)
-  return runOf(job.spec, () => ofAnybody(job.wasm), input, files)
+  const mounted = await mount(files, named)
+  const run = runOf(job.spec, () => ofAnybody(job.wasm), input, files, mounted)
+  const all = held.move()
+  return { run, [Symbol.dispose]: () => { all.dispose() } }
 }
 
 async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
   const began = node.platform.now()
-  const bytes = await fetchInTime(node, peer, id, bytesMax, cancel)
+  const bytes = await fetchInTime(node, peer, id, bytesMax, cancel).catch(async (error: unknown) => {
+    // A payer may name what others give to anybody.
+    if (!(error instanceof InosError) || error.code !== 'ERR_GONE') throw error
+    return await wholeBlob(node, parseCid(id), bytesMax, cancel, peer)
+  })
   node.market.gauge.fetched(bytes.length, node.platform.now() - began)
   try {
     await node.blobs.put(id, bytes)

@@ -6,7 +6,8 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
-import { describeOutput, factsOf, type Job, runOf } from './job.ts'
+import { bringRun } from './contents.ts'
+import { describeOutput, factsOf, type Job } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /** Draws are of 32 bits. */
@@ -24,8 +25,8 @@ export function isDrawn (node: Rooms, peer: string, share: number): boolean {
 }
 
 /** @throws {InosError} ERR_RECEIPT_INVALID naming what the receipt says otherwise, ERR_CANCELLED; a fault of this node is no evidence, and passes */
-export async function recheck (node: Rooms, { spec, wasm, input, files }: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
-  const facts = await runAgain(node, { spec, wasm, input, files }, signal)
+export async function recheck (node: Rooms, job: Job, receipt: Receipt, signal: AbortSignal): Promise<void> {
+  const facts = await runAgain(node, job, signal)
   if (facts === null) return
   const field = FIELDS.find(name => `${facts[name]}` !== `${receipt[name]}`)
   if (field !== undefined) throw new InosError('ERR_RECEIPT_INVALID', `Run again here the same job gave another "${field}" than its receipt says.`)
@@ -34,11 +35,12 @@ export async function recheck (node: Rooms, { spec, wasm, input, files }: Job, r
 /** CIDs, numbers and words: the same as text when they are the same. */
 const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages']
 
-async function runAgain (node: Rooms, { spec, wasm, input, files }: Job, signal: AbortSignal): Promise<RunFacts | null> {
+async function runAgain (node: Rooms, job: Job, signal: AbortSignal): Promise<RunFacts | null> {
   const { platform, runtime } = node
   try {
-    const outcome = await runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null), { payer: platform.signer.id, signal })
-    return factsOf(spec, outcome, await describeOutput(outcome, platform.digest))
+    using brought = await bringRun(node, job, signal)
+    const outcome = await runtime.execute(brought.run, { payer: platform.signer.id, signal })
+    return factsOf(job.spec, outcome, await describeOutput(outcome, platform.digest))
   } catch (thrown) {
     if (signal.aborted) throw thrown
     platform.log('running a bought job again', toInosError(thrown))

@@ -47,7 +47,8 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
-  const run = await gather(node, peer, job, cancel)
+  using brought = await gather(node, peer, job, cancel)
+  const { run } = brought
   const spec = job.spec.id.toString()
   const known = packet.fresh ? undefined : await recall(node, run, spec)
   const outcome = known?.outcome ?? await perform(node, peer, run, hold, offer, cancel)

@@ -7,10 +7,11 @@ import { decodeOutputs } from '../packet/files.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
-import type { OutcomeKind } from '../wasm/runtime.ts'
+import type { Outcome, OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
-import { describeOutput, factsOf, type Job, runOf } from './job.ts'
+import { bringRun, wholeBlob } from './contents.ts'
+import { describeOutput, factsOf, type Job } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
@@ -180,10 +181,10 @@ class Submission {
 
   /** Whether this node finds the fault that a peer finds with the module; else another peer is asked, for this one may lie. */
   async #hasFault ({ code }: InosError): Promise<boolean> {
-    const { spec: { spec: { entry, limits } }, wasm: { bytes } } = this.#job
+    const { spec: { spec: { entry, limits } }, wasm: { cid, bytes } } = this.#job
     const names = entry === '' ? ['_start', 'run'] : [entry]
     try {
-      const { exports, memoryPagesMin } = await this.#node.runtime.inspect(bytes)
+      const { exports, memoryPagesMin } = await this.#node.runtime.inspect(bytes ?? await wholeBlob(this.#node, cid, LIMITS.wire.blobBytesMax, this.#signal))
       return code === 'ERR_MISSING_EXPORT' ? !names.some(name => exports.includes(name)) : memoryPagesMin > limits.memoryPagesMax
     } catch (error) {
       // An executor that was lost over it says nothing.
@@ -230,11 +231,15 @@ class Submission {
   /** A job of one's own: the same records, signed by oneself, and nothing moves. */
   async #runHere (): Promise<Done> {
     const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
-    const { spec, wasm, input, files: brought } = this.#job
+    const { spec, wasm } = this.#job
     this.#entry.say({ state: 'running', peer: id })
     const results = this.#fresh ? null : this.#node.results
     const known = results?.get(spec.id.toString())
-    const outcome = known === undefined ? await runtime.execute(runOf(spec, wasm.bytes, input.bytes, brought?.bytes ?? null), { payer: id, signal: this.#signal }) : copyOf(known).outcome
+    const run = async (): Promise<Outcome> => {
+      using brought = await bringRun(this.#node, this.#job, this.#signal)
+      return await runtime.execute(brought.run, { payer: id, signal: this.#signal })
+    }
+    const outcome = known === undefined ? await run() : copyOf(known).outcome
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const output = known?.output ?? await describeOutput(outcome, digest)
     const facts = factsOf(spec, outcome, output)
