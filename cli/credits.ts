@@ -3,11 +3,10 @@ import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { InosError } from '../src/packet/errors.ts'
 import type { AccountView, Balance, HistoryEntry, LineReport } from '../src/processor/processor.ts'
-import { parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, parseCredits } from '../src/packet/amounts.ts'
 import { addData, addJson, type CommonOptions, type Context, examples, read } from './command.ts'
 import { addCopies, addFrauds } from './credits-files.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 /** Exit code when a record is not what it claims: verification. */
 const BAD_RECORDS = 106
@@ -93,7 +92,7 @@ function field (value: string | number | bigint | null): string {
 function describeEntry ({ direction, peer, cheque, n, amount, kind, order, module, outcome, receipt }: HistoryEntry, at: string | null): string {
   const [sign, word] = direction === 'earned' ? ['+', 'from'] : ['-', 'to']
   const isOwnName = kind === 'grant' || kind === 'clearing'
-  const what = isOwnName ? `${kind} ${plain(order)}` : module === '' ? 'a receipt that cannot be read' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
+  const what = isOwnName ? `${kind} ${plain(order)}` : module === '' ? 'a receipt that cannot be read' : kind === 'relay' ? 'relaying' : `${plain(kind)} ${plain(module)} (${plain(outcome)})`
   return `${at ?? 'unknown time'.padEnd(24)}  ${sign}${formatCredits(amount)}  ${word} ${plain(peer)}  for ${what}  cheque ${n} ${plain(cheque)}${isOwnName ? '' : `  receipt ${plain(receipt)}`}\n`
 }
 

@@ -5,12 +5,12 @@ import { createServer } from 'node:net'
 import type { Command } from 'commander'
 import type { Operator } from '../src/node/operator.ts'
 import { toInosError } from '../src/packet/errors.ts'
-import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
+import { addData, addJson, addPeers, type CommonOptions, type Context, examples } from './command.ts'
 import type { Output } from './output.ts'
 import { plain } from './output.ts'
 import { formatBytes } from './units.ts'
 
-interface Check {
+export interface Check {
   readonly name: string
   readonly status: 'ok' | 'warn' | 'fail'
   readonly detail: string
@@ -18,6 +18,10 @@ interface Check {
   readonly next: string | null
 }
 
+interface DoctorOptions extends CommonOptions { peer: string[] }
+
+/** Any free port, for the test of a node that is not running. */
+const ANYWHERE = '/ip4/0.0.0.0/tcp/0'
 const MIB = 1024 ** 2
 /** Below these a store cannot grow, or soon cannot. */
 const DISK_BYTES_MIN = 64 * MIB
@@ -26,13 +30,16 @@ const DISK_BYTES_WARN = 1024 * MIB
 const SELF_TEST_MS_WARN = 2_000
 
 export function addDoctor (program: Command, context: Context): void {
-  const command = program.command('doctor').description('check this machine and data directory; exit code 0 unless something fails')
-  addJson(addData(command))
-  examples(command, [['inos doctor', 'one line a check, each with what to do next']])
-  command.action(async (options: CommonOptions) => { context.finish(await examine(options, context)) })
+  const command = program.command('doctor').description('check this machine and data directory, and with --peer the way to another node; exit code 0 unless something fails')
+  addJson(addData(addPeers(command)))
+  examples(command, [
+    ['inos doctor', 'one line a check, each with what to do next'],
+    ['inos doctor --peer ADDR', 'also whether that node can dial this one, relays, and punches holes']
+  ])
+  command.action(async (options: DoctorOptions) => { context.finish(await examine(options, context)) })
 }
 
-async function examine ({ data, json }: CommonOptions, { output, signal }: Context): Promise<number> {
+async function examine ({ data, json, peer: peers }: DoctorOptions, { output, signal }: Context): Promise<number> {
   const { resolveDataDir } = await import('../src/node/data-dir.ts')
   const { ALONE, openOperator } = await import('./open.ts')
   const dataDir = resolveDataDir(data)
@@ -51,7 +58,8 @@ async function examine ({ data, json }: CommonOptions, { output, signal }: Conte
   await add('node', async () => ok(`Node ${process.versions.node} on ${process.platform} ${process.arch}`))
   await add('isolation', checkIsolation)
   await add('data directory', async () => {
-    operator = held.use(await openOperator({ data, join: ALONE, output, signal }))
+    // To be dialled back, a node that is not running has to listen for a while.
+    operator = held.use(await openOperator({ data, join: peers.length === 0 ? ALONE : { listen: [ANYWHERE], serve: false }, output, signal }))
     await access(dataDir, constants.W_OK)
     return ok(operator.pid === process.pid ? `${dataDir} opens` : `${dataDir} belongs to the node of process ${operator.pid}, which answers`)
   })
@@ -61,14 +69,23 @@ async function examine ({ data, json }: CommonOptions, { output, signal }: Conte
     await add('job', () => testJob(opened, signal))
   }
   await add('listening', checkListening)
+  if (opened !== undefined && peers.length > 0) await checkPeers(opened, peers, add, signal)
 
   const isFit = checks.every(({ status }) => status !== 'fail')
   if (json === true) await output.json({ ok: isFit, checks })
   return isFit ? 0 : 100
 }
 
-const ok = (detail: string): Omit<Check, 'name'> => ({ status: 'ok', detail, next: null })
-const warn = (detail: string, next: string): Omit<Check, 'name'> => ({ status: 'warn', detail, next })
+type Add = (name: string, examine: () => Promise<Omit<Check, 'name'>>) => Promise<void>
+
+async function checkPeers (operator: Operator, peers: readonly string[], add: Add, signal: AbortSignal): Promise<void> {
+  const { tellReach, testPeer } = await import('./reach.ts')
+  for (const address of peers) await testPeer(operator, address, add, signal)
+  await add('reachability', async () => tellReach(await operator.reachability()))
+}
+
+export const ok = (detail: string): Omit<Check, 'name'> => ({ status: 'ok', detail, next: null })
+export const warn = (detail: string, next: string): Omit<Check, 'name'> => ({ status: 'warn', detail, next })
 
 function failed (thrown: unknown): Omit<Check, 'name'> {
   const { message, hint } = toInosError(thrown)

@@ -1,11 +1,11 @@
 /** `inos jobs`: jobs that were given to the node of a data directory, what became of them and why. */
 import type { Command } from 'commander'
+import { formatCredits, groupDigits } from '../src/packet/amounts.ts'
 import type { JobReport, JobView } from '../src/processor/processor.ts'
 import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { bidInOrder, describeBids } from './quote.ts'
-import { formatCredits, groupDigits } from './units.ts'
 
 export function addJobs (program: Command, context: Context): void {
   const jobs = program.command('jobs').description('jobs given to the node that runs in the data directory')

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { Option } from 'commander'
-import { parseCount, parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { InosError, toInosError } from '../src/packet/errors.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { MapFailure, MapOptions, MapProgress } from '../src/emergent/map.ts'
@@ -11,7 +11,7 @@ import { addData, addJson, addPeers, type Context, examples, read } from './comm
 import { PIECES, type Piece, readInputs } from './inputs.ts'
 import { hashInput, type Joblog, openJoblog } from './joblog.ts'
 import { collectEnv, exitCodeOf, parseWhere } from './run.ts'
-import { formatCredits, groupDigits, parsePages } from './units.ts'
+import { parsePages } from './units.ts'
 
 /** Some items failed; the others are done. */
 const SOME_FAILED = 109

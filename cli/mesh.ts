@@ -1,6 +1,6 @@
 /** `inos mesh`: a private mesh by one string: found it, invite, join, see who is in, put someone out. */
 import type { Command } from 'commander'
-import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
+import { formatCredits, parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
@@ -8,7 +8,6 @@ import type { CharterOptions, MemberView, MeshView } from '../src/network/mesh-v
 import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, collect, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 interface CreateOptions extends CommonOptions { name?: string, fee?: number, offlineLimit?: bigint }
 interface InviteOptions extends CommonOptions { grant?: bigint, expires?: string, count?: number, route: string[] }

@@ -1,12 +1,13 @@
 /** `inos module`: what a module is before it runs anywhere, and how one begins. */
 import type { Command } from 'commander'
+import { groupDigits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { PAGE_BYTES } from '../src/packet/limits.ts'
 import type { ModuleReport } from '../src/wasm/runtime.ts'
 import { addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { addInit } from './module-init.ts'
 import { plain, table } from './output.ts'
-import { formatBytes, groupDigits } from './units.ts'
+import { formatBytes } from './units.ts'
 
 /** Refusals that are about the module. */
 const REFUSALS: readonly string[] = ['ERR_INVALID_MODULE', 'ERR_UNSUPPORTED_IMPORT']

@@ -1,5 +1,6 @@
 /** `inos peers`: whom the running node is connected to, and whom it knows. */
 import type { Command } from 'commander'
+import { formatCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import type { KnownPeer } from '../src/network/known-peers.ts'
@@ -7,7 +8,8 @@ import type { Operator } from '../src/node/operator.ts'
 import type { PeerView } from '../src/processor/processor.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
+import { describeWhole } from './reach.ts'
+import { formatBytes } from './units.ts'
 
 export function addPeers (program: Command, context: Context): void {
   const peers = program.command('peers').description('peers of the node that runs in the data directory')
@@ -17,8 +19,26 @@ export function addPeers (program: Command, context: Context): void {
     ['inos peers known', 'also those that are away: they are dialled at the next start']
   ])
   peers.action(async (options: CommonOptions) => { context.finish(await show(options, context)) })
+  addReach(peers, context)
   addKnown(peers, context)
   addForget(peers, context)
+}
+
+function addReach (peers: Command, context: Context): void {
+  const command = peers.command('reach').description('how others get to the running node, why, and what it relays for whom')
+  addJson(addData(command), 'one JSON object')
+  examples(command, [['inos peers reach', 'public, relayed, private or unknown, and what to do next']])
+  command.action(async (_options: CommonOptions, self: Command) => { context.finish(await reach(self.optsWithGlobals(), context)) })
+}
+
+async function reach (options: CommonOptions, context: Context): Promise<number> {
+  await using operator = await open(options, context)
+  const { output } = context
+  const view = await operator.reachability()
+  if (options.json === true) await output.json(view)
+  else if (view === null) output.say('No node runs in this data directory; `inos up` starts one.')
+  else await output.write(`${describeWhole(view)}\n${table(view.carried.map(({ peer, bytes, paid, left, connections }) => [peer, `${formatBytes(bytes)} relayed`, `${formatBytes(paid)} paid`, left < 0 ? `${formatBytes(-left)} not paid yet` : `${formatBytes(left)} left`, `${connections} open`]))}`)
+  return 0
 }
 
 function addKnown (peers: Command, context: Context): void {
@@ -44,6 +64,8 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
   await using operator = await open(options, context)
   const { output } = context
   const peers = await operator.peers()
+  const view = await operator.reachability()
+  if (options.json !== true && view !== null) output.say(describeWhole(view))
   if (options.json === true) {
     for (const peer of peers) await output.json(peer)
   } else if (peers.length === 0) {
@@ -51,14 +73,14 @@ async function show (options: CommonOptions, context: Context): Promise<number> 
       ? 'No node runs in this data directory; `inos up` starts one, with --peer ADDR for its first peer.'
       : 'The node has no peers; `inos up --peer ADDR` connects to one.')
   } else {
-    await output.write(table([['peer', 'direction', 'transport', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
+    await output.write(table([['peer', 'direction', 'path', 'latency', 'idle slots', 'jobs', 'price per 10⁹ fuel', 'spendable', 'due', 'owed', 'earned', 'spent', 'address'], ...peers.map(row)]))
   }
   return 0
 }
 
-function row ({ id, addresses, direction, transport, latencyMs, offer, history, line }: PeerView): string[] {
+function row ({ id, addresses, direction, transport, via, latencyMs, offer, history, line }: PeerView): string[] {
   return [
-    id, direction, transport, latencyMs === null ? '-' : `${latencyMs} ms`,
+    id, direction, via === null ? `direct, ${transport}` : `relayed via ${via}`, latencyMs === null ? '-' : `${latencyMs} ms`,
     offer === null ? '-' : `${offer.idle} of ${offer.slots}`, jobsDone(history), offer === null ? '-' : formatCredits(offer.perMFuel * 1_000n),
     ...[line.spendable, line.due, line.owed, line.earned, line.spent].map(formatCredits), plain(addresses[0] ?? '-')
   ]

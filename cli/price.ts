@@ -1,6 +1,6 @@
 /** `inos price`: what a node takes for work, from whom, and how much of the CPU it gives. */
 import type { Command } from 'commander'
-import { parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCredits } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { DEFAULT_PRICES, PAGE_BYTES, type PriceList } from '../src/packet/limits.ts'
 import type { NodeTrade } from '../src/node/join.ts'
@@ -8,7 +8,7 @@ import type { SettingsChange } from '../src/node/settings.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { parseBuyers, parsePercent, parsePriceName, PRICE_MEANINGS } from './price-words.ts'
-import { formatBytes, formatCredits, groupDigits } from './units.ts'
+import { formatBytes } from './units.ts'
 
 export function addPrice (program: Command, context: Context): void {
   const price = program.command('price').description('what this node takes for work, and how to change it')
@@ -23,12 +23,13 @@ export function addPrice (program: Command, context: Context): void {
 function addSet (price: Command, context: Context): void {
   const command = price.command('set')
     .description('set prices, buyers or the share of the CPU; kept in the data directory, and at once in force where the node runs')
-    .argument('<name=value...>', `${Object.keys(DEFAULT_PRICES).join(', ')}: an amount, or auto; buyers: anyone, or PeerIds with commas between; cpu: a percentage`)
+    .argument('<name=value...>', `${Object.keys(DEFAULT_PRICES).join(', ')}: an amount, or auto; relay: an amount for each MiB relayed, or auto; buyers: anyone, or PeerIds with commas between; cpu: a percentage`)
   addJson(addData(command), 'one object, as of `inos price`')
   examples(command, [
     ['inos price set perMFuel=500ucr base=0ucr', 'prices that do not move with the load'],
     ['inos price set perMFuel=auto', 'let the node find this one again'],
     ['inos price set buyers=12D3KooW…,12D3KooW…', 'work for these peers only; buyers=anyone ends that'],
+    ['inos price set relay=5000ucr', 'for each MiB this node relays to a peer beyond what is free'],
     ['inos price set cpu=50%', 'give jobs half of all cores on average']
   ])
   command.action(async (words: string[], options: CommonOptions) => { context.finish(await set(words, options, context)) })
@@ -50,13 +51,14 @@ async function set (words: readonly string[], options: CommonOptions, context: C
 /** @throws {InosError} ERR_USAGE */
 function readChange (words: readonly string[]): SettingsChange {
   const prices: Partial<Record<keyof PriceList, bigint | null>> = {}
-  const change: { buyers?: readonly string[] | null, cpuPercent?: number } = {}
+  const change: { buyers?: readonly string[] | null, cpuPercent?: number, relayPerMiB?: bigint | null } = {}
   for (const word of words) {
     const at = word.indexOf('=')
     if (at < 1) throw new InosError('ERR_USAGE', `"${word.slice(0, 40)}" is not NAME=VALUE.`)
     const [name, value] = [word.slice(0, at), word.slice(at + 1)]
     if (name === 'buyers') change.buyers = parseBuyers(value)
     else if (name === 'cpu') change.cpuPercent = parsePercent(value)
+    else if (name === 'relay') change.relayPerMiB = value === 'auto' ? null : parseCredits(value)
     else prices[parsePriceName(name)] = value === 'auto' ? null : parseCredits(value)
   }
   return { prices, ...change }
@@ -69,10 +71,10 @@ async function print (trade: NodeTrade, { json }: CommonOptions, { output }: Con
 }
 
 /** A control socket sorts names by their length. */
-function inOrder ({ serving, prices, fixed, quarters, loadPercent, slots, idle, queued, fuelPerSec, memoryPagesMax, diskBytes, bytesPerSec, gpu, buyers, cpuPercent }: NodeTrade): NodeTrade {
+function inOrder ({ serving, prices, fixed, quarters, loadPercent, slots, idle, queued, fuelPerSec, memoryPagesMax, diskBytes, bytesPerSec, gpu, buyers, relayPerMiB, cpuPercent }: NodeTrade): NodeTrade {
   const { base, perMFuel, perPageSec, perKiB, perMB, perGiBh } = prices
   return {
-    serving, prices: { base, perMFuel, perPageSec, perKiB, perMB, perGiBh }, fixed, quarters, loadPercent, slots, idle, queued, fuelPerSec, memoryPagesMax, diskBytes, bytesPerSec, gpu, buyers, cpuPercent
+    serving, prices: { base, perMFuel, perPageSec, perKiB, perMB, perGiBh }, fixed, quarters, loadPercent, slots, idle, queued, fuelPerSec, memoryPagesMax, diskBytes, bytesPerSec, gpu, buyers, relayPerMiB, cpuPercent
   }
 }
 
@@ -88,6 +90,7 @@ function describe (trade: NodeTrade): string {
     ['disk', trade.diskBytes === null ? unknown : `${formatBytes(trade.diskBytes)} free`],
     ['bandwidth', trade.bytesPerSec === null ? unknown : `${formatBytes(trade.bytesPerSec)} a second, as observed`],
     ['gpu', trade.gpu === null ? 'none known' : `${plain(trade.gpu)}; jobs cannot use it`],
+    ['relay', `${formatCredits(trade.relayPerMiB)} for each MiB relayed beyond what is free`],
     ['buyers', trade.buyers === null ? 'anyone' : trade.buyers.map(plain).join(', ')],
     ['cpu', `${trade.cpuPercent} %`]
   ])

@@ -15,6 +15,7 @@ const FAMILIES: Readonly<Record<string, () => Promise<Family>>> = {
   run: async () => (await import('./run.ts')).addRun,
   blob: async () => (await import('./blob.ts')).addBlob,
   map: async () => (await import('./map.ts')).addMap,
+  actor: async () => (await import('./actor.ts')).addActor,
   up: async () => (await import('./up.ts')).addUp,
   demo: async () => (await import('./demo.ts')).addDemo,
   credits: async () => (await import('./credits.ts')).addCredits,

@@ -1,8 +1,8 @@
 /** How `inos run --quote` and `inos jobs explain` show those who were weighed for a job. */
+import { formatCredits } from '../src/packet/amounts.ts'
 import { ERROR_KINDS } from '../src/packet/errors.ts'
 import type { Bid, Quote } from '../src/processor/processor.ts'
 import { type Output, plain, table } from './output.ts'
-import { formatCredits } from './units.ts'
 
 /** @returns the exit code: where nobody takes the job, that of running it */
 export async function printQuote ({ chosen, reason, code, bids }: Quote, own: string, json: boolean, output: Output): Promise<number> {

@@ -3,11 +3,11 @@ import { access } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { Bundle } from '../src/credits/bundle.ts'
 import type { Operator } from '../src/node/operator.ts'
+import { formatCredits, groupDigits } from '../src/packet/amounts.ts'
 import { InosError, toInosError } from '../src/packet/errors.ts'
 import { peerIdOfKey } from '../src/packet/identity.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
-import { formatCredits, groupDigits } from './units.ts'
 
 export function addReceipts (program: Command, context: Context): void {
   const receipts = program.command('receipts').description('receipts of jobs run, bought and sold')

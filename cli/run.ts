@@ -1,15 +1,15 @@
 /** `inos run`: one module or script, one input, one result on stdout. */
 import { type Command, InvalidArgumentError } from 'commander'
-import { parseCount, parseCredits } from '../src/packet/amounts.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits } from '../src/packet/amounts.ts'
 import { InosError, toInosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { PlainResult } from '../src/node/operator.ts'
-import { outcomeError } from '../src/processor/outcome.ts'
-import type { BlobRef, ComputeOptions, JobState } from '../src/processor/processor.ts'
+import { outcomeError } from '../src/packet/outcome.ts'
+import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
 import { asBlob } from './blob.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
-import { formatCredits, groupDigits, parsePages } from './units.ts'
+import { parsePages } from './units.ts'
 
 interface RunOptions {
   input?: string
@@ -107,7 +107,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
   for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
   await checkOutputs(options)
   const program = await readProgram(file, guestArgs, signal)
-  const input = await readInput(options.input, { output, signal })
+  const input = asBlob(options.input ?? '') ?? await readInput(options.input, { output, signal })
   const { connectPeers, openOperator } = await import('./open.ts')
   await using operator = await openOperator({ data: options.data, join: { network: options.peer.length > 0, serve: false }, output, signal })
   await connectPeers(operator, options.peer, { output, signal })
@@ -144,9 +144,7 @@ async function checkOutputs ({ outputs, outputDir, json }: RunOptions): Promise<
   await (await import('./output-files.ts')).checkEmpty(outputDir)
 }
 
-async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array | BlobRef> {
-  const blob = asBlob(source ?? '')
-  if (blob !== null) return blob
+export async function readInput (source: string | undefined, { output, signal }: Pick<Context, 'output' | 'signal'>): Promise<Uint8Array> {
   const { readInputFile, readInputStream } = await import('./files.ts')
   if (source !== undefined && source !== '-') return await readInputFile(source, signal)
   if (source === undefined && process.stdin.isTTY) return new Uint8Array(0)

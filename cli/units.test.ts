@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { LIMITS } from '../src/packet/limits.ts'
 import { exitCodeOf, parseWhere } from './run.ts'
-import { parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
-import { formatBytes, formatCredits, groupDigits, parseBytes, parsePages } from './units.ts'
+import { formatCredits, groupDigits, parseCount, parseCredits, parseSeconds } from '../src/packet/amounts.ts'
+import { formatBytes, parseBytes, parsePages } from './units.ts'
 
 const USAGE = { code: 'ERR_USAGE' }
 const MAX = 10n ** 18n

@@ -4,7 +4,7 @@
  */
 import { DIGITS_MAX, parseCount } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
-import { CREDIT, LIMITS, PAGE_BYTES } from '../src/packet/limits.ts'
+import { LIMITS, PAGE_BYTES } from '../src/packet/limits.ts'
 
 const BYTES_PER: ReadonlyMap<string, bigint> = new Map([
   ['', 1n], ['B', 1n], ['KiB', 1n << 10n], ['MiB', 1n << 20n], ['GiB', 1n << 30n], ['kB', 1_000n], ['MB', 1_000_000n], ['GB', 1_000_000_000n]
@@ -29,18 +29,6 @@ export function parsePages (text: string): number {
   if (bytes % BigInt(PAGE_BYTES) !== 0n) return refuse(`${text} is not a multiple of 64KiB, in which WebAssembly counts memory.`)
   const pages = bytes / BigInt(PAGE_BYTES)
   return pages <= most ? Number(pages) : refuse(`${text} is too much memory; ${formatBytes(Number(most) * PAGE_BYTES)} is the most.`)
-}
-
-/** µcr as credits: "1.25 cr". */
-export function formatCredits (amount: bigint): string {
-  const size = amount < 0n ? -amount : amount
-  const decimals = (size % CREDIT).toString().padStart(6, '0').replace(/0+$/, '')
-  return `${amount < 0n ? '-' : ''}${groupDigits(size / CREDIT)}${decimals === '' ? '' : `.${decimals}`} cr`
-}
-
-/** 1234567n → "1,234,567" */
-export function groupDigits (count: bigint | number): string {
-  return count.toString().replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
 export function formatBytes (bytes: number): string {

@@ -10,7 +10,7 @@ import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -21,13 +21,17 @@ export function addUp (program: Command, context: Context): void {
   const command = program.command('up').description('run a node: it serves jobs, earns credits, and answers the other commands')
     .option('--slots <n>', 'jobs that run at once (default: the number of cores)', read(parseSlots))
     .option('--mdns', 'find other nodes of the local network, and be found')
+    .option('--relay', 'carry connections for nodes that nobody can dial (default: where another machine could dial this one)')
+    .option('--no-relay', 'never do')
+    .option('--upnp', 'ask the router to forward the ports of this node (default: where it listens beyond this machine)')
+    .option('--no-upnp', 'never do')
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
     .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
     .option('--no-cache', 'run every job, also one that ran here before; else that is answered from memory at the base price')
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
     .option('--metrics [port]', `tell Prometheus of this node on 127.0.0.1, 0: any free port (default port: ${LIMITS.metrics.port})`, read(parsePort))
-  addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, stopped')
+  addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, reachability, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
     ['inos up --listen /ip4/0.0.0.0/tcp/4001 --data ./a', 'serve on the network'],
@@ -51,10 +55,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, mdns = false, buyers, cpu, cache } = options
+  const { slots, mesh, mdns = false, relay, upnp, buyers, cpu, cache } = options
   const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()
@@ -65,6 +69,7 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   await connectPeers(operator, options.peer, { output, signal })
   const tell = createTeller(output, options.json === true)
   stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
+  stack.defer(node.on('reach:change', ({ status, reason, next, addresses }) => tell('reachability', { status, reason, next, addresses }, [`${status}: ${reason}`, ...(next === null ? [] : [next])].join('\n'))))
   stack.defer(node.on('peer:disconnect', ({ peer }) => tell('peer:disconnect', { peer }, `${peer} has left`)))
   const { metricsUrl } = node
   tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }) }, describeReady(node, dataDir))

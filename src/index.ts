@@ -1,6 +1,7 @@
 /** The public door: everything a program imports from `inos`. */
 import type { Bundle } from './credits/bundle.ts'
 import { openBundle } from './credits/bundle.ts'
+import { openChain, type VerifiedChain } from './credits/chain.ts'
 import { verify } from './node/keys.ts'
 import { peerIdOfKey } from './packet/identity.ts'
 
@@ -9,8 +10,11 @@ export { type CharterOptions, createMesh, type CreateMeshOptions, type InviteOpt
 export { InosError, type Attempt, type ErrorCode } from './packet/errors.ts'
 export { CREDIT, DEFAULT_PRICES, LIMITS } from './packet/limits.ts'
 export type {
-  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobReport, JobState, JobView, Module, PeerView, Processor, ProcessorEvents, Quote, ReceiptView, RefundView, Result, Where
+  AuditReport, Balance, Bid, ComputeOptions, HistoryEntry, JobReport, JobState, JobView, Module, PeerTest, PeerView, Processor, ProcessorEvents, Quote, Reachability, ReceiptView, RefundView, Result, Step, Where
 } from './processor/processor.ts'
+export type { Actor, ActorOptions, ActorView, CallOptions, Reply, SnapshotView } from './emergent/actor.ts'
+export type { SpawnOptions } from './emergent/actors.ts'
+export type { VerifiedChain } from './credits/chain.ts'
 export type { Inputs, MapFailure, MapItem, MapMethod, MapOptions, MapProgress } from './emergent/map.ts'
 
 /** What a valid receipt proves: who claims what, and what it costs. */
@@ -42,6 +46,8 @@ export interface VerifiedReceipt {
   readonly profile: string
   /** CID of the receipt of the run that this one repeats: nothing was run again, and that receipt, checked as well, is in the file. Null for a run. */
   readonly original: string | null
+  /** Of a step that returned: CID of the state after it; null for a job that keeps none. */
+  readonly state: string | null
 }
 
 /**
@@ -51,6 +57,15 @@ export interface VerifiedReceipt {
  */
 export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedReceipt> {
   return factsOf(openBundle(receipt, verify))
+}
+
+/**
+ * Check the history of an actor offline: every receipt file, and that the messages follow one another from the first on, each from the state that the one before has left.
+ * @param chain the bytes of `Actor.chain`, or of a file that `inos actor verify --save` wrote
+ * @throws {InosError} ERR_RECEIPT_INVALID naming the message that is wrong
+ */
+export async function verifyChain (chain: Uint8Array): Promise<VerifiedChain> {
+  return openChain(chain, verify)
 }
 
 function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): VerifiedReceipt {
@@ -76,6 +91,7 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Ve
     costMax: order.payload.costMax,
     class: payload.class,
     profile,
-    original: payload.cached?.toString() ?? null
+    original: payload.cached?.toString() ?? null,
+    state: payload.state?.toString() ?? null
   }
 }

@@ -768,7 +768,7 @@ test('price', async () => {
     assert.deepEqual([chosen, bids.map(({ peer, costMax }) => [peer, costMax])], [seller.id, [[seller.id, '7']]])
     const dear = await inos([...quote, '--max-cost', '6ucr'], { input: 'x' })
     assert.equal(dear.code, 105)
-    assert.match(dear.stdout.toString(), /nobody: No node takes this job for 6 µcr at these limits; the cheapest of 1 may charge up to 7 µcr\.\n$/)
+    assert.match(dear.stdout.toString(), /nobody: No node takes this job for 0.000006 cr at these limits; the cheapest of 1 may charge up to 0.000007 cr\.\n$/)
     await json(['price', 'set', `buyers=${seller.id}`, '--data', data])
     const refused = await inos(['run', wasm.echo, '--where', 'remote', '--peer', seller.address, '--data', dataDir()], { input: 'x' })
     assert.equal(refused.code, 104)

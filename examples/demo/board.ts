@@ -3,8 +3,8 @@
  * changes in place. All of it goes to stderr.
  */
 import type { Writable } from 'node:stream'
-import { formatCredits, groupDigits } from '../../cli/units.ts'
 import { type Colors, table } from '../../cli/output.ts'
+import { formatCredits, groupDigits } from '../../src/packet/amounts.ts'
 import type { Tally } from './dispatch.ts'
 import type { Member } from './member.ts'
 

@@ -4,6 +4,7 @@
  * that fails is named and not counted.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -202,7 +203,7 @@ class Fold {
       if (isPaidFor) open.delete(id)
       else if (this.lost.has(`${peer}!${id}`)) continue
       // A damaged receipt is named already; the cheque that paid it stands by its own signature.
-      else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${amount} µcr for the order ${id}, for which no receipt is unpaid.` })
+      else if (!this.#badKeys.has(`receipt!${id}`)) this.bad.push({ key, reason: `It pays ${formatCredits(amount)} for the order ${id}, for which no receipt is unpaid.` })
     }
     return charged.reduce((sum, { amount }) => sum + amount, 0n)
   }

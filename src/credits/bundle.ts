@@ -7,6 +7,7 @@
  * not said here, and an order that has expired since stays what it was.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import type { CID } from '../packet/cid.ts'
 import { isBytes, isMap, openEnvelope, sameRecord, type Sealed, verifySealed } from '../packet/envelope.ts'
@@ -142,8 +143,8 @@ function checkLinks ({ receipt: { payload: receipt }, order: { id, payload: orde
   mustHold(offer.payload.profile === receipt.profile, 'profile', 'it was not offered')
   mustHold(offer.payload.classes.includes(receipt.class), 'class', 'it was not offered')
   const bill = charge(offer.payload, receipt, receipt.cached !== null)
-  mustHold(receipt.charge === bill, 'charge', `the receipt says ${receipt.charge} µcr, the bill comes to ${bill}`)
-  mustHold(bill <= order.costMax, 'charge', `${bill} µcr is more than the ${order.costMax} that the order allows`)
+  mustHold(receipt.charge === bill, 'charge', `the receipt says ${formatCredits(receipt.charge)}, the bill comes to ${formatCredits(bill)}`)
+  mustHold(bill <= order.costMax, 'charge', `${formatCredits(bill)} is more than the ${formatCredits(order.costMax)} that the order allows`)
 }
 
 /** A receipt that repeats a run must claim what that run's receipt does, and comes with it. */

@@ -1,4 +1,5 @@
 /** Why a line is as wide as it is: every number that decides it, and the same in sentences. */
+import { formatCredits } from '../packet/amounts.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Books } from './books.ts'
 import { bouncedOf, netOf, type Room, soldBy } from './terms.ts'
@@ -45,9 +46,9 @@ function meshTerms (taken: Room, given: Room): string[] {
 function openTerms (numbers: Numbers): string[] {
   const { lineMax, net, acceptable, poolFree, poolMax } = numbers
   const reasons = [
-    `Each peer may owe this node ${lineMax} µcr in all, cheques included, because a cheque is worth only what its payer works for.`,
-    net >= 0n ? `This peer owes ${net} µcr net of what this node owes it.` : `This node owes this peer ${-net} µcr net; work for it is paid back from that first.`,
-    `All strangers together may cost this node ${poolMax} µcr, of which ${poolFree} µcr are left.`
+    `Each peer may owe this node ${formatCredits(lineMax)} in all, cheques included, because a cheque is worth only what its payer works for.`,
+    net >= 0n ? `This peer owes ${formatCredits(net)} net of what this node owes it.` : `This node owes this peer ${formatCredits(-net)} net; work for it is paid back from that first.`,
+    `All strangers together may cost this node ${formatCredits(poolMax)}, of which ${formatCredits(poolFree)} are left.`
   ]
   if (poolFree < acceptable) reasons.push('It is that pool, not the line, that is the limit now.')
   return [...reasons, ...sellerTerms(numbers)]
@@ -57,9 +58,9 @@ function openTerms (numbers: Numbers): string[] {
 function sellerTerms ({ sold, sellerPoolFree, sellerPoolMax, spendable, frauds }: Numbers): string[] {
   const { sellerEvidence } = LIMITS.credits
   if (frauds > 0) return []
-  if (sold >= sellerEvidence) return [`It has sold this node ${sold} µcr, so what it is promised is limited by the line alone.`]
+  if (sold >= sellerEvidence) return [`It has sold this node ${formatCredits(sold)}, so what it is promised is limited by the line alone.`]
   const reasons = [
-    `It has sold this node ${sold} µcr; below ${sellerEvidence} a seller is new, and all new ones together are promised ${sellerPoolMax} µcr, of which ${sellerPoolFree} µcr are left.`
+    `It has sold this node ${formatCredits(sold)}; below ${formatCredits(sellerEvidence)} a seller is new, and all new ones together are promised ${formatCredits(sellerPoolMax)}, of which ${formatCredits(sellerPoolFree)} are left.`
   ]
   if (sellerPoolFree === spendable) reasons.push('It is that promise, not the line, that is the limit now for orders of this node.')
   return reasons
@@ -67,8 +68,8 @@ function sellerTerms ({ sold, sellerPoolFree, sellerPoolMax, spendable, frauds }
 
 function restOf ({ held, running, unacked, synced }: Numbers): string[] {
   const reasons: string[] = []
-  if (running > 0n) reasons.push(`Its orders that run here can cost ${running} µcr more.`)
-  if (held > 0n) reasons.push(`Orders of this node that are open there can cost ${held} µcr.`)
+  if (running > 0n) reasons.push(`Its orders that run here can cost ${formatCredits(running)} more.`)
+  if (held > 0n) reasons.push(`Orders of this node that are open there can cost ${formatCredits(held)}.`)
   if (unacked >= LIMITS.credits.unackedChequesMax) reasons.push(`It has not acknowledged ${unacked} cheques; no new one is written before it does.`)
   reasons.push(synced === null ? 'Both have not compared their books since this node started.' : 'What the peer itself would accept is its own to say; this node assumes that it gives the line it gets.')
   return reasons

@@ -3,6 +3,7 @@
  * that a long history needs no memory. A row that cannot be read is left out; the audit names it.
  */
 import { equals } from 'multiformats/bytes'
+import { RELAYED } from '../packet/cid.ts'
 import { openEnvelope } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
@@ -23,7 +24,8 @@ export async function * history (books: Books): AsyncIterable<HistoryEntry> {
     if (cheque === null) continue
     const of = { at: Number.parseInt(at, 16) || null, direction: lane === 'in' ? 'earned' as const : 'spent' as const, peer, cheque: cheque.id.toString(), n: cheque.payload.n }
     for (const { order, amount, kind } of cheque.payload.items) {
-      yield { ...of, order: order.toString(), ...await jobOf(books, order.toString()), kind, amount }
+      const job = await jobOf(books, order.toString())
+      yield { ...of, order: order.toString(), ...job, kind: kind === 'job' && job.module === RELAYED.toString() ? 'relay' : kind, amount }
     }
   }
 }

@@ -13,6 +13,7 @@
  * calls it has verified the records, and does not await in between.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import type { CID } from '../packet/cid.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import type { Sealed } from '../packet/envelope.ts'
@@ -49,7 +50,7 @@ export class Hub {
   grant (peer: string, id: CID, amount: bigint): Op[] {
     if (amount === 0n || this.#granted.has(id.toString())) return []
     const { out, owed } = this.#ledger.line(peer)
-    if (amount < 0n || out.total + owed.sum + amount > LIMITS.credits.amountMax) throw new InosError('ERR_BUDGET', `A grant of ${amount} µcr is more than a cheque can say.`)
+    if (amount < 0n || out.total + owed.sum + amount > LIMITS.credits.amountMax) throw new InosError('ERR_BUDGET', `A grant of ${formatCredits(amount)} is more than a cheque can say.`)
     if (this.#granted.size >= LIMITS.mesh.grantsMax) throw new InosError('ERR_BUDGET', `${this.#granted.size} grants were given, the most an issuer keeps.`)
     return [this.#remember(peer, id, amount), ...this.#ledger.oweItem(peer, { order: id, amount, kind: 'grant' })]
   }

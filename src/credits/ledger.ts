@@ -12,6 +12,7 @@
  * issuer (`hub.ts`); how much work goes before it is cleared is in `terms.ts`.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import type { CID } from '../packet/cid.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -263,7 +264,7 @@ export class Ledger {
     }
     const { free: left } = this.#strangers.buyers(now)
     if (this.#rules === null && costMax > left) {
-      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${left} µcr are left of what this node gives all strangers on credit.`, {
+      throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${formatCredits(costMax)}; ${formatCredits(left)} are left of what this node gives all strangers on credit.`, {
         hint: 'Come back later, or ask another node.'
       })
     }
@@ -315,7 +316,7 @@ export class Ledger {
     const cost = ({ order, kind }: ChequeItem): bigint | undefined => kind === 'refund' ? amounts(order) : line.due.get(order)?.amount ?? amounts(order)
     for (const item of charged) {
       const most = cost(item)
-      if (most !== undefined && (item.kind === 'refund' ? item.amount > most : item.amount !== most)) wrong(`pays ${item.amount} µcr for an order that cost ${most} ("items")`)
+      if (most !== undefined && (item.kind === 'refund' ? item.amount > most : item.amount !== most)) wrong(`pays ${formatCredits(item.amount)} for an order that cost ${formatCredits(most)} ("items")`)
     }
     return charged.filter(item => cost(item) === undefined).map(({ order }) => order)
   }
@@ -417,7 +418,7 @@ export function bundleRows ({ receipt, order, bytes }: Bundle): Op[] {
 }
 
 function mustFit (costMax: bigint, { free, says, hint }: Room): void {
-  if (costMax > free) throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${costMax} µcr; ${says}.`, { hint })
+  if (costMax > free) throw new InosError('ERR_INSUFFICIENT_CREDITS', `The order may cost ${formatCredits(costMax)}; ${says}.`, { hint })
 }
 
 /** The one that leaves less. */

@@ -3,6 +3,7 @@
  * said of each lane, folded again from the signed records.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import { decodeCanonical } from '../packet/cbor.ts'
 import { openEnvelope, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -71,7 +72,7 @@ export class MeshFold {
     this.#grants -= amount
     const grant = this.#granted.get(order.toString())
     this.#granted.delete(order.toString())
-    return grant?.peer === peer && grant.amount === amount ? null : `It gives ${amount} µcr for ${order}, which was not granted.`
+    return grant?.peer === peer && grant.amount === amount ? null : `It gives ${formatCredits(amount)} for ${order}, which was not granted.`
   }
 
   #of (peer: string): { in: bigint, passed: bigint, out: bigint } {

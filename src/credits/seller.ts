@@ -3,6 +3,7 @@
  * one that ended, and the payer's cheques, written to disk before they are acknowledged.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import type { CID } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
@@ -20,7 +21,7 @@ import { del, KEYS, type Op, put } from './store.ts'
 import type { RefundView } from './views.ts'
 
 /** What only the run can say; the rest of a receipt follows from order and offer. */
-export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile'>
+export type RunFacts = Pick<Receipt, 'module' | 'input' | 'outcome' | 'exitCode' | 'result' | 'resultBytes' | 'files' | 'filesBytes' | 'fuel' | 'pages' | 'profile' | 'state'>
 
 /** An order that may run here, its most set aside. Leaving its scope releases what was not settled. */
 export interface Hold extends AsyncDisposable {
@@ -66,7 +67,7 @@ export class Seller {
     const { costMax } = order.payload
     const most = worstCase(offer.payload, limits)
     if (most > costMax) {
-      throw new InosError('ERR_BUDGET', `At these limits the job can cost ${most} µcr; the order allows ${costMax}.`, { hint: 'Raise costMax or lower the limits.' })
+      throw new InosError('ERR_BUDGET', `At these limits the job can cost ${formatCredits(most)}; the order allows ${formatCredits(costMax)}.`, { hint: 'Raise costMax or lower the limits.' })
     }
     const id = order.id.toString()
     if (this.#running.has(id)) throw new InosError('ERR_BUSY', 'This order is already running here.')
@@ -265,7 +266,7 @@ export class Seller {
       const sold = bytes === undefined ? null : readBundle(bytes).receipt.payload
       if (sold === null || !equals(sold.executor, signer.publicKey) || equals(sold.payer, signer.publicKey)) throw new InosError('ERR_USAGE', `This node has sold nothing under the order ${order.slice(0, 80)}.`)
       const back = amount ?? sold.charge
-      if (back <= 0n || back > sold.charge) throw new InosError('ERR_USAGE', `Of an order that cost ${sold.charge} µcr, ${back} cannot be given back.`)
+      if (back <= 0n || back > sold.charge) throw new InosError('ERR_USAGE', `Of an order that cost ${formatCredits(sold.charge)}, ${formatCredits(back)} cannot be given back.`)
       const before = await journal.read(KEYS.refund(order))
       if (before !== undefined) throw new InosError('ERR_USAGE', 'For this order something was given back before.')
       const peer = peerIdOfKey(sold.payer)
@@ -312,7 +313,7 @@ export class Seller {
 function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, cached: boolean): bigint {
   const amount = charge(offer.payload, facts, cached)
   if (amount <= order.payload.costMax) return amount
-  throw new InosError('ERR_INTERNAL', `A run cost ${amount} µcr where its limits allow ${order.payload.costMax}.`)
+  throw new InosError('ERR_INTERNAL', `A run cost ${formatCredits(amount)} where its limits allow ${formatCredits(order.payload.costMax)}.`)
 }
 
 /**
@@ -320,9 +321,10 @@ function billOf (order: Sealed<Order>, offer: Sealed<Offer>, facts: RunFacts, ca
  * @param cached receipt of the run, where it was not done again
  */
 export function receiptOf ({ id, payload: { net, executor, payer, spec } }: Sealed<Order>, facts: RunFacts, amount: bigint, cached: CID | null = null): Receipt {
-  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile } = facts
+  const { module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages, profile, state } = facts
   return checkReceipt({
     net, executor, payer, order: id, item: 0, spec, module, input, outcome, exitCode, result, resultBytes, files, filesBytes, fuel, pages,
-    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null
+    charge: amount, children: [], class: 'deterministic', profile, cached, proof: null,
+    ...(state === undefined ? {} : { state })
   })
 }

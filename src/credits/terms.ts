@@ -7,6 +7,7 @@
  * what an account covers. Pure functions over a line; the ledger decides by them.
  */
 import { equals } from 'multiformats/bytes'
+import { formatCredits } from '../packet/amounts.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Charter } from '../packet/mesh.ts'
@@ -53,19 +54,19 @@ function positive (amount: bigint): bigint { return amount > 0n ? amount : 0n }
 /** What this node still gives a peer of the open mesh. */
 export function givenInOpen (line: Line, lineMax: bigint): Room {
   const free = positive(lineMax - netOf(line) - line.running - line.waived)
-  return { free, says: `${free} µcr of your line of ${lineMax} are free here`, hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.' }
+  return { free, says: `${formatCredits(free)} of your line of ${formatCredits(lineMax)} are free here`, hint: 'Let running jobs end, lower the limits of the job, or do work for this node in return.' }
 }
 
 /** What a peer of the open mesh still takes, if it gives the line that this node gives. */
 export function takenInOpen (line: Line, lineMax: bigint): Room {
   const free = positive(lineMax + netOf(line) - line.held)
-  return { free, says: `its line to this node has ${free} µcr left`, hint: 'Lower the limits, or earn some of it back by working for that node.' }
+  return { free, says: `its line to this node has ${formatCredits(free)} left`, hint: 'Lower the limits, or earn some of it back by working for that node.' }
 }
 
 /** What the issuer still gives a member. */
 export function givenByIssuer (line: Line): Room {
   const free = positive(accountOf(line) - line.running - line.waived)
-  return { free, says: `${free} µcr of your account at this issuer are free`, hint: 'Let running jobs end, lower the limits of the job, work for other members, or ask the issuer for a grant.' }
+  return { free, says: `${formatCredits(free)} of your account at this issuer are free`, hint: 'Let running jobs end, lower the limits of the job, work for other members, or ask the issuer for a grant.' }
 }
 
 /** What a member still gives another one, or the issuer, whose cheques need no clearing. */
@@ -73,13 +74,13 @@ export function givenByMember (line: Line, rules: Rules): Room {
   const issuer = peerIdOfKey(rules.issuer)
   const isIssuer = equals(line.key, rules.issuer)
   const bounced = bouncedOf(line.clearedIn)
-  if (bounced > 0n) return { free: 0n, says: `${bounced} µcr of your cheques have bounced`, hint: `Earn them by working for other members, or ask the issuer ${issuer} for a grant.` }
+  if (bounced > 0n) return { free: 0n, says: `${formatCredits(bounced)} of your cheques have bounced`, hint: `Earn them by working for other members, or ask the issuer ${issuer} for a grant.` }
   const uncleared = isIssuer ? 0n : unclearedIn(line)
   const free = positive(rules.offlineMax - uncleared - line.due.sum - line.running - line.waived)
   return {
     free,
-    says: `${free} µcr of the ${rules.offlineMax} that may be uncleared are free here`,
-    hint: uncleared > 0n ? `Come back when the issuer ${issuer} has cleared ${uncleared} µcr of your cheques.` : 'Let running jobs end, or lower the limits of the job.'
+    says: `${formatCredits(free)} of the ${formatCredits(rules.offlineMax)} that may be uncleared are free here`,
+    hint: uncleared > 0n ? `Come back when the issuer ${issuer} has cleared ${formatCredits(uncleared)} of your cheques.` : 'Let running jobs end, or lower the limits of the job.'
   }
 }
 
@@ -87,20 +88,20 @@ export function givenByMember (line: Line, rules: Rules): Room {
 export function takenInMesh (line: Line, rules: Rules, account: bigint): Room {
   const issuer = peerIdOfKey(rules.issuer)
   const bounced = bouncedOf(line.clearedOut)
-  if (bounced > 0n) return { free: 0n, says: `${bounced} µcr of the cheques to it have bounced`, hint: `Earn them by working for other members, or ask the issuer ${issuer} for a grant.` }
+  if (bounced > 0n) return { free: 0n, says: `${formatCredits(bounced)} of the cheques to it have bounced`, hint: `Earn them by working for other members, or ask the issuer ${issuer} for a grant.` }
   const own = positive(account)
   const isIssuer = equals(line.key, rules.issuer)
   const theirs = isIssuer ? own : positive(rules.offlineMax - unclearedOut(line) - line.owed.sum - line.held)
   if (own <= theirs) {
-    return { free: own, says: `this node's account has ${own} µcr free`, hint: `Lower the limits, work for other members, or ask the issuer ${issuer} for a grant.` }
+    return { free: own, says: `this node's account has ${formatCredits(own)} free`, hint: `Lower the limits, work for other members, or ask the issuer ${issuer} for a grant.` }
   }
-  return { free: theirs, says: `it takes ${theirs} µcr before the issuer ${issuer} has cleared more of this node's cheques`, hint: 'Lower the limits, or wait until the issuer is back.' }
+  return { free: theirs, says: `it takes ${formatCredits(theirs)} before the issuer ${issuer} has cleared more of this node's cheques`, hint: 'Lower the limits, or wait until the issuer is back.' }
 }
 
 /** What a member still takes from the issuer, who has no account to run out of. */
 export function takenFromIssuer (line: Line, rules: Rules): Room {
   const free = positive(rules.offlineMax - line.owed.sum - line.held)
-  return { free, says: `it takes ${free} µcr before it is paid`, hint: 'Lower the limits, or let running jobs end.' }
+  return { free, says: `it takes ${formatCredits(free)} before it is paid`, hint: 'Lower the limits, or let running jobs end.' }
 }
 
 /** What the issuer knows of a lane and has not cleared. */

@@ -54,7 +54,7 @@ export interface HistoryEntry {
   readonly module: string
   readonly outcome: string
   readonly fuel: bigint | null
-  /** Why it was paid: `job` or `refund`; from the issuer of a mesh also `grant` and `clearing`, which name a certificate and a clearing in place of an order. */
+  /** Why it was paid: `job`, `relay` for bytes that were relayed, or `refund`; from the issuer of a mesh also `grant` and `clearing`, which name a certificate and a clearing in place of an order. */
   readonly kind: string
   readonly amount: bigint
 }

@@ -86,6 +86,7 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   const pace = new Pace(() => node.clock.now())
   const needs = new Needs(limits, narrow && resume === undefined)
   const errand: Errand = { node, module, name: resume, options: { ...compute, purse: budget }, pace, needs, signal: crew.signal }
+  const room = createRoom(node, pace)
   const source = iteratorOf(inputs)
   const cancelled = (): void => { crew.fail(new InosError('ERR_CANCELLED', 'The map was cancelled.', { cause: signal?.reason })) }
   if (signal?.aborted === true) cancelled()
@@ -96,7 +97,7 @@ export async function * map (node: Processor, wasm: Uint8Array | Module, inputs:
   const fill = async (): Promise<void> => {
     reading = true
     try {
-      while (!ended && crew.size < (concurrency ?? roomIn(node, pace)) && !crew.signal.aborted) {
+      while (!ended && crew.size < (concurrency ?? room()) && !crew.signal.aborted) {
         const { done, value } = await source.next()
         if (done === true) ended = true
         else if (!crew.signal.aborted) crew.start(errand, value)
@@ -150,10 +151,19 @@ function readerOf (stream: ReadableStream<Uint8Array | string>): AsyncIterator<U
   }
 }
 
-/** One item at work and one waiting in each slot; of short items more wait there, or the way to a node would be its pause. */
-function roomIn (node: Processor, pace: Pace): number {
-  const slots = node.peers().reduce((sum, peer) => sum + (peer.offer?.slots ?? 0), node.slots)
-  const { aheadMs, perSlotMin, perSlotMax } = LIMITS.map
-  const perSlot = Math.min(perSlotMax, Math.max(perSlotMin, Math.ceil(aheadMs / pace.median)))
-  return Math.min(Math.max(4, slots * perSlot), LIMITS.wire.windowPacketsMax)
+/** How many items may be in flight: one at work and one waiting in each slot, and of short items as many as keep all busy until more have come. */
+function createRoom (node: Processor, pace: Pace): () => number {
+  const { aheadMs, perSlotMin, perSlotMax, lookMs } = LIMITS.map
+  let slots = 0
+  let lookedAt = Number.NEGATIVE_INFINITY
+  return () => {
+    // All peers are more to look at than an item is.
+    const now = node.clock.now()
+    if (now - lookedAt >= lookMs) {
+      slots = node.peers().reduce((sum, peer) => sum + (peer.offer?.slots ?? 0), node.slots)
+      lookedAt = now
+    }
+    const wanted = Math.ceil(aheadMs * pace.rate)
+    return Math.min(Math.max(4, slots * perSlotMin, Math.min(wanted, slots * perSlotMax)), LIMITS.wire.windowPacketsMax)
+  }
 }

@@ -15,6 +15,8 @@ export class Pace {
   /** Milliseconds of the latest items. */
   readonly #samples: number[] = []
   #median = Number.POSITIVE_INFINITY
+  /** When the latest items were done, ms. */
+  readonly #ends: number[] = []
   readonly #wrong = new Set<string>()
   readonly #resting = new Map<string, { until: number, ms: number }>()
 
@@ -28,14 +30,19 @@ export class Pace {
     this.#resting.delete(peer)
     this.#samples.push(ms)
     if (this.#samples.length > LIMITS.map.samplesMax) this.#samples.shift()
+    this.#ends.push(this.#now())
+    if (this.#ends.length > LIMITS.map.samplesMax) this.#ends.shift()
     if (this.#samples.length >= LIMITS.map.samplesMin) this.#median = this.#samples.toSorted((a, b) => a - b)[this.#samples.length >> 1]!
   }
 
   /** Whether any item was done. */
   get hasDone (): boolean { return this.#samples.length > 0 }
 
-  /** How long an item takes from its order to its answer, ms; infinite while nobody knows. */
-  get median (): number { return this.#median }
+  /** Items done in a millisecond, of the latest; 0 while nobody knows. */
+  get rate (): number {
+    const ms = (this.#ends.at(-1) ?? 0) - (this.#ends[0] ?? 0)
+    return this.#ends.length < LIMITS.map.samplesMin ? 0 : (this.#ends.length - 1) / Math.max(ms, 1)
+  }
 
   /** How long an item may take before another node is asked as well, ms; infinite while nobody knows how long they take. */
   get patience (): number {

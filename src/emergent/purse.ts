@@ -1,4 +1,5 @@
 /** The budget of a map: what its items have cost, and what those under way may still cost. Never more than its most. */
+import { formatCredits } from '../packet/amounts.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Purse } from '../processor/processor.ts'
@@ -13,7 +14,7 @@ export interface Budget extends Purse {
  * @throws {InosError} ERR_USAGE for a budget below zero
  */
 export function createBudget (most: bigint = LIMITS.credits.amountMax): Budget {
-  if (most < 0n) throw new InosError('ERR_USAGE', `A budget of ${most} µcr is none.`)
+  if (most < 0n) throw new InosError('ERR_USAGE', `A budget of ${formatCredits(most)} is none.`)
   let charged = 0n
   let held = 0n
   let changed = Promise.withResolvers<void>()
@@ -22,7 +23,7 @@ export function createBudget (most: bigint = LIMITS.credits.amountMax): Budget {
     get held () { return held },
     get free () { return most - charged - held },
     hold (amount) {
-      if (amount > most - charged - held) throw new InosError('ERR_INTERNAL', `A budget with ${most - charged - held} µcr left cannot hold ${amount} µcr.`)
+      if (amount > most - charged - held) throw new InosError('ERR_INTERNAL', `A budget with ${formatCredits(most - charged - held)} left cannot hold ${formatCredits(amount)}.`)
       held += amount
     },
     end (amount, cost) {

@@ -19,6 +19,7 @@ export interface FramesOptions {
 
 export class Frames {
   readonly peer: string
+  readonly relayed: boolean
   readonly limits: WireLimits
   readonly #wire: Wire
   readonly #timers: Timers
@@ -45,6 +46,7 @@ export class Frames {
 
   constructor (wire: Wire, { timers, limits = LIMITS.wire, pace }: FramesOptions) {
     this.peer = wire.peer
+    this.relayed = wire.relayed === true
     this.limits = limits
     this.#wire = wire
     this.#timers = timers

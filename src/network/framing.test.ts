@@ -93,7 +93,7 @@ test('what is wrong with a packet is named', () => {
     ['text', { text: 't'.repeat(4097) }],
     ['cost', { cost: -1n }],
     ['size', { size: 2n ** 60n }],
-    ['by_reference', { byReference: 16 }],
+    ['by_reference', { byReference: 32 }],
     ['3 records', { records: [1, 2, 3, 4].map(byte => Uint8Array.of(byte)) }],
     ['protobuf', Uint8Array.of(0x0a, 0x05, 1)],
     ['inside a field', Uint8Array.of(0x20, 0x80, 0x80, 0x80)]

@@ -18,7 +18,7 @@ const PREFIX_BYTES_MAX = 4
 /** Room for a frame in pieces grows from here by doubling, so that memory follows what has really arrived. */
 const PART_BYTES_MIN = 1024
 /** All bits of `byReference`. */
-const REFERENCES_ALL = 15
+const REFERENCES_ALL = 31
 const EMPTY = new Uint8Array(0)
 const SIZE_MAX = BigInt(Number.MAX_SAFE_INTEGER)
 

@@ -2,13 +2,14 @@
  * A libp2p stream as a `Wire`. It reads ahead only what the muxer's window lets through, and tells
  * a stream that has ended from one that was lost.
  */
-import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { InosError } from '../packet/errors.ts'
 import type { WireLimits } from './framing.ts'
 import type { Wire } from './network.ts'
 
 export class StreamWire implements Wire {
   readonly peer: string
+  readonly relayed: boolean
   readonly #stream: Stream
   readonly #limits: WireLimits
   #chunks: Uint8Array[] = []
@@ -20,8 +21,9 @@ export class StreamWire implements Wire {
   #error: InosError | null = null
   #wake: () => void = () => {}
 
-  constructor (stream: Stream, peer: string, limits: WireLimits) {
-    this.peer = peer
+  constructor (stream: Stream, { remotePeer, direct }: Pick<Connection, 'remotePeer' | 'direct'>, limits: WireLimits) {
+    this.peer = remotePeer.toString()
+    this.relayed = !direct
     this.#stream = stream
     this.#limits = limits
     // Listening at once: without a listener the stream would buffer without telling its sender.

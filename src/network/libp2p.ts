@@ -10,6 +10,7 @@ import { type CID, rawCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { toHex } from '../packet/identity.ts'
+import { type Access, bestOf } from './access.ts'
 import type { Admission } from './admission.ts'
 import type { WireLimits } from './framing.ts'
 import { StreamWire } from './libp2p-wire.ts'
@@ -28,6 +29,8 @@ export interface Libp2pNetworkOptions {
   limits?: WireLimits
   /** The door of a private mesh, which guards `node` already; none: the open mesh. */
   admission?: Admission | undefined
+  /** How others get to `node`, which it is part of already. */
+  access?: Access | undefined
 }
 
 /** The DHT's protocol: each private mesh has one of its own. */
@@ -37,16 +40,16 @@ export function dhtProtocol (net: Uint8Array | null): string {
 
 /**
  * Let no stream of any protocol but that of the certificates through before `admission` does, in
- * either direction and over every transport: libp2p asks its registrar for the middleware of each
+ * either direction and over every transport, and let `access` count what is relayed: libp2p asks its registrar for the middleware of each
  * stream it has negotiated. Its own list by protocol would leave out what nobody thought of, and
  * libp2p 3.3 appends the handler of each incoming stream to that list, so it is answered here.
  */
-export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission): void {
+export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission | undefined, access: Access): void {
   const check: StreamMiddleware = async (stream, connection, next) => {
-    await admission.pass(connection.remotePeer.toString())
+    await admission?.pass(connection.remotePeer.toString())
     next(stream, connection)
   }
-  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [check]
+  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [...admission === undefined ? [] : [check], ...access.relay.middleware(protocol)]
 }
 
 /** The key under which the DHT lists who offers a capability. */
@@ -68,8 +71,10 @@ class Libp2pNetwork implements Network {
   readonly #pulse: Pulse
   readonly #admission: Admission | undefined
   readonly #listeners: NetworkEvents[] = []
+  readonly access: Access | undefined
 
-  constructor ({ node, timers, limits = LIMITS.wire, admission }: Libp2pNetworkOptions) {
+  constructor ({ node, timers, limits = LIMITS.wire, admission, access }: Libp2pNetworkOptions) {
+    this.access = access
     this.#admission = admission
     this.#node = node
     this.#timers = timers
@@ -85,8 +90,27 @@ class Libp2pNetwork implements Network {
         for (const connection of node.getConnections(peerIdFromString(peer))) connection.abort(gone)
       }
     })
+    // Others find it where it says it is.
+    node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements.values()) announcement.hurry() })
+    node.addEventListener('connection:open', ({ detail }) => { this.#opened(detail) })
     if (admission === undefined) this.#watch()
     else this.#beGuarded(admission)
+  }
+
+  /** Whoever has a relayed connection as well moves over; then that one is closed. */
+  #opened ({ direct, remotePeer }: Connection): void {
+    const relayed = this.#node.getConnections(remotePeer).filter(({ direct }) => !direct)
+    if (!direct || relayed.length === 0) return
+    for (const { direct } of this.#listeners) direct?.(remotePeer.toString())
+    for (const connection of relayed) this.#drain(connection)
+  }
+
+  #drain (connection: Connection): void {
+    this.#timers.after(LIMITS.relay.drainMs, () => {
+      if (connection.status !== 'open' || !this.#node.getConnections(connection.remotePeer).some(({ direct }) => direct)) return
+      if (connection.streams.some(({ protocol }) => protocol === PACKET_PROTOCOL)) this.#drain(connection)
+      else connection.close().catch(() => {})
+    })
   }
 
   #watch (): void {
@@ -106,15 +130,15 @@ class Libp2pNetwork implements Network {
     node.addEventListener('connection:open', ({ detail }) => { admission.opened(detail.remotePeer.toString(), detail.direction === 'outbound' ? null : originOf(detail.remoteAddr.toString())) })
     node.addEventListener('peer:disconnect', ({ detail }) => { admission.closed(detail.toString()) })
     void node.handle(MEMBER_PROTOCOL, (stream: Stream, connection: Connection) => {
-      admission.take(new StreamWire(stream, connection.remotePeer.toString(), this.#limits))
+      admission.take(new StreamWire(stream, connection, this.#limits))
     }, { maxInboundStreams: LIMITS.mesh.strangerStreamsMax, runOnLimitedConnection: true })
   }
 
   async #openExchange (peer: string, signal: AbortSignal): Promise<Wire> {
-    const [connection] = this.#node.getConnections(peerIdFromString(peer))
+    const connection = bestOf(this.#node.getConnections(peerIdFromString(peer)))
     if (connection === undefined) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`)
     try {
-      return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), peer, this.#limits)
+      return new StreamWire(await connection.newStream(MEMBER_PROTOCOL, { signal, runOnLimitedConnection: true }), connection, this.#limits)
     } catch (cause) {
       if (!isForeign(cause)) throw new InosError('ERR_PEER_LOST', `The connection to ${peer} was lost.`, { cause })
       throw new InosError('ERR_NOT_MEMBER', `${peer} belongs to no private mesh.`, { cause, hint: 'Only members of this node’s mesh can work with it.' })
@@ -149,16 +173,16 @@ class Libp2pNetwork implements Network {
   async open (peer: string, signal: AbortSignal): Promise<Wire> {
     const id = parsePeerId(peer)
     try {
-      if (this.#admission !== undefined) {
-        // The protocol is not even named to a peer that has not shown its certificate.
-        await this.#node.dial(id, { signal })
-        await this.#admission.settled(peer, signal)
-      }
-      const stream = await this.#node.dialProtocol(id, PACKET_PROTOCOL, {
+      // libp2p would dial anew where it has a connection through a relay that limits it.
+      const connection = bestOf(this.#node.getConnections(id)) ?? await this.#node.dial(id, { signal })
+      // The protocol is not even named to a peer that has not shown its certificate.
+      await this.#admission?.settled(peer, signal)
+      const stream = await connection.newStream(PACKET_PROTOCOL, {
         signal,
-        maxOutboundStreams: this.#limits.streamsPerPeerMax
+        maxOutboundStreams: this.#limits.streamsPerPeerMax,
+        runOnLimitedConnection: true
       })
-      return this.#wire(stream, peer)
+      return this.#wire(stream, connection)
     } catch (error) {
       throw notReachable(peer, error, signal)
     }
@@ -166,14 +190,14 @@ class Libp2pNetwork implements Network {
 
   handle (handler: (wire: Wire) => void): void {
     void this.#node.handle(PACKET_PROTOCOL, (stream: Stream, connection: Connection) => {
-      handler(this.#wire(stream, connection.remotePeer.toString()))
-    }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax })
+      handler(this.#wire(stream, connection))
+    }, { maxInboundStreams: this.#limits.streamsPerPeerMax, maxOutboundStreams: this.#limits.streamsPerPeerMax, runOnLimitedConnection: true })
   }
 
   peers (): PeerInfo[] {
     const inside = this.#node.getPeers().filter(id => this.#admission?.isInside(id.toString()) ?? true)
     return inside.map(id => {
-      const connections = this.#node.getConnections(id)
+      const connections = this.#node.getConnections(id).sort((a, b) => Number(b.direct) - Number(a.direct))
       return {
         id: id.toString(),
         addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
@@ -254,11 +278,12 @@ class Libp2pNetwork implements Network {
     await this.#node.stop()
   }
 
-  #wire (stream: Stream, peer: string): Wire {
+  #wire (stream: Stream, connection: Connection): Wire {
+    const peer = connection.remotePeer.toString()
     const heard = (): void => { this.#pulse.heard(peer) }
     stream.addEventListener('message', heard)
     stream.addEventListener('drain', heard)
-    return new StreamWire(stream, peer, this.#limits)
+    return new StreamWire(stream, connection, this.#limits)
   }
 }
 

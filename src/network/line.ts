@@ -5,8 +5,12 @@
  * smaller side parks the other's stream meanwhile: its opener drops it as soon as it sees the
  * winner. A parked stream that is not dropped belongs to a peer that has lost the session this
  * side still believes in, and takes its place.
+ *
+ * A session that goes through a relay moves to a direct connection when there is one: the smaller side opens
+ * another, what is asked from then on goes there, and the old one stays for what it has begun.
  */
 import { InosError, toInosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import type { Frames } from './frames.ts'
 import type { WireLimits } from './framing.ts'
@@ -41,19 +45,27 @@ export class Line {
   #live: Live | null = null
   #parked: Parked | null = null
   #opening: Opening | null = null
+  /** Sessions that have moved, each until it has been idle for a while. */
+  readonly #retired = new Set<End>()
   /** Whether the last try to open found a peer that does not greet: it speaks four fields. */
   fourFields = false
 
   constructor (options: LineOptions) { this.#options = options }
 
   get live (): Live | null { return this.#live }
-  get idle (): boolean { return this.#live === null && this.#parked === null && this.#opening === null }
+  get idle (): boolean { return this.#live === null && this.#parked === null && this.#opening === null && this.#retired.size === 0 }
 
   /** The session, opened where needed. @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_CANCELLED */
   async reach (signal?: AbortSignal): Promise<Session> {
     if (this.#live !== null) return this.#live.session
     this.#opening ??= this.#open()
     return unlessAborted(this.#opening.promise, signal)
+  }
+
+  /** There is a direct connection to the peer. */
+  move (): void {
+    const { self, peer } = this.#options
+    if (this.#live?.frames.relayed === true && this.#opening === null && self < peer) this.#opening = this.#open()
   }
 
   /** Take a stream of the peer that began with a hello. @throws {InosError} ERR_BAD_PACKET */
@@ -69,7 +81,7 @@ export class Line {
 
   /** Close whatever there is, writes within their bound. */
   async close (): Promise<void> {
-    const ends = [this.#opening?.end, this.#parked, this.#live].filter(end => end !== null && end !== undefined)
+    const ends = [this.#opening?.end, this.#parked, this.#live, ...this.#retired].filter(end => end !== null && end !== undefined)
     this.#parked?.cancel()
     this.#parked = null
     this.#opening?.reject(new InosError('ERR_PEER_LOST', 'This node is leaving.'))
@@ -95,6 +107,7 @@ export class Line {
     const cancel = timers.after(limits.dialMsMax, () => { late.abort() })
     try {
       const frames = await this.#options.open(late.signal)
+      if (this.#live !== null && frames.relayed) throw this.#dropped(frames, 'The direct connection is gone again.')
       if (this.#opening !== opening) {
         frames.abort(new InosError('ERR_PEER_LOST', 'Another session to this peer has opened.'))
         return
@@ -162,7 +175,9 @@ export class Line {
   }
 
   #opened (end: End, hello: Hello): void {
-    this.#drop(new InosError('ERR_PEER_LOST', 'The peer has opened a new session.'))
+    const moved = this.#live?.frames.relayed === true && !end.frames.relayed
+    if (moved) this.#retire(this.#live!)
+    else this.#drop(new InosError('ERR_PEER_LOST', 'The peer has opened a new session.'))
     this.#live = { ...end, hello, at: this.#options.timers.now() }
     this.fourFields = false
     const opening = this.#opening
@@ -171,7 +186,22 @@ export class Line {
       opening.end?.frames.abort(new InosError('ERR_PEER_LOST', 'The peer’s own session stays.'))
     }
     opening?.resolve(end.session)
-    this.#options.onOpen(hello)
+    if (!moved) this.#options.onOpen(hello)
+  }
+
+  /** The other side may not have seen the move yet, so only a session that stays idle is over. */
+  #retire ({ session, frames }: End): void {
+    const { timers, limits } = this.#options
+    const end = { session, frames }
+    this.#retired.add(end)
+    let idleAt = timers.now()
+    const look = (): void => {
+      if (!this.#retired.has(end)) return
+      if (!session.idle) idleAt = timers.now()
+      if (timers.now() - idleAt >= limits.closeMsMax) void session.close()
+      else timers.after(LIMITS.relay.drainMs, look)
+    }
+    look()
   }
 
   /** Forget the live session; with a reason, reset its stream. */
@@ -187,6 +217,7 @@ export class Line {
   #ended (end: End, cause?: InosError): void {
     end.session.end(cause)
     void end.frames.close()
+    for (const retired of this.#retired) if (retired.session === end.session) this.#retired.delete(retired)
     if (this.#parked?.session === end.session) {
       this.#parked.cancel()
       this.#parked = null
@@ -209,6 +240,12 @@ export class Line {
       opening.end = this.#parked
       this.#promote()
     }
+  }
+
+  #dropped (frames: Frames, why: string): InosError {
+    const error = new InosError('ERR_PEER_LOST', why)
+    frames.abort(error)
+    return error
   }
 
   #noSession ({ session, frames }: End, cause?: InosError): InosError {

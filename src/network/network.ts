@@ -3,6 +3,7 @@
  * provider records. js-libp2p fulfils it in `libp2p.ts`, `memory.ts` within one process for tests;
  * `test/suites/network.ts` holds both to the same contract.
  */
+import type { Access } from './access.ts'
 
 /** Clock and timers of the platform, handed in so that a whole mesh can run under a clock of its own. */
 export interface Timers {
@@ -16,6 +17,8 @@ export interface Timers {
 export interface Wire {
   /** PeerId of the other end, proven by the transport's handshake. */
   readonly peer: string
+  /** It goes through a third node. @default false */
+  readonly relayed?: boolean
   /**
    * Chunks as they arrive. Ends when the other side half-closes; throws when the stream is reset.
    * Nothing is read ahead beyond the transport's own window. To be called once.
@@ -34,6 +37,8 @@ export interface Wire {
 export interface NetworkEvents {
   connect (peer: string): void
   disconnect (peer: string): void
+  /** A peer to which there was a relayed connection has a direct one as well. */
+  direct? (peer: string): void
 }
 
 export interface PeerInfo {
@@ -48,6 +53,8 @@ export interface PeerInfo {
 export interface Network {
   /** Own PeerId. */
   readonly id: string
+  /** How others get here; absent where everybody is reached by name. */
+  readonly access?: Access | undefined
   /** Where others reach this node; empty when it does not listen. */
   addresses (): string[]
   /**

@@ -11,9 +11,9 @@ import type { Talk } from './talk.ts'
 
 /** Whether a packet carries fields 1, 2 and 4 only. */
 export function isFourFields (packet: Packet): boolean {
-  const { kind, id, byReference, size, spec, files, records, code, text, body, stderr, result } = packet
+  const { kind, id, byReference, size, spec, files, records, code, text, body, stderr, result, state } = packet
   return byReference === 0 && size === 0n && kind === '' && code === '' && text === '' &&
-    [id, spec, files, records, body, stderr, result].every(({ length }) => length === 0)
+    [id, spec, files, records, body, stderr, result, state].every(({ length }) => length === 0)
 }
 
 export class OneShot implements Talk {

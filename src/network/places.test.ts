@@ -1,7 +1,7 @@
 /** Where addresses lead, and which of them two peers may tell each other. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isShared, originOf, scopeOf, scopeOfPeer, transportOf } from './places.ts'
+import { announced, isRelayed, isShared, originOf, portOf, relayOf, scopeOf, scopeOfPeer, staysHere, transportOf } from './places.ts'
 
 const ID = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
 
@@ -19,7 +19,19 @@ test('an address leads where it leads, however it is written', () => {
   }
   for (const [address, scope] of Object.entries(expected)) assert.equal(scopeOf(address), scope, address)
   assert.equal(scopeOf(`/ip4/127.0.0.1/tcp/4001/p2p/${ID}`), 'machine')
-  assert.equal(scopeOf(`/ip4/192.0.2.1/tcp/4001/p2p/${ID}/p2p-circuit/p2p/${ID}`), null)
+  // One through a relay is where the relay is; through two, nowhere.
+  assert.deepEqual([`/ip4/192.0.2.1/tcp/4001/p2p/${ID}/p2p-circuit/p2p/${ID}`, `/ip4/10.0.0.1/tcp/4001/p2p/${ID}/p2p-circuit`, `/ip4/192.0.2.1/tcp/4001/p2p/${ID}/p2p-circuit/p2p/${ID}/p2p-circuit`].map(scopeOf), ['public', 'local', null])
+})
+
+// Goal: who is behind a relay may be anywhere, and the relay's loopback means nothing to others. Method: addresses through relays here and elsewhere.
+test('an address through a relay says nothing of who is behind it', () => {
+  const [near, far] = ['127.0.0.1', '192.0.2.1'].map(host => `/ip4/${host}/tcp/4001/p2p/${ID}/p2p-circuit/p2p/${ID}`) as [string, string]
+  const own = '/ip4/127.0.0.1/tcp/1'
+  assert.equal(scopeOfPeer([near]), 'public')
+  assert.deepEqual([relayOf(far), relayOf(own), isRelayed(far), isRelayed(own)], [ID, null, true, false])
+  assert.deepEqual([announced([own, near, far]), announced([own, near]), announced([own])], [[own, far], [own, near], [own]])
+  assert.deepEqual([portOf(`${own}/p2p/${ID}`), portOf(far), portOf('/dns4/a/tcp/1')], [1, null, null])
+  assert.deepEqual(['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0', '/ip4/0.0.0.0/tcp/0', '/ip4/10.0.0.1/tcp/1'].map(staysHere), [true, true, false, false])
 })
 
 // Goal: what a peer may say depends on where it is. Method: each scope of a peer with each of an address.

@@ -11,17 +11,43 @@ export type Scope = typeof SCOPES[number]
 
 const MEMORY = /^\/memory\/[^/]+$/
 const TCP = /^\/(ip4|ip6)\/([0-9a-f.:]+)\/tcp\/(\d{1,5})$/
+/** The relay's own address, its PeerId, and maybe who is behind it. */
+const RELAYED = /^(.*)\/p2p\/([^/]+)\/p2p-circuit(\/p2p\/[^/]+)?$/
 
 /** Without the PeerId at its end. */
 export function bareAddress (address: string): string {
   return address.replace(/\/p2p\/[^/]+$/, '')
 }
 
+/** Whether an address leads through a relay. */
+export function isRelayed (address: string): boolean { return address.includes('/p2p-circuit') }
+
+/** PeerId of the relay an address leads through; null: through none. */
+export function relayOf (address: string): string | null { return RELAYED.exec(address)?.[2] ?? null }
+
+/** Whether only this machine can dial an address that is to be listened on; port 0 is any. */
+export function staysHere (address: string): boolean { return scopeOf(address.replace(/\/tcp\/0$/, '/tcp/1')) === 'machine' }
+
+/** The TCP port of an address that leads straight to its node; null for others. */
+export function portOf (address: string): number | null {
+  const port = TCP.exec(bareAddress(address))?.[3]
+  return port === undefined ? null : Number(port)
+}
+
+/** Own addresses without those through a relay's loopback, which mean something only where all of them do. */
+export function announced<T extends { toString (): string }> (addresses: readonly T[]): T[] {
+  const isNear = (address: T): boolean => scopeOf(address.toString()) === 'machine'
+  const relayed = addresses.filter(address => isRelayed(address.toString()))
+  return relayed.every(isNear) ? [...addresses] : addresses.filter(address => !isRelayed(address.toString()) || !isNear(address))
+}
+
 /**
- * @param address multiaddr, with or without its /p2p part
- * @returns null for what is not told from peer to peer: names, relays, other transports, addresses that nobody can have
+ * @param address multiaddr, with or without its /p2p part; one through a relay is where the relay is
+ * @returns null for what is not told from peer to peer: names, other transports, addresses that nobody can have
  */
 export function scopeOf (address: string): Scope | null {
+  const relay = RELAYED.exec(address)?.[1]
+  if (relay !== undefined) return isRelayed(relay) ? null : scopeOf(relay)
   const bare = bareAddress(address)
   if (MEMORY.test(bare)) return 'machine'
   const [, family, host, port] = TCP.exec(bare) ?? []
@@ -31,7 +57,8 @@ export function scopeOf (address: string): Scope | null {
 
 /** Of the addresses of a connection to a peer, the narrowest: where that peer is seen from here. */
 export function scopeOfPeer (addresses: readonly string[]): Scope | null {
-  const scopes = addresses.map(scopeOf)
+  // Behind a relay it may be anywhere.
+  const scopes = addresses.map(address => isRelayed(address) ? 'public' : scopeOf(address))
   return SCOPES.findLast(scope => scopes.includes(scope)) ?? null
 }
 

@@ -12,7 +12,7 @@ import { badPacket, encodePacket, refusalOf } from './framing.ts'
 import { decodeHello, encodeHello, type Greeting, type Hello } from './hello.ts'
 
 /** Kinds that are answered, kinds that answer, and kinds that do neither. */
-const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'cancelled', 'clear', 'clearing', 'peers']
+const REQUESTS: readonly string[] = ['job', 'cheque', 'sync', 'due', 'cancelled', 'clear', 'clearing', 'peers', 'toll', 'relay']
 const ANSWERS: readonly string[] = ['answer', 'refusal', 'ack']
 
 /** What waits for an answer of the peer. */
@@ -74,6 +74,10 @@ export class Session {
   get offer (): Uint8Array | null { return this.#offer }
   /** Requests of this side that the peer has not answered. */
   get inFlight (): number { return this.#inFlight }
+  /** Whether it goes through a third node. */
+  get relayed (): boolean { return this.#frames.relayed }
+  /** Whether nothing is asked or answered on it. */
+  get idle (): boolean { return this.#inFlight === 0 && this.#queue.size === 0 && this.#servingCount === 0 }
   /** Whether it can no longer be used. */
   get over (): boolean { return this.#over !== null }
 

@@ -136,15 +136,27 @@ class Switchboard implements Sessions {
     this.#options = options
     this.#limits = options.limits ?? LIMITS.wire
     options.network.handle(wire => { this.#incoming(wire) })
-    options.network.on({ connect: () => {}, disconnect: peer => { this.#disconnected(peer) } })
+    options.network.on({
+      connect: () => {},
+      disconnect: peer => { this.#disconnected(peer) },
+      direct: peer => { this.#peers.get(peer)?.line.move() }
+    })
   }
 
   async request (peer: string, packet: Partial<Packet>, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Packet> {
     // Without a wait where a session is open: every turn of the event queue counts at many requests a second.
     const open = this.#peers.get(peer)?.line.live?.session
-    if (open !== undefined) return open.request(packet, signal)
-    const session = await this.#peer(peer).line.reach(signal)
-    return session.request(packet, signal)
+    if (open?.relayed === false) return open.request(packet, signal)
+    const { line } = this.#peer(peer)
+    const session = await line.reach(signal)
+    try {
+      return await session.request(packet, signal)
+    } catch (error) {
+      // It has moved, and the relay is gone: what is asked twice is done once.
+      const moved = line.live?.session
+      if (!session.relayed || moved === undefined || moved === session || !isLost(error)) throw error
+      return moved.request(packet, signal)
+    }
   }
 
   notify (peer: string, packet: Partial<Packet>): boolean {
@@ -353,3 +365,5 @@ class Switchboard implements Sessions {
     }
   }
 }
+
+function isLost (error: unknown): boolean { return error instanceof InosError && error.code === 'ERR_PEER_LOST' }

@@ -11,7 +11,8 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView } from '../processor/processor.ts'
+import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView } from '../processor/processor.ts'
+import { askActor } from './control-actors.ts'
 import { blobsBehind } from './control-blobs.ts'
 import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
@@ -65,6 +66,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
       return await last(events, state => options.onProgress?.(state as JobState)) as PlainResult
     },
     map: (wasm, inputs, options) => decodeItems(ask('map', encodeMap(wasm, inputs, options), options.signal), options.onProgress),
+    actor: (request, signal) => askActor(request, body => ask('actor', body, signal)),
     quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
     blobs: blobsBehind(ask),
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
@@ -82,6 +84,8 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     receipt: async id => await last(ask('receipt', encodeCanonical(id))) as Uint8Array | null,
     refund: async (order, amount) => await last(ask('refund', encodeCanonical({ order, amount }))) as RefundView,
     peers: async () => await last(ask('peers')) as PeerView[],
+    reachability: async () => await last(ask('reachability')) as Reachability | null,
+    testReach: async (peer, signal) => await last(ask('testReach', encodeCanonical(peer), signal)) as PeerTest,
     knownPeers: async () => await last(ask('knownPeers')) as KnownPeer[],
     forget: async peer => await last(ask('forget', encodeCanonical(peer))) as boolean,
     trade: async () => await last(ask('trade')) as NodeTrade,

@@ -25,8 +25,8 @@ export const SOCKET_NAME = 'control.sock'
 export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
-  'status', 'run', 'map', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
-  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke',
+  'status', 'run', 'map', 'actor', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
+  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'reachability', 'testReach', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke',
   'putBlob', 'getBlob', 'blobs', 'blobUsage', 'pinBlob', 'unpinBlob', 'removeBlob', 'collectBlobs'
 ] as const
 export type Operation = typeof OPERATIONS[number]
@@ -89,7 +89,7 @@ function parseFrame (bytes: Uint8Array): ControlFrame {
 
 /** Fields that are bigint in the interfaces; dag-cbor gives back a number where it fits one. */
 const BIGINT_FIELDS = new Set([
-  'balance', 'costMax', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', ...Object.keys(DEFAULT_PRICES),
+  'balance', 'costMax', 'held', 'due', 'owed', 'earned', 'spent', 'spendable', 'amount', 'charge', 'cost', 'fuel', 'relayPerMiB', ...Object.keys(DEFAULT_PRICES),
   'lineMax', 'net', 'running', 'acceptable', 'poolFree', 'poolMax', 'sold', 'sellerPoolFree', 'sellerPoolMax', 'grant', 'offlineMax', 'account', 'cleared', 'free', 'uncleared', 'promised'
 ])
 
@@ -215,13 +215,14 @@ export function decodeRefund (body: Uint8Array): { order: string, amount: bigint
 /** Body of `setTrade`; how far a value may go is the settings' to say. @throws {InosError} ERR_USAGE */
 export function decodeTradeChange (body: Uint8Array): SettingsChange {
   const value = decodeCanonical(body)
-  const { prices, buyers, cpuPercent, ...rest } = isMap(value) ? value : { unknown: value }
+  const { prices, buyers, cpuPercent, relayPerMiB, ...rest } = isMap(value) ? value : { unknown: value }
   const right = Object.keys(rest).length === 0 && (prices === undefined || (isMap(prices) && Object.values(prices).every(price => price === null || isAmount(price)))) &&
-    (buyers === undefined || buyers === null || isTexts(buyers)) && (cpuPercent === undefined || isCount(cpuPercent))
-  if (!right) throw new InosError('ERR_USAGE', 'A trade has prices, buyers and cpuPercent.')
+    (buyers === undefined || buyers === null || isTexts(buyers)) && (cpuPercent === undefined || isCount(cpuPercent)) &&
+    (relayPerMiB === undefined || relayPerMiB === null || isAmount(relayPerMiB))
+  if (!right) throw new InosError('ERR_USAGE', 'A trade has prices, buyers, cpuPercent and relayPerMiB.')
   return {
     ...(prices === undefined ? {} : { prices: Object.fromEntries(Object.entries(prices as Record<string, number | bigint | null>).map(([name, price]) => [name, price === null ? null : BigInt(price)])) }),
-    ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent })
+    ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(relayPerMiB === undefined ? {} : { relayPerMiB: relayPerMiB === null ? null : BigInt(relayPerMiB) })
   }
 }
 
@@ -233,7 +234,7 @@ export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint }
   return { peer, amount: BigInt(amount) }
 }
 
-/** Body of `getBlob`, `pinBlob`, `unpinBlob`, `removeBlob`, `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `getBlob`, `pinBlob`, `unpinBlob`, `removeBlob`, `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `testReach`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -15,6 +15,7 @@ import {
   type Status
 } from './control-messages.ts'
 import { serveGet, servePin, servePut } from './control-blobs.ts'
+import { serveActor } from './control-actors.ts'
 import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import type { Operator } from './operator.ts'
@@ -171,6 +172,7 @@ async function operate (
       const onProgress: NonNullable<typeof options.onProgress> = state => { if (!isFull()) void send({ kind: 'item', value: { ...state } }).catch(() => {}) }
       return await operator.run(wasm, input, { ...options, signal, onProgress })
     }
+    case 'actor': return await serveActor(body, operator, signal, send)
     case 'quote': {
       const { wasm, input, options } = decodeRun(body)
       return await operator.quote(wasm, input, { ...options, signal })
@@ -196,6 +198,8 @@ async function operate (
       return await operator.refund(order, amount)
     }
     case 'peers': return await operator.peers()
+    case 'reachability': return await operator.reachability()
+    case 'testReach': return await operator.testReach(decodeText(body), signal)
     case 'knownPeers': return await operator.knownPeers()
     case 'forget': return await operator.forget(decodeText(body))
     case 'trade': return await operator.trade()

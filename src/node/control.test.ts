@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { InosError } from '../packet/errors.ts'
 import type { ComputeOptions, JobState } from '../processor/processor.ts'
+import type { ActorAnswers, ActorRequest } from './control-actors.ts'
 import { findNode } from './control-client.ts'
 import { createGate } from './control-gate.ts'
 import { decodeRun, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
@@ -29,12 +30,12 @@ function folder (name = ''): string {
 
 const RESULT: PlainResult = {
   outcome: 'ok', exitCode: 7, bytes: Uint8Array.of(1, 2), files: { '/cost': Uint8Array.of(6), '/out/fuel': new Uint8Array(0) }, stderr: Uint8Array.of(3), fuel: 2n ** 60n, pages: 2, cost: 5n, executor: 'peer', cached: true, receipt: Uint8Array.of(9),
-  receiptId: 'bafy', job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
+  receiptId: 'bafy', spec: Uint8Array.of(7), job: '1', attempts: [{ peer: 'a', code: 'ERR_PEER_LOST', message: 'It left.' }]
 }
 const BALANCE = { balance: -5n, held: 0n, due: 2n ** 61n, owed: 1n, earned: 2n, spent: 7n }
 const LINE = { spendable: 1n, due: 2n, owed: 3n, earned: 4n, spent: 5n }
 const PEER = {
-  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, history: { ok: 2.5, lost: 0, refused: 1, wrong: 0, pace: 1 }, line: LINE
+  id: 'p', addresses: ['/ip4/1.2.3.4/tcp/1'], direction: 'in' as const, transport: 'tcp', via: null, latencyMs: 1.5, offer: { slots: 2, idle: 1, fuelPerSec: null, perMFuel: 1000n, profile: 'inos/1', expires: 9 }, inFlight: 1, history: { ok: 2.5, lost: 0, refused: 1, wrong: 0, pace: 1 }, line: LINE
 }
 const QUOTE = {
   chosen: 'p', reason: 'why', code: null, bids: [{
@@ -56,14 +57,23 @@ const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, firs
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
 const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
 
+const CARRIED = { peer: 'p', bytes: 2 ** 40, paid: 3, left: -4, connections: 1 }
+const REACH = { status: 'relayed' as const, reason: 'why', next: null, addresses: ['/ip4/192.0.2.1/tcp/1/p2p/r/p2p-circuit'], relays: ['r'], relaying: true, carried: [CARRIED] }
+const TEST = { address: '/ip4/192.0.2.1/tcp/1', via: null, ports: [1], seen: null, reached: ['/ip4/192.0.2.1/tcp/1'], relays: true, punches: false }
 const KNOWN = { id: 'k', addresses: ['/ip4/192.0.2.1/tcp/1'], met: null }
 const MESH = { net: 'ab', name: 'n', issuer: 'i', version: 1, feePpm: 2, offlineMax: 3n }
 const MEMBER = { id: 'p', issuer: false, self: false, issued: 1, expires: 2, grant: 4n, revoked: false, account: 6n }
 const TRADE = {
-  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], cpuPercent: 50,
+  serving: true, prices: { base: 1n, perMFuel: 2n, perPageSec: 3n, perKiB: 4n, perMB: 5n, perGiBh: 2n ** 60n }, fixed: ['base' as const], quarters: 4, loadPercent: 5, slots: 2, buyers: ['q'], relayPerMiB: 2n ** 61n, cpuPercent: 50,
   fuelPerSec: 1_000, idle: 1, queued: 0, memoryPagesMax: 16, diskBytes: 2 ** 40, bytesPerSec: null, gpu: null
 }
 const ACCOUNT = { issuer: 'i', cleared: 1n, free: 2n, uncleared: 3n, promised: 4n }
+
+const ACTOR = { name: 'a', id: 'ab', module: 'm', state: 's', n: 3, queued: 0, home: 'p', pages: 2, bytes: 65_536, stopped: false }
+const ACTOR_ANSWERS: ActorAnswers = {
+  spawn: ACTOR, call: { n: 3, bytes: Uint8Array.of(1), exitCode: 0, state: null, fuel: 2n ** 60n, cost: 3n, executor: 'p', receiptId: 'r', repeated: true }, ls: [ACTOR, ACTOR],
+  snapshot: { n: 3, state: 's', bytes: 7 }, migrate: ACTOR, stop: null, chain: new Uint8Array(10_000_000).fill(3)
+}
 
 const BLOB = { cid: 'c', size: 3, here: 2, pinned: true, shared: false }
 
@@ -106,6 +116,7 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
         yield input.length === 0 ? { index: index++, error: new InosError('ERR_TRAP', 'It trapped.') } : { ...RESULT, bytes: input, index: index++ }
       }
     },
+    actor: async request => ACTOR_ANSWERS[request.do] as never,
     quote: async () => QUOTE,
     connect: async address => `at ${address}`,
     credits: async () => BALANCE,
@@ -122,6 +133,8 @@ function fakeOperator (replaced: Partial<Operator> = {}): Operator {
     receipt: async id => id === 'none' ? null : Uint8Array.of(4),
     refund: async (order, amount) => ({ order, peer: 'p', amount: amount ?? 7n }),
     peers: async () => [PEER],
+    reachability: async () => REACH,
+    testReach: async peer => ({ ...TEST, peer }),
     knownPeers: async () => [KNOWN],
     forget: async peer => peer === 'p',
     trade: async () => TRADE,
@@ -194,6 +207,7 @@ test('every operation gives what the node gives', async () => {
   assert.deepEqual(await client.receipt('some'), Uint8Array.of(4))
   assert.equal(await client.receipt('none'), null)
   assert.deepEqual(await client.peers(), [PEER])
+  assert.deepEqual([await client.reachability(), await client.testReach('p')], [REACH, { ...TEST, peer: 'p' }])
   assert.deepEqual(await client.knownPeers(), [KNOWN])
   assert.deepEqual([await client.forget('p'), await client.forget('q')], [true, false])
 })
@@ -491,4 +505,23 @@ test('a map goes through the socket', async () => {
   const broken = async function * (): AsyncIterable<string> { yield 'one'; throw new InosError('ERR_USAGE', 'No such file.') }
   await assert.rejects(Array.fromAsync(both.client.map(EMPTY, broken(), {})), /No such file/)
   await assert.rejects(Array.fromAsync(both.client.map(EMPTY, ['x'], { signal: AbortSignal.abort(new InosError('ERR_CANCELLED', 'enough')) })), { code: 'ERR_CANCELLED' })
+})
+
+// Goal: actors behind the socket are the same: requests arrive checked, answers come back whole, a long history in pieces.
+// Method: every request with all it may have, and some that are none.
+test('actors go through the socket', async () => {
+  const requests: ActorRequest[] = [
+    { do: 'spawn', name: 'a', wasm: Uint8Array.of(1), options: { entry: 'go', env: { fuel: '1' }, limits: { fuelMax: 5n }, costMax: 2n ** 54n, where: 'remote' } },
+    { do: 'call', name: 'a', message: Uint8Array.of(2), id: null }, { do: 'call', name: 'a', message: new Uint8Array(0), id: 'x' }, { do: 'ls' }, { do: 'snapshot', name: 'a' },
+    { do: 'migrate', name: 'a', peer: 'p' }, { do: 'stop', name: 'a', forget: true }, { do: 'chain', name: 'a' }
+  ]
+  const got: unknown[] = []
+  await using both = await pair({ actor: async request => { got.push(request); return ACTOR_ANSWERS[request.do] as never } })
+  for (const request of requests) assert.deepEqual(await both.client.actor(request), ACTOR_ANSWERS[request.do])
+  assert.deepEqual(got, requests)
+  const wrong: object[] = [
+    { do: 'call', name: 'a', message: 'x', id: null }, { do: 'call', name: 'a', message: EMPTY }, { do: 'call', message: EMPTY, id: null }, { do: 'stop', name: 'a' }, { do: 'migrate', name: 'a' },
+    { do: 'spawn', name: 'a', wasm: EMPTY, options: { key: 'k' } }, { do: 'spawn', name: 'a', wasm: 'x', options: {} }, { do: 'dance', name: 'a' }, { do: 'snapshot', name: 'x'.repeat(10_000) }
+  ]
+  for (const request of wrong) await assert.rejects(both.client.actor(request as ActorRequest), { code: 'ERR_USAGE' }, JSON.stringify(request).slice(0, 80))
 })

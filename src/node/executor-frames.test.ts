@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { LIMITS } from '../packet/limits.ts'
 import { FrameError, FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame } from './executor-frames.ts'
 
@@ -68,7 +69,7 @@ test('a frame above its limits is refused by its prefix', () => {
 // Goal: parts cover the body exactly; they neither overlap, nor reach out, nor leave a rest.
 // Method: headers whose lists of lengths are wrong in each way.
 test('parts must fill the body', () => {
-  for (const parts of ['[5]', '[3]', '[-1,5]', '[2,1.5,0.5]', '["4"]', '[9007199254740993]', '{}', 'null', `[4${',0'.repeat(5_000)}]`]) {
+  for (const parts of ['[5]', '[3]', '[-1,5]', '[2,1.5,0.5]', '["4"]', '[9007199254740993]', '{}', 'null', `[4${',0'.repeat(LIMITS.executor.partsMax)}]`]) {
     const frame = forge(`{"parts":${parts}}`, new Uint8Array(4))
     assert.throws(() => read([frame], { headerBytesMax: 100_000, bodyBytesMax: 10 }), FrameError, parts)
   }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { InosError } from '../packet/errors.ts'
-import { LIMITS } from '../packet/limits.ts'
-import type { ModuleReport, Outcome } from '../wasm/runtime.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
+import type { ModuleReport, Outcome, State } from '../wasm/runtime.ts'
 import { FrameError } from './executor-frames.ts'
 import type { Frame } from './executor-frames.ts'
 import { checkOutcome, decodeRun, encodeOutcome, encodeRefusal, encodeReport, encodeRun, parseAnswer } from './executor-messages.ts'
@@ -17,6 +17,9 @@ const REPORT: ModuleReport = {
   bytes: 1, functions: 2, abi: 'inos', imports: ['a.b'], exports: ['run'], features: ['simd'], memoryPagesMin: 5, estimate: { cpuMs: 0.5, peakBytes: 9 }, meteredBytes: 3
 }
 
+/** Of five pages. */
+const STATE = (page: Uint8Array): State => ({ pages: [null, page, null, page, null], globals: new Uint8Array(24).fill(1), tables: [[3, null], []], dropped: [1] })
+
 // Goal: an executor gets the very run that was handed in, also when names are awkward.
 // Method: encode and decode; with the module along, and without it, when it must be asked for.
 test('a run arrives whole', async () => {
@@ -29,6 +32,19 @@ test('a run arrives whole', async () => {
   assert.deepEqual(decodeRun(travel(encodeRun(1, run, run.wasm as Uint8Array)), never), run)
   const asked = decodeRun(travel(encodeRun(1, run, undefined)), async () => Uint8Array.of(7))
   assert.deepEqual(await (asked.wasm as () => Promise<Uint8Array>)(), Uint8Array.of(7))
+})
+
+// Goal: a state goes to an executor and comes back, whole.
+// Method: states with and without pages, tables and segments; with the module along, and none at all.
+test('states arrive whole', () => {
+  const page = new Uint8Array(PAGE_BYTES).fill(7).fill(0, 4_000)
+  const never = (): Promise<Uint8Array> => Promise.reject(new Error('the module was there'))
+  for (const state of [null, { pages: [], globals: new Uint8Array(0), tables: [], dropped: [] }, STATE(page)]) {
+    const run = { ...runOf('x', 'text', { files: { '/a': Uint8Array.of(1) } }), state }
+    assert.deepEqual(decodeRun(travel(encodeRun(1, run, run.wasm as Uint8Array)), never), run)
+  }
+  const change = { pages: 9, changed: new Map([[8, page], [0, null], [3, page]]), globals: new Uint8Array(16).fill(2), tables: [[1, null], []], dropped: [0, 5] }
+  for (const files of [null, Uint8Array.of(3)]) assert.deepEqual(parseAnswer(travel(encodeOutcome(7, { ...OUTCOME, files, state: change }))), { kind: 'outcome', job: 7, outcome: { ...OUTCOME, files, state: change } })
 })
 
 // Goal: answers arrive whole, and errors with the code and hint they had.
@@ -69,17 +85,43 @@ test('a hostile answer is a FrameError or well-formed', () => {
   }), { numRuns: 2_000 })
 })
 
+// Goal: a state that a taken-over executor made up is a FrameError or well-formed.
+// Method: a true one with any one field replaced by anything JSON can say, or with other parts.
+test('a hostile state is a FrameError or well-formed', () => {
+  const page = new Uint8Array(PAGE_BYTES)
+  const { header, parts } = travel(encodeOutcome(1, { ...OUTCOME, state: { pages: 3, changed: new Map([[1, page], [2, null]]), globals: new Uint8Array(8), tables: [[1]], dropped: [0] } }))
+  const fields = fc.constantFrom('pages', 'full', 'zero', 'tables', 'dropped')
+  const values = fc.oneof(fc.jsonValue(), fc.array(fc.oneof(fc.integer(), fc.constant(null), fc.array(fc.integer()))))
+  fc.assert(fc.property(fields, values, fc.subarray([...parts, page]), fc.boolean(), (field, value, others, isWhole) => {
+    try {
+      const answer = parseAnswer({ header: { ...header, state: { ...header.state as object, [field]: value } }, parts: isWhole ? parts : others })
+      assert.ok(answer.kind === 'outcome' && answer.outcome.state !== undefined)
+      const { pages, changed, globals, tables, dropped } = answer.outcome.state
+      assert.ok([...changed.keys(), ...dropped].every(at => Number.isSafeInteger(at) && at >= 0) && [...changed.keys()].every(at => at < pages))
+      assert.ok(globals.length % 8 === 0 && [...changed.values()].every(each => each === null || each.length === PAGE_BYTES) && tables.every(Array.isArray))
+    } catch (error) {
+      assert.ok(error instanceof FrameError, String(error))
+    }
+  }), { numRuns: 2_000 })
+})
+
 // Goal: an executor cannot claim what the job did not allow, nor codes that are not its to give.
 // Method: one true outcome, broken in each way.
 test('an outcome the job cannot have is refused', () => {
   const limits = { fuelMax: 100n, memoryPagesMax: 4, outputBytesMax: 5 }
   const fair: Outcome = { ...OUTCOME, fuel: 100n }
-  checkOutcome(fair, limits)
-  checkOutcome({ ...fair, outcome: 'fuel', exitCode: null, result: new Uint8Array(0), files: null }, limits)
+  checkOutcome(fair, { limits })
+  checkOutcome({ ...fair, outcome: 'fuel', exitCode: null, result: new Uint8Array(0), files: null }, { limits })
   const broken: Partial<Outcome>[] = [
     { fuel: 101n }, { pages: 5 }, { exitCode: null }, { result: new Uint8Array(3) }, { files: new Uint8Array(4) }, { files: null, result: new Uint8Array(6) }, { stderr: new Uint8Array(LIMITS.guest.stderrBytesMax + 1) },
     { outcome: 'trap' }, { outcome: 'trap', exitCode: null, files: null }, { outcome: 'trap', exitCode: null, result: new Uint8Array(0) }, { outcome: 'fuel', exitCode: null, result: new Uint8Array(0), files: null, fuel: 99n }
   ]
-  for (const change of broken) assert.throws(() => checkOutcome({ ...fair, ...change }, limits), FrameError, JSON.stringify(change, (_, value) => typeof value === 'bigint' ? String(value) : value))
+  for (const change of broken) assert.throws(() => checkOutcome({ ...fair, ...change }, { limits }), FrameError, JSON.stringify(change, (_, value) => typeof value === 'bigint' ? String(value) : value))
+  const state = { pages: 4, changed: new Map<number, Uint8Array | null>(), globals: new Uint8Array(0), tables: [], dropped: [] }
+  checkOutcome({ ...fair, state }, { limits, state: null })
+  assert.throws(() => checkOutcome({ ...fair, state }, { limits }), FrameError)
+  assert.throws(() => checkOutcome({ ...fair, state: { ...state, pages: 3 } }, { limits, state: null }), FrameError)
+  assert.throws(() => checkOutcome({ ...fair, state }, { limits, state: STATE(new Uint8Array(PAGE_BYTES)) }), FrameError)
+  assert.throws(() => checkOutcome({ ...fair, outcome: 'trap', exitCode: null, result: new Uint8Array(0), files: null, state }, { limits, state: null }), FrameError)
   assert.throws(() => parseAnswer({ header: { kind: 'refusal', job: 1, code: 'ERR_INSUFFICIENT_CREDITS', message: '' }, parts: [] }), FrameError)
 })

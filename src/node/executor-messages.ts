@@ -9,17 +9,21 @@
  */
 import { InosError } from '../packet/errors.ts'
 import type { ErrorCode } from '../packet/errors.ts'
-import { LIMITS } from '../packet/limits.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import { OUTCOMES } from '../wasm/runtime.ts'
-import type { ModuleReport, Outcome, OutcomeKind, Run, RunLimits } from '../wasm/runtime.ts'
+import type { ModuleReport, Outcome, OutcomeKind, Run, RunLimits, State, StateChange } from '../wasm/runtime.ts'
 import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
 import { FarContent } from './executor-supply.ts'
 import { type Content, isStored, type Ranges } from '../wasm/ranges.ts'
 
 /** What an executor may send while it runs a job of these limits. */
-export function answerLimits (limits: Pick<RunLimits, 'outputBytesMax'>): FrameLimits {
-  return { headerBytesMax: LIMITS.executor.answerBytesMax, bodyBytesMax: limits.outputBytesMax + LIMITS.guest.stderrBytesMax }
+export function answerLimits ({ limits, state }: { readonly limits: Pick<RunLimits, 'outputBytesMax'>, readonly state?: Run['state'] }): FrameLimits {
+  const { answerBytesMax, stateHeaderBytesMax } = LIMITS.executor
+  const bytes = limits.outputBytesMax + LIMITS.guest.stderrBytesMax
+  if (state === undefined) return { headerBytesMax: answerBytesMax, bodyBytesMax: bytes }
+  const { pagesMax, slotsMax } = LIMITS.state
+  return { headerBytesMax: answerBytesMax + stateHeaderBytesMax, bodyBytesMax: bytes + pagesMax * PAGE_BYTES + slotsMax * 8 }
 }
 
 /** What it may send while it inspects a module, whose names can be many, and while it is idle. */
@@ -41,6 +45,18 @@ interface RunHeader {
   readonly fuelMax: string
   readonly memoryPagesMax: number
   readonly outputBytesMax: number
+  /** Absent: none is kept; null: none is there yet. */
+  readonly state?: StateHeader | null
+}
+
+/** A state, or what changed of it, beside its globals and the pages at `full`, which are parts. */
+interface StateHeader {
+  readonly pages: number
+  readonly full: number[]
+  /** Pages that are all zero now; of a whole state, those that are not in `full`. */
+  readonly zero?: number[]
+  readonly tables: StateChange['tables']
+  readonly dropped: readonly number[]
 }
 
 /** The input and the files of a run, in the order in which both sides count them. */
@@ -64,7 +80,16 @@ export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined):
     fuelMax: String(fuelMax), memoryPagesMax, outputBytesMax
   }
   const [input, ...files] = contents.map(content => content instanceof Uint8Array ? content : NOTHING)
-  return { header: { ...header }, parts: [input!, run.seed, ...files, ...(wasm === undefined ? [] : [wasm])] }
+  const state = run.state ?? null
+  const stateParts = state === null ? [] : [state.globals, ...state.pages.filter(page => page !== null).map(withoutEnd)]
+  return {
+    header: { ...header, ...(run.state === undefined ? {} : { state: state === null ? null : stateHeader(state) }) },
+    parts: [input!, run.seed, ...files, ...stateParts, ...(wasm === undefined ? [] : [wasm])]
+  }
+}
+
+function stateHeader ({ pages, tables, dropped }: State): StateHeader {
+  return { pages: pages.length, full: pages.flatMap((page, at) => page === null ? [] : at), tables, dropped }
 }
 
 /** @param ask fetches the module from the main process if it did not come along */
@@ -75,24 +100,55 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
     const length = header.stored[part]
     return length === undefined ? bytes : new FarContent(header.job, part, length)
   }
+  const files = rest.splice(0, header.paths.length)
+  const state = header.state ? decodeRunState(header.state, rest) : header.state
   return {
     moduleId: header.moduleId,
-    wasm: rest[header.paths.length] ?? ask,
+    wasm: rest[0] ?? ask,
     input: contentOf(0, input!),
     entry: header.entry,
     args: header.args,
     env: header.env,
-    files: Object.fromEntries(header.paths.map((path, at) => [path, contentOf(1 + at, rest[at]!)])),
+    files: Object.fromEntries(header.paths.map((path, at) => [path, contentOf(1 + at, files[at]!)])),
     outputs: header.outputs,
     limits: { fuelMax: BigInt(header.fuelMax), memoryPagesMax: header.memoryPagesMax, outputBytesMax: header.outputBytesMax },
-    seed: seed!
+    seed: seed!,
+    ...(state === undefined ? {} : { state })
   }
 }
 
+/** A page travels without the zeros at its end, which most pages have many of. */
+function withoutEnd (page: Uint8Array): Uint8Array {
+  let end = page.length
+  while (end > 0 && page[end - 1] === 0) end--
+  return page.subarray(0, end)
+}
+
+function wholePage (bytes: Uint8Array): Uint8Array {
+  if (bytes.length === PAGE_BYTES) return bytes
+  const page = new Uint8Array(PAGE_BYTES)
+  page.set(bytes)
+  return page
+}
+
+/** @param rest parts of which those of the state are taken */
+function decodeRunState ({ pages: count, full, tables, dropped }: StateHeader, rest: Uint8Array[]): State {
+  const globals = rest.shift()!
+  const pages = new Array<Uint8Array | null>(count).fill(null)
+  for (const at of full) pages[at] = wholePage(rest.shift()!)
+  return { pages, globals, tables, dropped }
+}
+
 export function encodeOutcome (job: number, outcome: Outcome): Frame {
-  const { result, files, stderr, fuel, message, ...rest } = outcome
-  const header = { kind: 'outcome', job, ...rest, fuel: String(fuel), message: message.slice(0, LIMITS.executor.messageLengthMax) }
-  return { header, parts: [result, stderr, ...(files === null ? [] : [files])] }
+  const { result, files, stderr, fuel, message, state, ...rest } = outcome
+  const header = { kind: 'outcome', job, ...rest, fuel: String(fuel), message: message.slice(0, LIMITS.executor.messageLengthMax), ...(state === undefined ? {} : { state: changeHeader(state) }) }
+  const pages = state === undefined ? [] : [state.globals, ...Array.from(state.changed.values()).filter(page => page !== null).map(withoutEnd)]
+  return { header, parts: [result, stderr, ...(files === null ? [] : [files]), ...pages] }
+}
+
+function changeHeader ({ pages, changed, tables, dropped }: StateChange): StateHeader {
+  const at = (isZero: boolean): number[] => Array.from(changed).filter(([, page]) => (page === null) === isZero).map(([page]) => page)
+  return { pages, full: at(false), zero: at(true), tables, dropped }
 }
 
 export function encodeReport (job: number, report: ModuleReport): Frame {
@@ -140,8 +196,9 @@ export function parseAnswer (frame: Frame): Answer {
 
 function parseOutcome (header: Frame['header'], parts: readonly Uint8Array[]): Outcome {
   const outcome = OUTCOMES.find(name => name === header.outcome)
-  const [result, stderr, files = null] = parts
-  if (outcome === undefined || result === undefined || stderr === undefined || parts.length > 3) throw new FrameError('an outcome has another shape')
+  const { state, own } = parseChange(header.state, parts)
+  const [result, stderr, files = null] = own
+  if (outcome === undefined || result === undefined || stderr === undefined || own.length > 3) throw new FrameError('an outcome has another shape')
   return {
     outcome,
     exitCode: header.exitCode === null ? null : count(header.exitCode, 2 ** 31 - 1),
@@ -150,15 +207,43 @@ function parseOutcome (header: Frame['header'], parts: readonly Uint8Array[]): O
     stderr,
     fuel: fuelOf(header.fuel),
     pages: count(header.pages, LIMITS.spec.memoryPagesMax),
-    message: text(header.message)
+    message: text(header.message),
+    ...(state === undefined ? {} : { state })
   }
+}
+
+/** What changed of a state, with its parts, which come last, and the parts before them. */
+function parseChange (header: unknown, parts: readonly Uint8Array[]): { state?: StateChange, own: readonly Uint8Array[] } {
+  if (header === undefined) return { own: parts }
+  if (!isRecord(header) || !Array.isArray(header.tables) || header.tables.length > LIMITS.module.tablesMax) throw new FrameError('a state has another shape')
+  const pages = count(header.pages, LIMITS.spec.memoryPagesMax)
+  const full = indices(header.full, LIMITS.state.pagesMax, pages)
+  const begin = parts.length - full.length - 1
+  const [globals, ...bytes] = parts.slice(Math.max(begin, 0))
+  if (begin < 2 || globals === undefined || globals.length > LIMITS.state.slotsMax * 8 || globals.length % 8 !== 0 || bytes.some(page => page.length > PAGE_BYTES)) throw new FrameError('the parts of a state have other lengths')
+  const changed = new Map<number, Uint8Array | null>(full.map((at, i) => [at, wholePage(bytes[i]!)]))
+  for (const at of indices(header.zero, pages, pages)) changed.set(at, null)
+  const tables = header.tables.map(parseTable)
+  if (tables.reduce((sum, table) => sum + table.length, 0) > LIMITS.state.tableEntriesMax) throw new FrameError('the tables of a state are too long')
+  return { own: parts.slice(0, begin), state: { pages, changed, globals, tables, dropped: indices(header.dropped, LIMITS.state.slotsMax, LIMITS.state.slotsMax) } }
+}
+
+function parseTable (table: unknown): Array<number | null> {
+  if (!Array.isArray(table)) throw new FrameError('a table of a state is no list')
+  return table.map((entry: unknown) => entry === null ? null : count(entry, LIMITS.module.functionsMax + LIMITS.module.importsMax))
+}
+
+/** Different numbers below `end`. */
+function indices (list: unknown, lengthMax: number, end: number): number[] {
+  if (!Array.isArray(list) || list.length > lengthMax || new Set(list).size !== list.length) throw new FrameError('a list of a state is not one of different numbers')
+  return list.map(each => count(each, end - 1))
 }
 
 /**
  * Whether a well-shaped outcome is one this job can have.
  * @throws {FrameError}
  */
-export function checkOutcome (outcome: Outcome, limits: RunLimits): void {
+export function checkOutcome (outcome: Outcome, { limits, state }: Pick<Run, 'limits' | 'state'>): void {
   const expect = (holds: boolean, rule: string): void => {
     if (!holds) throw new FrameError(rule)
   }
@@ -170,6 +255,11 @@ export function checkOutcome (outcome: Outcome, limits: RunLimits): void {
   expect(outcome.result.length + (outcome.files?.length ?? 0) <= limits.outputBytesMax, 'result and files are longer than the job allows')
   expect(outcome.stderr.length <= LIMITS.guest.stderrBytesMax, 'stderr is longer than it may be')
   expect(outcome.pages <= limits.memoryPagesMax, 'more pages are held than the job allows')
+  if (outcome.state === undefined) return
+  expect(state !== undefined && outcome.outcome === ok, 'a state goes with ok, of a job that keeps one')
+  expect(outcome.state.pages === outcome.pages && outcome.pages >= (state?.pages.length ?? 0), 'a state has the pages of its memory')
+  const full = (state?.pages ?? []).filter((page, at) => page !== null && !outcome.state!.changed.has(at)).length + Array.from(outcome.state.changed.values()).filter(page => page !== null).length
+  expect(full <= LIMITS.state.pagesMax, 'a state has more pages than it may')
 }
 
 function parseReport (report: unknown): ModuleReport {

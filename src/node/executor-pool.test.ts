@@ -35,7 +35,8 @@ test('200 jobs over 2 slots', async () => {
   const seen = setInterval(() => { assert.ok(pool.load().busy <= 2 && pool.pids().length <= 3) }, 1)
   assert.deepEqual(await Promise.all(jobs), Array.from({ length: 200 }, (_, at) => `job ${at}`))
   clearInterval(seen)
-  assert.deepEqual([pool.load().busy, pool.load().queued], [0, 0])
+  // What was taken back from a slow executor may still run there, for nobody.
+  await until('all rest', () => pool.load().busy === 0 && pool.load().queued === 0)
 })
 
 // Goal: guests of two payers never share an executor, and a payer with many jobs does not keep others waiting.

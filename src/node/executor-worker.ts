@@ -102,7 +102,7 @@ export class Worker {
 
   /** What a job is expected to take here, in milliseconds; undefined if that is not known or its message is large. */
   expects (task: Task): number | undefined {
-    if (task.kind !== 'run') return undefined
+    if (task.kind !== 'run' || task.run.state !== undefined) return undefined
     const { run: { moduleId, input, files } } = task
     const bytes = Object.values(files).reduce((sum, file) => sum + file.length, input.length)
     return bytes <= LIMITS.executor.batchBytesMax ? this.#modules.get(moduleId) : undefined
@@ -136,7 +136,7 @@ export class Worker {
   #add (task: Task): Performance {
     const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
     const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
-    const limits = task.kind === 'run' ? answerLimits(task.run.limits) : REPORT_LIMITS
+    const limits = task.kind === 'run' ? answerLimits(task.run) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
     try {
       if (task.kind === 'run') this.#sendRun(call.id, task.run, lease)
@@ -252,7 +252,7 @@ export class Worker {
     } else if (answer.kind === 'refusal') {
       this.#finish()?.reject(call.fault ?? answer.error)
     } else if (answer.kind === 'outcome' && call.task.kind === 'run') {
-      checkOutcome(answer.outcome, call.task.run.limits)
+      checkOutcome(answer.outcome, call.task.run)
       this.#finish(answer.outcome.fuel)?.resolve(answer.outcome)
     } else if (answer.kind === 'report' && call.task.kind === 'inspect') {
       this.#finish()?.resolve(answer.report)

@@ -1,4 +1,5 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
+import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
@@ -10,7 +11,7 @@ import type { SettingsChange } from './settings.ts'
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */
   dataDir?: string
-  /** Multiaddrs to listen on; none: others can't dial this node. @default none */
+  /** Multiaddrs to listen on, /p2p-circuit: through relays; none: others can't dial this node. @default none */
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to. One that can't be reached fails the join. */
   peers?: readonly string[]
@@ -20,6 +21,10 @@ export interface JoinOptions {
   mdns?: boolean
   /** False: no network at all, a mesh of one. @default true */
   network?: boolean
+  /** Carry connections for nodes that nobody can dial. @default where another machine could dial this node */
+  relay?: boolean
+  /** Ask the router to forward this node's ports (UPnP). @default where it listens beyond this machine */
+  upnp?: boolean
   /** Whether to take others' jobs. @default true when it listens */
   serve?: boolean
   /** Jobs that run at once. @default the number of cores */
@@ -45,7 +50,7 @@ export interface JoinOptions {
 export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 
 /** A processor with the layers that grow on it. */
-export interface Node extends Processor {
+export interface Node extends Processor, ActorMethods {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
   /** Where its metrics are; null without the option `metrics`. */

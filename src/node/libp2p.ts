@@ -2,20 +2,23 @@
  * The libp2p node of this platform: TCP, Noise, Yamux and the DHT, as a `Network`. It holds the
  * identity and the sockets; what is said over them belongs to the network room.
  */
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import type { Startable } from '@libp2p/interface'
+import { serviceCapabilities, type Startable } from '@libp2p/interface'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
+import { Access, CIRCUIT } from '../network/access.ts'
 import { Admission } from '../network/admission.ts'
 import { keepCompany } from '../network/company.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { announced, staysHere } from '../network/places.ts'
+import type { RelayLimits } from '../network/relay.ts'
 import type { WireLimits } from '../network/framing.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -23,12 +26,13 @@ import { createSigner } from './keys.ts'
 import type { MdnsOptions } from './mdns.ts'
 import type { Libp2pMetrics } from './metrics.ts'
 import { noiseInOneWrite } from './noise.ts'
+import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes: the key that also signs this node's records. */
   seed: Uint8Array
-  /** Multiaddrs to listen on, such as /ip4/0.0.0.0/tcp/4001; none: this node only dials. */
+  /** Multiaddrs to listen on, such as /ip4/0.0.0.0/tcp/4001, or /p2p-circuit: at relays; none: this node only dials. */
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to, also later while this node has dialled too few. */
   bootstrap?: readonly string[]
@@ -40,8 +44,13 @@ export interface NetworkOptions {
   metrics?: Libp2pMetrics | undefined
   /** Look for nodes of the local network, and answer those that look. @default not at all */
   mdns?: MdnsOptions | undefined
+  /** Whether to relay for nodes nobody can dial. @default where somebody could dial this node */
+  relay?: boolean | undefined
+  /** Ask the router to forward the ports listened on. @default where that is beyond this machine */
+  upnp?: boolean | undefined
   timers?: Timers
   limits?: WireLimits
+  relayLimits?: RelayLimits
 }
 
 /**
@@ -54,8 +63,9 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
   checkOptions(options)
   const admission = membership === undefined ? undefined : new Admission(membership, timers)
   const { known = new KnownPeers({ self: createSigner(seed).id, now: () => Math.floor(Date.now() / 1000) }) } = options
-  const node = await startNode(options, admission, known)
-  const network = createLibp2pNetwork({ node, timers, limits, admission })
+  const access = accessOf(options)
+  const node = await startNode(options, admission, known, access)
+  const network = createLibp2pNetwork({ node, timers, limits, admission, access })
   const leave = keepCompany({ network, timers, random: Math.random, known, given: bootstrap, membership, givenMs: limits.bootstrapMs })
   const stop = network.stop.bind(network)
   network.stop = async () => {
@@ -68,15 +78,20 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 /** Where nobody looks around. */
 const NOBODY: Startable = { start () {}, stop () {} }
 
-type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Startable }
+type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Startable, router: unknown, access: Startable }
+
+function accessOf ({ listen = [], relay, timers = platformTimers, relayLimits }: NetworkOptions): Access {
+  return new Access({ listen, relay, timers, limits: relayLimits })
+}
 
 /** The started libp2p node alone, for those who measure it. @throws {InosError} ERR_USAGE, ERR_LISTEN */
-export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2p<Services>> {
+export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers, access = accessOf(options)): Promise<Libp2p<Services>> {
   const { listen = [], metrics } = options
   checkOptions(options)
-  const node = await createLibp2p({ ...await configure(options, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
+  const node = await createLibp2p({ ...await configure(options, access, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
+    await access.begin(node)
   } catch (cause) {
     throw notListening(listen, cause)
   }
@@ -88,14 +103,18 @@ function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): v
   if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
 }
 
-async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: NetworkOptions, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
+async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
   const net = admission?.membership.net ?? null
+  // Relays are listened at by `access`, once it is known which there are.
+  const listen = places.filter(place => place !== CIRCUIT)
+  const router = upnp ?? !listen.every(staysHere) ? await askRouter() : () => NOBODY
   const neighbours = mdns === undefined || known === undefined ? () => NOBODY : (await import('./mdns.ts')).lookAround({ ...mdns, net, known })
   return {
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     nodeInfo: { name: 'inos' },
-    addresses: { listen: [...listen] },
-    transports: [tcp()],
+    addresses: { listen, announceFilter: announced },
+    // How many connections are relayed to one peer, and through one relay to this node.
+    transports: [tcpFromOnePort(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     streamMuxers: [yamux({
       maxInboundStreams: limits.muxerStreamsMax,
@@ -103,7 +122,10 @@ async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: Net
       streamOptions: { maxStreamWindowSize: limits.streamWindowBytesMax, maxReadBufferLength: 2 * limits.streamWindowBytesMax }
     })],
     // Meshes live on loopback and in private networks too.
-    connectionGater: { denyDialMultiaddr: () => false },
+    connectionGater: {
+      denyDialMultiaddr: () => false,
+      denyOutboundRelayedConnection: (_from, to) => access.relay.refuses(to.toString())
+    },
     connectionManager: {
       maxConnections: limits.connectionsMax,
       inboundConnectionThreshold: limits.connectionsPerSecondMax,
@@ -115,7 +137,7 @@ async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: Net
     services: {
       // Any service is given the parts of the node; this one is the first, before a handler is there.
       identify: components => {
-        if (admission !== undefined) guard(components.registrar, admission)
+        guard(components.registrar, admission, access)
         return identify()(components)
       },
       // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
@@ -126,9 +148,21 @@ async function configure ({ seed, listen = [], mdns, limits = LIMITS.wire }: Net
         clientMode: listen.length === 0,
         initialQuerySelfInterval: limits.provideSettleMs / 10
       }),
-      neighbours
+      neighbours,
+      router,
+      access: components => {
+        access.attach(components)
+        // Whoever opens a port of a router wants it confirmed by others, which dial-backs do.
+        return { start () {}, stop: () => access.stop(), [serviceCapabilities]: ['@libp2p/autonat'] }
+      }
     }
   }
+}
+
+/** Its ports, for twelve minutes at a time; what it forwards is announced when somebody has come in that way. */
+async function askRouter (): Promise<ReturnType<typeof import('@libp2p/upnp-nat')['uPnPNAT']>> {
+  const { uPnPNAT } = await import('@libp2p/upnp-nat')
+  return uPnPNAT({ portMappingDescription: 'inos' })
 }
 
 function notListening (listen: readonly string[], cause: unknown): InosError {

@@ -4,8 +4,9 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, BlobRef, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerView, Quote, ReceiptView, RefundView, Result
+  AccountView, AuditReport, Balance, BlobRef, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
+import { type ActorAnswers, type ActorRequest, operateActor } from './control-actors.ts'
 import type { OperatorBlobs } from './control-blobs.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
@@ -14,10 +15,10 @@ import type { KnownPeer } from '../network/known-peers.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 
 /** A result without the library's methods: what travels over the control socket. */
-export type PlainResult = Omit<Result, 'text' | 'json'>
+export type PlainResult = Omit<Result, 'text' | 'json' | 'state'>
 
 /** The same for an item of a map. */
-export type PlainItem = Omit<MapItem, 'text' | 'json'>
+export type PlainItem = Omit<MapItem, 'text' | 'json' | 'state'>
 
 export interface Operator extends AsyncDisposable {
   /** PeerId of the node. */
@@ -29,6 +30,8 @@ export interface Operator extends AsyncDisposable {
   run (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<PlainResult>
   /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
   map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
+  /** Do one thing with actors; see `ActorAnswers` for what comes back. @throws {InosError} as the methods of `Node` and `Actor` */
+  actor<R extends ActorRequest> (request: R, signal?: AbortSignal): Promise<ActorAnswers[R['do']]>
   /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
   quote (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<Quote>
   readonly blobs: OperatorBlobs
@@ -52,6 +55,9 @@ export interface Operator extends AsyncDisposable {
   /** A stored bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): Promise<PeerView[]>
+  reachability (): Promise<Reachability | null>
+  /** @throws {InosError} as `Processor.testReach` */
+  testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   knownPeers (): Promise<KnownPeer[]>
   /** @returns whether it was known */
   forget (peer: string): Promise<boolean>
@@ -75,10 +81,11 @@ export function operatorOf (node: Node): Operator {
     pid: process.pid,
     addresses: async () => node.addresses(),
     run: async (wasm, input, options) => {
-      const { text: _text, json: _json, ...plain } = await node.run(wasm, input, options)
+      const { text: _text, json: _json, state: _state, ...plain } = await node.run(wasm, input, options)
       return plain
     },
     map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
+    actor: (request, signal) => operateActor(node, request, signal),
     quote: (wasm, input, options) => node.quote(wasm, input, options),
     blobs: { ...node.blobs, usage: async () => node.blobs.usage() },
     connect: (address, signal) => node.connect(address, signal),
@@ -96,6 +103,8 @@ export function operatorOf (node: Node): Operator {
     receipt: id => node.receipt(id),
     refund: (order, amount) => node.refund(order, amount ?? undefined),
     peers: async () => node.peers(),
+    reachability: async () => node.reachability(),
+    testReach: async (peer, signal) => await node.testReach(peer, signal),
     knownPeers: async () => node.knownPeers(),
     forget: async peer => node.forget(peer),
     trade: async () => node.trade(),
@@ -114,7 +123,7 @@ async function * plainItems (items: AsyncGenerator<MapItem | MapFailure, void>):
   for await (const item of items) {
     if (item.error !== undefined) yield item
     else {
-      const { text: _text, json: _json, error: _error, ...plain } = item
+      const { text: _text, json: _json, state: _state, error: _error, ...plain } = item
       yield plain
     }
   }

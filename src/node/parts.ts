@@ -13,6 +13,7 @@ import { createProcessor, type ProcessorParts } from '../processor/create.ts'
 import type { Processor } from '../processor/processor.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
+import { openActors } from './actors.ts'
 import { openBlobCache } from './blob-cache.ts'
 import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
@@ -34,6 +35,7 @@ export interface OpenParts {
   readonly pool: ExecutorPool
   readonly settings: TradeSettings
   readonly opened: AsyncDisposableStack
+  readonly dataDir: string
 }
 
 /**
@@ -59,14 +61,14 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
   const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({
-    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, membership: membership ?? undefined, metrics: metrics?.libp2p
+    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, relay: options.relay, upnp: options.upnp, membership: membership ?? undefined, metrics: metrics?.libp2p
   })
   if (network !== null) opened.defer(() => network.stop())
   if (membership?.isPending === true) await redeem(membership, network, options.signal)
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
-  const { prices, buyers } = settings.current
-  const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers }
-  return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, opened: opened.move() }
+  const { prices, buyers, relayPerMiB } = settings.current
+  const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers, relayPerMiB }
+  return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, dataDir: dir.path, opened: opened.move() }
 }
 
 /**
@@ -83,9 +85,11 @@ async function redeem (membership: Membership, network: Network | null, signal: 
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start ({ parts, membership, metrics, pool, settings, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, metrics, pool, settings, dataDir, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
+  const { close, ...actors } = openActors(dataDir, processor, parts.platform)
+  opened.defer(close)
   opened.defer(() => processor.stop())
   metrics?.watch(processor, parts.runtime)
   if (parts.market.serve) calibrate(pool).catch((error: unknown) => { parts.platform.log('measuring the speed of this machine', error) })
@@ -103,7 +107,8 @@ export async function start ({ parts, membership, metrics, pool, settings, opene
     stop,
     [Symbol.asyncDispose]: stop,
     metricsUrl: metrics?.url ?? null,
-    map: mapOf(processor)
+    map: mapOf(processor),
+    ...actors
   }
 }
 

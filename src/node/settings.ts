@@ -21,6 +21,8 @@ export interface SettingsChange {
   /** PeerIds; null: anyone. */
   readonly buyers?: readonly string[] | null
   readonly cpuPercent?: number
+  /** µcr per MiB relayed; null gives it back to the node. */
+  readonly relayPerMiB?: bigint | null
 }
 
 export const SETTINGS_NAME = 'settings.json'
@@ -38,38 +40,42 @@ export async function readSettings (dataDir: string): Promise<Settings> {
 }
 
 /** @throws {InosError} ERR_DATA_DIR */
-export async function writeSettings (dataDir: string, { prices, buyers, cpuPercent }: Settings): Promise<void> {
+export async function writeSettings (dataDir: string, { prices, buyers, cpuPercent, relayPerMiB }: Settings): Promise<void> {
   const path = join(dataDir, SETTINGS_NAME)
   const asText = Object.fromEntries(Object.entries(prices).map(([name, price]) => [name, String(price)]))
   try {
-    await replaceFile(path, `${JSON.stringify({ prices: asText, buyers, cpuPercent }, null, 2)}\n`)
+    await replaceFile(path, `${JSON.stringify({ prices: asText, buyers, cpuPercent, ...(relayPerMiB === undefined ? {} : { relayPerMiB: String(relayPerMiB) }) }, null, 2)}\n`)
   } catch (cause) {
     throw new InosError('ERR_DATA_DIR', `The settings ${path} cannot be written: ${(cause as Error).message}`, { cause, hint: 'Check the disk and its permissions.' })
   }
 }
 
 /** @throws {InosError} ERR_USAGE */
-export function applyChange (settings: Settings, { prices = {}, buyers = settings.buyers, cpuPercent = settings.cpuPercent }: SettingsChange): Settings {
+export function applyChange (settings: Settings, { prices = {}, buyers = settings.buyers, cpuPercent = settings.cpuPercent, relayPerMiB = settings.relayPerMiB }: SettingsChange): Settings {
   const next: Partial<PriceList> = { ...settings.prices }
   for (const [name, price] of Object.entries(prices) as [keyof PriceList, bigint | null][]) {
     if (price === null) delete next[name]
     else next[name] = price
   }
-  return checkSettings({ prices: next, buyers, cpuPercent })
+  return checkSettings({ prices: next, buyers, cpuPercent, relayPerMiB: relayPerMiB ?? undefined })
 }
 
 function parseSettings (text: string): Settings {
   const value: unknown = JSON.parse(text)
-  const { prices = {}, buyers = null, cpuPercent = DEFAULT_SETTINGS.cpuPercent, ...rest } = isMap(value) ? value : { unknown: value }
-  if (Object.keys(rest).length > 0 || !isMap(prices)) throw new InosError('ERR_USAGE', 'Settings are prices, buyers and cpuPercent.')
-  const read = Object.entries(prices).map(([name, price]) => {
-    if (typeof price !== 'string' || !/^\d{1,24}$/.test(price)) throw new InosError('ERR_USAGE', `The price "${name}" is no whole number of µcr as text.`)
-    return [name, BigInt(price)]
+  const { prices = {}, buyers = null, cpuPercent = DEFAULT_SETTINGS.cpuPercent, relayPerMiB, ...rest } = isMap(value) ? value : { unknown: value }
+  if (Object.keys(rest).length > 0 || !isMap(prices)) throw new InosError('ERR_USAGE', 'Settings are prices, buyers, cpuPercent and relayPerMiB.')
+  const read = Object.entries(prices).map(([name, price]) => [name, parsePrice(name, price)])
+  return checkSettings({
+    prices: Object.fromEntries(read) as Partial<PriceList>, buyers: buyers as string[] | null, cpuPercent: cpuPercent as number, relayPerMiB: relayPerMiB === undefined ? undefined : parsePrice('relayPerMiB', relayPerMiB)
   })
-  return checkSettings({ prices: Object.fromEntries(read) as Partial<PriceList>, buyers: buyers as string[] | null, cpuPercent: cpuPercent as number })
 }
 
-function checkSettings ({ prices, buyers, cpuPercent }: Settings): Settings {
+function parsePrice (name: string, price: unknown): bigint {
+  if (typeof price !== 'string' || !/^\d{1,24}$/.test(price)) throw new InosError('ERR_USAGE', `The price "${name}" is no whole number of µcr as text.`)
+  return BigInt(price)
+}
+
+function checkSettings ({ prices, buyers, cpuPercent, relayPerMiB }: Settings): Settings {
   if (!Number.isSafeInteger(cpuPercent) || cpuPercent < 1 || cpuPercent > 100) throw new InosError('ERR_USAGE', 'The share of the CPU is 1 to 100 percent.')
-  return { ...checkTariff({ prices, buyers }), cpuPercent }
+  return { ...checkTariff({ prices, buyers, relayPerMiB }), cpuPercent }
 }

@@ -41,3 +41,15 @@ export function parseSeconds (text: string): number {
   const seconds = parseCount(match[1]!, SECONDS_MAX) * BigInt(SECONDS_PER[match[2] as keyof typeof SECONDS_PER])
   return seconds <= SECONDS_MAX ? Number(seconds) : refuse(`${text} is too long; a hundred years is the most.`)
 }
+
+/** µcr as credits: "1.25 cr". */
+export function formatCredits (amount: bigint): string {
+  const size = amount < 0n ? -amount : amount
+  const decimals = (size % CREDIT).toString().padStart(6, '0').replace(/0+$/, '')
+  return `${amount < 0n ? '-' : ''}${groupDigits(size / CREDIT)}${decimals === '' ? '' : `.${decimals}`} cr`
+}
+
+/** 1234567n → "1,234,567" */
+export function groupDigits (count: bigint | number): string {
+  return count.toString().replace(/\B(?=(\d{3})+$)/g, ',')
+}

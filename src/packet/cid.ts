@@ -23,6 +23,9 @@ export function rawCid (bytes: Uint8Array): CID {
   return rawCidOfDigest(sha256(bytes))
 }
 
+/** Stands for a module, an input and a result where bytes were relayed and nothing was run. */
+export const RELAYED = rawCid(new TextEncoder().encode('inos/relay/1'))
+
 /** CIDv1 of a record's canonical dag-cbor bytes. */
 export function recordCid (bytes: Uint8Array): CID {
   return CID.createV1(DAG_CBOR, Digest.create(SHA2_256, sha256(bytes)))

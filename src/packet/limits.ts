@@ -137,6 +137,35 @@ export const LIMITS = {
     /** A caller's name for a job. */
     keyCharsMax: 128
   },
+  /** What a module keeps between two calls. */
+  state: {
+    /** Pages that are not all zero, and entries of all tables. */
+    pagesMax: 1_024,
+    tableEntriesMax: 65_536,
+    /** Words of 64 bits of globals that change, and segments that can be dropped. */
+    slotsMax: 1_024,
+    /** Its record, without the pages it names. */
+    recordBytesMax: 1 * MIB,
+    /** States of calls that ran here, in memory: so many, and so many bytes. */
+    cacheEntriesMax: 256,
+    cacheBytesMax: 128 * MIB
+  },
+  /** Actors of one node. */
+  actor: {
+    actorsMax: 1_024,
+    nameCharsMax: 64,
+    /** Messages that wait for their turn at one actor. */
+    queueMax: 1_024,
+    /** A caller's name for a message, and how many of the latest are known again. */
+    messageCharsMax: 128,
+    messagesKnownMax: 1_024,
+    /** A whole state is written after so many messages, or when what changed since comes to more bytes than it has, and at least so many. */
+    imageEvery: 256,
+    imageBytesMin: 256 * KIB,
+    imagesKept: 2,
+    /** A history as a file. */
+    chainBytesMax: 512 * MIB
+  },
   guest: {
     /** Why a guest ended, one line. */
     messageCharsMax: 1_024,
@@ -248,8 +277,10 @@ export const LIMITS = {
     orderBodyBytesMax: 512 * MIB,
     /** Headers of an answer and of a report, parts of a frame, one line of text, stderr kept for diagnosis. */
     answerBytesMax: 64 * KIB,
+    /** More of a header where a state comes along. */
+    stateHeaderBytesMax: 1 * MIB,
     reportBytesMax: 4 * MIB,
-    partsMax: 4_200,
+    partsMax: 5_200,
     messageLengthMax: 1_024,
     diagnosticBytesMax: 64 * KIB
   },
@@ -339,6 +370,9 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
+    /** Answers to a peer with many jobs here leave together this often, once so many were done that it is known how fast. */
+    roundMs: 20,
+    roundSamples: 16,
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
     fuelPerSecAssumed: 1_000_000_000,
@@ -375,7 +409,7 @@ export const LIMITS = {
     /** Orders of one peer at work here, over all its sessions. */
     jobsPerPeerMax: 512,
     /** Inputs and files by reference held in memory for jobs that run or wait, of one peer and of all. */
-    inputBytesPerPeerMax: 256 * MIB,
+    inputBytesPerPeerMax: 288 * MIB,
     inputBytesMax: 512 * MIB,
     /** How long a module, input or files archive may take to come from its payer. */
     gatherMsMax: 60_000,
@@ -395,11 +429,11 @@ export const LIMITS = {
     /** Items done before there is a median, and how many of the latest it is of. */
     samplesMin: 3,
     samplesMax: 64,
-    /** Items that a slot has at once, its queue included: so many that they last about so many ms, by their median from order to answer. */
+    /** Items in flight last about so many ms at the rate at which they are done; within these, for each slot of the nodes. */
     aheadMs: 100,
     perSlotMin: 2,
-    perSlotMax: 32,
-    /** How often running items are looked at. */
+    perSlotMax: 64,
+    /** How often running items, and the nodes' slots, are looked at. */
     lookMs: 100,
     /** Of the items in flight, the share that may be asked for twice at once. */
     hedgedShareMax: 0.25,
@@ -484,6 +518,50 @@ export const LIMITS = {
     /** How often nodes of the local network are asked for, where mDNS is on. */
     mdnsMs: 10_000
   },
+  /** Nodes that nobody can dial: the dial back that tells, relays and what they carry, hole punching. */
+  relay: {
+    /** Reservations a relay gives, and how long one lasts unless it is renewed. */
+    reservationsMax: 128,
+    reservationMs: 3_600_000,
+    /** Relayed connections at once: those one peer has opened, and those to one peer. */
+    openedPerPeerMax: 16,
+    heldPerPeerMax: 32,
+    /** One relayed connection: bytes in both directions together, and its time. */
+    bytesMax: 4_096 * MIB,
+    connectionMsMax: 24 * 3_600_000,
+    /** Carried for nothing in an hour, for one peer and for all. */
+    freeBytesPerHour: 8 * MIB,
+    freeBytesAllPerHour: 256 * MIB,
+    /** Who may send less than this without paying is asked to pay; a payment buys so much, beside what was carried ahead of it. */
+    lowBytes: 4 * MIB,
+    sliceBytes: 16 * MIB,
+    /** Carried ahead of a payment that is on its way; beyond it, the relayed connections of that peer are closed. */
+    aheadBytesMax: 32 * MIB,
+    /** How long a payment may take, and how soon one that failed is asked for again. */
+    tollMsMax: 30_000,
+    /** The dearest relay a node uses, µcr per KiB. */
+    perKiBMax: 1_000n,
+    /** Relays a node holds reservations at, how soon one that refused is asked again, and how long an answer may take. */
+    relaysMin: 2,
+    retryMs: 30_000,
+    reserveMsMax: 10_000,
+    /** Peers that are asked to dial back, ports each may be asked for, how long that may take, and how often it is asked anew. */
+    askedMax: 3,
+    portsMax: 4,
+    dialBackMsMax: 5_000,
+    askAgainMs: 600_000,
+    /** One peer is answered this often; so many are dialled back at once. */
+    dialBackMsMin: 2_000,
+    dialBacksMax: 8,
+    /** Tries of a hole punch, how long one may take, and the pause between two dials of one try. */
+    punchesMax: 3,
+    punchMsMax: 5_000,
+    redialMs: 100,
+    /** Own addresses as others saw them that are kept for hole punching. */
+    seenMax: 4,
+    /** How often a relayed connection that a direct one has replaced is looked at until it is not used any more. */
+    drainMs: 1_000
+  },
   /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
   cache: {
     entriesMax: 4_096,
@@ -548,6 +626,9 @@ export const DEFAULT_PRICES = {
   perGiBh: 10_000n
 } as const
 
+/** What a relay charges per MiB that it carries beyond what is free, µcr; rounded up to whole µcr per KiB. */
+export const DEFAULT_RELAY_PRICE = 10_240n
+
 /** What a node charges, µcr; the fields of an offer. */
 export type PriceList = { -readonly [K in keyof typeof DEFAULT_PRICES]: bigint }
 
@@ -575,10 +656,13 @@ relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of 
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
+relate(LIMITS.state.pagesMax * PAGE_BYTES + 2 * LIMITS.state.recordBytesMax <= wire.blobBytesMax, 'every change of a state can be fetched')
+relate(2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= LIMITS.market.inputBytesPerPeerMax, 'input, files and state of one job fit the memory for inputs')
+relate(spec.memoryPagesMax * 34 + LIMITS.state.tableEntriesMax * 5 + LIMITS.state.slotsMax * 13 + KIB <= LIMITS.state.recordBytesMax, 'every state fits its record')
 relate(job.memoryPagesMax <= spec.memoryPagesMax, 'default memory within the limit')
 relate(4 + LIMITS.guest.preopensMax < LIMITS.guest.descriptorsMax, 'streams and preopens leave descriptors free')
-relate(wire.blobBytesMax + 2 * spec.inputBytesMax + KIB <= executor.orderBodyBytesMax, 'module, input and files fit an order')
-relate(executor.partsMax >= spec.filesMax + 3, 'a run with all its files fits a frame')
+relate(wire.blobBytesMax + 2 * spec.inputBytesMax + LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax <= executor.orderBodyBytesMax, 'module, input, files and state fit an order')
+relate(executor.partsMax >= spec.filesMax + LIMITS.state.pagesMax + 4, 'a run with all its files and pages fits a frame')
 relate((spec.memoryPagesMax + executor.leftPagesMax) * PAGE_BYTES + executor.codeMiBMax * MIB <= executor.dataBytesMax, 'an executor can give every memory it accepts, beside its code')
 relate(job.outputBytesMax <= spec.outputBytesMax, 'default output within the limit')
 relate(job.costMax <= credits.strangerLineMax, 'one default job fits a stranger’s line')
@@ -610,6 +694,11 @@ relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer 
 relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
 relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
+relate(LIMITS.relay.lowBytes <= LIMITS.relay.freeBytesPerHour && LIMITS.relay.freeBytesPerHour <= LIMITS.relay.freeBytesAllPerHour, 'a new peer is not asked to pay before it has sent anything')
+relate(LIMITS.relay.sliceBytes + LIMITS.relay.aheadBytesMax <= spec.outputBytesMax, 'a receipt can say what one payment for relaying buys')
+relate(LIMITS.relay.reservationsMax + LIMITS.mesh.strangersMax < wire.connectionsMax, 'reservations leave connections to others')
+relate(LIMITS.relay.openedPerPeerMax + LIMITS.relay.heldPerPeerMax + wire.streamsPerPeerMax < wire.muxerStreamsMax, 'relayed connections leave streams to packets')
+relate(LIMITS.relay.punchMsMax <= wire.dialMsMax && LIMITS.relay.dialBackMsMax <= wire.dialMsMax, 'no dial on behalf of a peer takes longer than one of its own')
 relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all outputs may be long')
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')

@@ -18,6 +18,7 @@ export interface Packet {
     body: Uint8Array<ArrayBuffer>;
     stderr: Uint8Array<ArrayBuffer>;
     fresh: boolean;
+    state: Uint8Array<ArrayBuffer>;
 }
 export declare namespace Packet {
     const codec: () => Codec<Packet>;
@@ -86,7 +87,11 @@ export declare namespace Packet {
         field: '$.fresh';
         value: boolean;
     }
+    interface PacketStateFieldEvent {
+        field: '$.state';
+        value: Uint8Array<ArrayBuffer>;
+    }
     function encode(obj: Partial<Packet>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Packet;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent | PacketFreshFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Packet>): Generator<PacketWasmFieldEvent | PacketInputFieldEvent | PacketResultFieldEvent | PacketCostFieldEvent | PacketKindFieldEvent | PacketIdFieldEvent | PacketByReferenceFieldEvent | PacketSizeFieldEvent | PacketSpecFieldEvent | PacketFilesFieldEvent | PacketRecordsFieldEvent | PacketCodeFieldEvent | PacketTextFieldEvent | PacketBodyFieldEvent | PacketStderrFieldEvent | PacketFreshFieldEvent | PacketStateFieldEvent>;
 }

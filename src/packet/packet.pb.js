@@ -76,6 +76,10 @@ export var Packet;
                     w.uint32(128);
                     w.bool(obj.fresh);
                 }
+                if ((obj.state != null && obj.state.byteLength > 0)) {
+                    w.uint32(138);
+                    w.bytes(obj.state);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
@@ -96,7 +100,8 @@ export var Packet;
                     text: '',
                     body: EMPTY,
                     stderr: EMPTY,
-                    fresh: false
+                    fresh: false,
+                    state: EMPTY
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -167,6 +172,10 @@ export var Packet;
                         }
                         case 16: {
                             obj.fresh = reader.bool();
+                            break;
+                        }
+                        case 17: {
+                            obj.state = reader.bytes();
                             break;
                         }
                         default: {
@@ -298,6 +307,13 @@ export var Packet;
                             yield {
                                 field: `${prefix}.fresh`,
                                 value: reader.bool()
+                            };
+                            break;
+                        }
+                        case 17: {
+                            yield {
+                                field: `${prefix}.state`,
+                                value: reader.bytes()
                             };
                             break;
                         }

@@ -12,6 +12,7 @@ import { InosError } from './errors.ts'
 import { checkCharter, checkInvite, checkMember, checkRevocations, openCharter, openInvite, openMember, openRevocations } from './mesh.ts'
 import { checkAck, checkCancel, checkCheque, checkClearing, checkHead, checkOffer, checkOrder, checkReceipt } from './records.ts'
 import { decodeSpec } from './spec.ts'
+import { decodeState } from './state.ts'
 
 const committed = JSON.parse(readFileSync(new URL('../../test/vectors/records.json', import.meta.url), 'utf8')) as vectors.Vector[]
 const KINDS = {
@@ -31,7 +32,7 @@ const KINDS = {
 type Kind = keyof typeof KINDS
 /** Further vectors of a kind that has one. */
 const SPECIAL: Readonly<Record<string, Sealed>> = {
-  batched: vectors.batched, repeated: vectors.repeated, 'order in a mesh': vectors.meshOrder, 'cheque in a mesh': vectors.meshCheque, 'cheque of the issuer': vectors.grantCheque
+  batched: vectors.batched, repeated: vectors.repeated, 'order in a mesh': vectors.meshOrder, 'cheque in a mesh': vectors.meshCheque, 'cheque of the issuer': vectors.grantCheque, 'receipt of a step': vectors.stepReceipt
 }
 
 const refuses = (kind: Kind, change: object, field: string): void => {
@@ -57,7 +58,8 @@ test('records have the committed bytes', () => {
   assert.deepEqual(vectors.makeVectors(), committed)
   for (const { name, id, bytes } of committed) {
     const encoded = new Uint8Array(Buffer.from(bytes, 'hex'))
-    if (name === 'spec') assert.equal(decodeSpec(encoded).id.toString(), id)
+    if (name.startsWith('spec')) assert.equal(decodeSpec(encoded).id.toString(), id)
+    else if (name === 'state') assert.equal(decodeState(encoded).id.toString(), id)
     else if (name.startsWith('bundle')) assert.equal(openBundle(encoded, verify).receipt.id.toString(), id)
     else if (name.startsWith('fraud')) assert.equal(openFraud(encoded, verify).id.toString(), id)
     else {
@@ -116,6 +118,8 @@ test('fields that contradict each other are refused', () => {
   refuses('receipt', { files: null }, '"files"')
   refuses('receipt', { filesBytes: 0 }, '"files"')
   refuses('receipt', { outcome: 'trap', exitCode: null }, '"files"')
+  for (const state of [null, undefined, 'x', {}]) refuses('receipt', { state }, '"state"')
+  refuses('receipt', { state: vectors.state.id, files: null, filesBytes: 0, outcome: 'trap', exitCode: null }, '"state"')
   assert.equal(checkReceipt({ ...vectors.receiptPayload, files: null, filesBytes: 0, outcome: 'fuel', exitCode: null }).outcome, 'fuel')
   refuses('cheque', { items: [] }, '"items"')
   refuses('cheque', { n: 0, prev: null }, '"n"')
@@ -178,7 +182,8 @@ test('records of a mesh are its issuer’s', () => {
 
 /** Read what a committed vector holds, as whoever gets it from outside would. */
 function readVector (name: string, bytes: Uint8Array): void {
-  if (name === 'spec') decodeSpec(bytes)
+  if (name.startsWith('spec')) decodeSpec(bytes)
+  else if (name === 'state') decodeState(bytes)
   else if (name.startsWith('bundle')) openBundle(bytes, verify)
   else if (name.startsWith('fraud')) openFraud(bytes, verify)
   else openVector(name, bytes)
@@ -187,7 +192,8 @@ function readVector (name: string, bytes: Uint8Array): void {
 // Goal: no bit of any signed record can change, and no other encoding means it (invariant 11). Method: every vector,
 // random bits flipped; its first header in a longer form, in the indefinite form, a byte more, a byte less.
 test('a changed bit or another encoding is refused by code', () => {
-  const signed = committed.filter(({ name }) => name !== 'spec')
+  const isUnsigned = (name: string): boolean => name.startsWith('spec') || name === 'state'
+  const signed = committed.filter(({ name }) => !isUnsigned(name))
   const isRefused = (name: string, bytes: Uint8Array): void => {
     const code = name.startsWith('bundle') ? 'ERR_RECEIPT_INVALID' : 'ERR_RECORD_INVALID'
     assert.throws(() => { readVector(name, bytes) }, { code }, name)
@@ -201,7 +207,7 @@ test('a changed bit or another encoding is refused by code', () => {
     const encoded = new Uint8Array(Buffer.from(bytes, 'hex'))
     const count = encoded[0]! & 31
     for (const other of [Uint8Array.of(0xb8, count, ...encoded.subarray(1)), Uint8Array.of(0xbf, ...encoded.subarray(1), 0xff), Uint8Array.of(...encoded, 0), encoded.subarray(0, -1)]) {
-      if (name === 'spec') assert.throws(() => { readVector(name, other) })
+      if (isUnsigned(name)) assert.throws(() => { readVector(name, other) })
       else isRefused(name, other)
     }
   }

@@ -85,6 +85,8 @@ export interface Receipt extends InMesh {
   /** The receipt of the run it repeats, by the same executor for whomever, where nothing was run again; else null. */
   cached: CID | null
   proof: null
+  /** Of a call that keeps a state and returned: raw CID of the record of the state after it. The one before stands in the spec. */
+  state?: CID
 }
 
 /**
@@ -245,11 +247,13 @@ export function checkReceipt (payload: unknown): Receipt {
     profile: f.get('profile', isName),
     // Books keep receipts from before there was a memory of results.
     cached: f.hasAny(['cached']) ? f.get('cached', isLinkOrNull) : null,
-    proof: f.get('proof', isNull)
+    proof: f.get('proof', isNull),
+    ...(f.hasAny(['state']) ? { state: f.get('state', isLink) } : {})
   }
   f.end()
   if ((receipt.exitCode !== null) !== (receipt.outcome === 'ok')) f.refuse('exitCode')
   if ((receipt.files !== null) !== (receipt.filesBytes > 0) || (receipt.files !== null && receipt.outcome !== 'ok')) f.refuse('files')
+  if (receipt.state !== undefined && receipt.outcome !== 'ok') f.refuse('state')
   return receipt
 }
 

@@ -25,9 +25,9 @@ test('a spec comes back as it went', () => {
 // Goal: everything that computes is in the id. Method: change each field.
 test('every field changes the id', () => {
   const ids = new Set([good, { ...good, module: good.input }, { ...good, input: good.module }, { ...good, entry: 'x' }, { ...good, args: [] }, { ...good, env: {} },
-    { ...good, files: good.input }, { ...good, outputs: ['/'] }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }
+    { ...good, files: good.input }, { ...good, outputs: ['/'] }, { ...good, limits: { ...good.limits, fuelMax: 1_001n } }, { ...good, seed: new Uint8Array(32) }, { ...good, profile: 'inos/2' }, { ...good, state: null }, { ...good, state: good.input }
   ].map(spec => encodeSpec(spec).id.toString()))
-  assert.equal(ids.size, 11)
+  assert.equal(ids.size, 13)
 })
 
 // Goal: randomness follows from the spec, but neither from its limits nor from what is asked back. Method: seeds of specs that differ.
@@ -37,6 +37,7 @@ test('limits and outputs do not change the seed', () => {
   assert.deepEqual(seedOf({ ...good, limits: { fuelMax: 9n, memoryPagesMax: 9, outputBytesMax: 9 } }), seed)
   assert.deepEqual(seedOf({ ...good, outputs: ['/out'] }), seed)
   assert.notDeepEqual(seedOf({ ...good, args: ['b'] }), seed)
+  assert.notDeepEqual(seedOf({ ...good, state: null }), seed)
   assert.notDeepEqual(seedOf({ ...good, input: good.module }), seed)
   const own = new Uint8Array(32).fill(7)
   assert.deepEqual(seedOf({ ...good, seed: own }), own)
@@ -48,7 +49,7 @@ test('a spec out of range is refused', () => {
   const wrong: object[] = [
     { module: 'x' }, { input: null }, { entry: 1 }, { entry: 'é'.repeat(129) }, { args: 'x' }, { args: [1] }, { args: Array.from({ length: 1_025 }, () => '') }, { args: ['a\0'] },
     { env: [] }, { env: { A: 1 } }, { env: { '': 'x' } }, { env: { 'A=B': 'x' } }, { env: { 'A\0': 'x' } }, { env: { A: '\0' } }, { files: 'x' }, { seed: new Uint8Array(31) },
-    { profile: 1 }, { profile: 'x'.repeat(65) }, { more: 1 }, { limits: null }, { limits: { ...limits, more: 1 } }, { limits: { ...limits, fuelMax: -1n } },
+    { profile: 1 }, { state: 1 }, { state: 'x' }, { profile: 'x'.repeat(65) }, { more: 1 }, { limits: null }, { limits: { ...limits, more: 1 } }, { limits: { ...limits, fuelMax: -1n } },
     { limits: { ...limits, fuelMax: LIMITS.spec.fuelMax + 1n } }, { limits: { ...limits, fuelMax: 0.5 } }, { limits: { ...limits, memoryPagesMax: LIMITS.spec.memoryPagesMax + 1 } },
     { limits: { ...limits, memoryPagesMax: -1 } }, { limits: { ...limits, outputBytesMax: 1.5 } }, { limits: { ...limits, outputBytesMax: LIMITS.spec.outputBytesMax + 1 } },
     { args: ['x'.repeat(LIMITS.spec.textBytesMax)] }, { outputs: null }, { outputs: [1] }, { outputs: Array.from({ length: 65 }, (_, n) => `/${100 + n}`) }, { outputs: [`/${'x'.repeat(5_000)}`] },

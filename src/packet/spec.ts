@@ -28,6 +28,8 @@ export interface Spec {
   /** 32 bytes that randomness is drawn from; null derives them from the rest of the spec. */
   seed: Uint8Array | null
   profile: string
+  /** Raw CID of the record of the state it begins with (`state.ts`); null for the first call of a module that keeps one. Absent for a job that keeps none. */
+  state?: CID | null
 }
 
 export interface EncodedSpec { readonly spec: Spec, readonly bytes: Uint8Array, readonly id: CID }
@@ -57,7 +59,7 @@ export function seedOf (spec: Spec): Uint8Array {
 
 function checkSpec (value: unknown): Spec {
   if (!isMap(value)) refuse('is not a map')
-  const { module, input, entry, args, env, files, outputs, limits, seed, profile, ...rest } = value
+  const { module, input, entry, args, env, files, outputs, limits, seed, profile, state, ...rest } = value
   if (Object.keys(rest).length > 0) refuse(`has an unknown field "${Object.keys(rest)[0]!.slice(0, 40)}"`)
   if (!isLink(module) || !isLink(input)) refuse('does not name its module and input by CID')
   if (typeof entry !== 'string' || bytesOf(entry) > LIMITS.spec.entryBytesMax) refuse('has an entry that is too long or no text')
@@ -72,7 +74,9 @@ function checkSpec (value: unknown): Spec {
   if (files !== null && !isLink(files)) refuse('does not name its files by CID')
   if (seed !== null && !isBytes(seed, 32)) refuse('has a seed that is not 32 bytes')
   if (typeof profile !== 'string' || profile.length > 64) refuse('names no profile')
-  return { module, input, entry, args, env: env as Record<string, string>, files, outputs, limits: checkLimits(limits), seed, profile }
+  if (state !== undefined && state !== null && !isLink(state)) refuse('does not name its state by CID')
+  const checked = { module, input, entry, args, env: env as Record<string, string>, files, outputs, limits: checkLimits(limits), seed, profile }
+  return state === undefined ? checked : { ...checked, state }
 }
 
 function checkLimits (value: unknown): SpecLimits {

@@ -3,10 +3,11 @@
  * three ways: owed; refused, and nothing is owed; or given up, because it was answered wrongly, its
  * peer was lost or its caller cancelled it: then what its peer shows for it later is not paid.
  */
-import type { CID } from '../packet/cid.ts'
+import { type CID, decodeCid } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
+import { applyDelta, type KeptState, STATE_BYTES_MAX } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
@@ -15,7 +16,7 @@ import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import { blobsByName, blobsByReference, BY_REFERENCE, describeOutput, type Job, type Output, own, packJob } from './job.ts'
 import { keepOutput } from './kept.ts'
-import type { JobState } from './processor.ts'
+import type { JobState, Step } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -27,6 +28,7 @@ export interface Done {
   readonly bundle: Bundle
   readonly bytes: Uint8Array
   readonly files: Readonly<Record<string, Uint8Array>>
+  readonly state?: KeptState | undefined
   readonly stderr: Uint8Array
   readonly message: string
 }
@@ -142,21 +144,26 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   const said = receipt.payload
   if (fresh && said.cached !== null) throw wrong(peer, 'It comes from memory, and a run was asked for.')
   const original = answer.body.length === 0 ? undefined : await right(peer, () => readBundle(answer.body.slice()))
-  const { bytes, archive, output } = await bringOutput(node, peer, answer, said, signal)
+  const { bytes, archive, output, delta } = await bringOutput(node, peer, answer, said, job.step, signal)
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
   if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
   // Before its receipt: a crash in between leaves the order open.
   if (key !== undefined) await keepOutput(node, output)
+  if (output.state !== undefined) await job.step?.keep?.(output.state, delta!)
   const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
-  return { bundle, bytes, files: opened, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
+  return { bundle, bytes, files: opened, state: output.state, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }
+
+/** What an answer brought. `delta`: how it told of the state. */
+export interface Brought { readonly bytes: Uint8Array, readonly archive: Uint8Array | null, readonly output: Output, readonly delta?: Uint8Array }
 
 /**
  * What an answer gives or names, fetched and held against its receipt.
+ * @param step absent where the state after it is not wanted
  * @throws {InosError} ERR_VERIFICATION for what is wrong; as `Sessions.fetch` for what does not come
  */
-export async function bringOutput (node: Rooms, peer: string, answer: Packet, said: Receipt, signal: AbortSignal): Promise<{ bytes: Uint8Array, archive: Uint8Array | null, output: Output }> {
-  const bring = async (name: 'result' | 'files', cid: CID, bytesMax: number): Promise<Uint8Array> => {
+export async function bringOutput (node: Rooms, peer: string, answer: Packet, said: Receipt, step: Step | undefined, signal: AbortSignal): Promise<Brought> {
+  const bring = async (name: 'result' | 'files' | 'state', cid: CID, bytesMax: number): Promise<Uint8Array> => {
     const referred = (answer.byReference & BY_REFERENCE[name]) !== 0
     return referred ? await right(peer, () => node.sessions().fetch(peer, cid.toString(), { bytesMax, signal })) : answer[name].slice()
   }
@@ -167,7 +174,11 @@ export async function bringOutput (node: Rooms, peer: string, answer: Packet, sa
   const { result, files } = output
   if (!result.cid.equals(said.result) || bytes.length !== said.resultBytes) throw wrong(peer, 'The result is not the one its receipt names.')
   if (files !== null && (!files.cid.equals(said.files) || files.bytes.length !== said.filesBytes)) throw wrong(peer, 'The files are not those its receipt names.')
-  return { bytes, archive, output }
+  if (said.state === undefined || step === undefined) return { bytes, archive, output }
+  const delta = await bring('state', (answer.byReference & BY_REFERENCE.state) === 0 ? said.state : decodeCid(answer.state), STATE_BYTES_MAX + LIMITS.state.recordBytesMax)
+  const state = await right(peer, () => applyDelta(step.before, delta, node.platform.digest))
+  if (state.id !== said.state.toString() || !state.record.module.equals(said.module) || state.record.profile !== said.profile) throw wrong(peer, 'The state is not the one its receipt names.')
+  return { bytes, archive, output: { ...output, state }, delta }
 }
 
 /** Of several tries at one job only the first right answer is accepted. */
@@ -207,6 +218,7 @@ function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
         : receipt.fuel > limits.fuelMax || (receipt.outcome === 'fuel' && receipt.fuel !== limits.fuelMax) ? 'fuel'
           : receipt.pages > limits.memoryPagesMax ? 'pages'
             : receipt.resultBytes + receipt.filesBytes > (receipt.outcome === 'ok' ? limits.outputBytesMax : 0) ? 'resultBytes'
-              : null
+              : receipt.state !== undefined && spec.state === undefined ? 'state'
+                : null
   if (field !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt says of "${field}" what this job cannot have done.`)
 }

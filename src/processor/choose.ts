@@ -5,6 +5,7 @@
  * slot. Everyone weighed is listed with numbers or the reason against it.
  */
 import { charge, worstCase } from '../credits/pricing.ts'
+import { formatCredits } from '../packet/amounts.ts'
 import type { Sealed } from '../packet/envelope.ts'
 import type { Attempt, ErrorCode, InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -18,7 +19,7 @@ import type { Rooms } from './rooms.ts'
 export type Choice =
   | { readonly kind: 'own' }
   /** `costMax` is the worst case at the job's limits: a run can't cost more, so no more is held. `seconds` it is expected to take. */
-  | { readonly kind: 'buy', readonly peer: string, readonly offer: Sealed<Offer>, readonly costMax: bigint, readonly seconds: number }
+  | { readonly kind: 'buy', readonly peer: string, readonly offer: Sealed<Offer>, readonly costMax: bigint, readonly seconds: number, readonly isPreferred?: true }
   /** Somebody would take it once earlier jobs are settled; ask again then. */
   | { readonly kind: 'wait', readonly peer: string, readonly reason: string }
 
@@ -26,6 +27,8 @@ export interface Wish {
   readonly where: Where
   readonly costMax: bigint | undefined
   readonly avoid: ReadonlySet<string>
+  /** Who gets it if it can. */
+  readonly prefer?: string | undefined
 }
 
 /** Peers that offer work, as the market keeps them. */
@@ -48,18 +51,25 @@ export function choose (node: Rooms, job: Job, wish: Wish, candidates: readonly 
   const ownAllowed = (wish.where === 'any' || wish.where === 'local' || wish.where === id) && !wish.avoid.has(id)
   const load = node.runtime.load()
   const ownFill = (load.busy + load.queued) / load.slots
-  if (ownAllowed && (wish.where !== 'any' || ownFill < 1)) return { choice: { kind: 'own' }, bids: [] }
+  const ownPreferred = wish.prefer === undefined ? ownFill < 1 : wish.prefer === id
+  if (ownAllowed && (wish.where !== 'any' || ownPreferred)) return { choice: { kind: 'own' }, bids: [] }
 
   const asked = candidates.filter(({ peer }) => isAsked(wish, peer))
   const bids = asked.map(candidate => weigh(node, job, wish, candidate))
+  const preferred = bids.findIndex(({ peer, score }) => peer === wish.prefer && score !== null)
+  if (preferred >= 0) return { choice: { ...purchaseOf(asked[preferred]!, bids[preferred]!), isPreferred: true }, bids }
   let best = -1
   for (const [at, { score }] of bids.entries()) if (score !== null && (best < 0 || score < bids[best]!.score!)) best = at
   // All at home are busy: a peer gets it only if it is less so.
   if (ownAllowed && (best < 0 || ownFill <= fillOf(asked[best]!))) return { choice: { kind: 'own' }, bids }
-  if (best >= 0) return { choice: { kind: 'buy', ...asked[best]!, costMax: bids[best]!.costMax!, seconds: bids[best]!.seconds! }, bids }
+  if (best >= 0) return { choice: purchaseOf(asked[best]!, bids[best]!), bids }
   const waiting = bids.find(({ waits }) => waits)
   if (waiting !== undefined) return { choice: { kind: 'wait', peer: waiting.peer, reason: waiting.reason! }, bids }
   return { choice: nobody(wish, job, bids, tried), bids }
+}
+
+function purchaseOf (candidate: Candidate, { costMax, seconds }: Bid): Choice & { kind: 'buy' } {
+  return { kind: 'buy', ...candidate, costMax: costMax!, seconds: seconds! }
 }
 
 /** Every candidate that may get the job by where it is to run. */
@@ -81,13 +91,13 @@ function weigh (node: Rooms, job: Job, wish: Wish, candidate: Candidate): Bid {
   if (payload.expires * 1000 <= node.platform.now()) return against('ERR_NO_OFFER', 'Its offer has expired.')
   if (limits.memoryPagesMax > payload.memoryPagesMax) return { ...against('ERR_NO_OFFER', `It gives a job ${payload.memoryPagesMax} pages of memory, not ${limits.memoryPagesMax}.`), memoryPagesMax: payload.memoryPagesMax }
   if (wish.costMax === undefined && costMax > LIMITS.job.costMax) {
-    return against('ERR_BUDGET', `It may charge up to ${costMax} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`)
+    return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits; above ${formatCredits(LIMITS.job.costMax)} costMax must be set.`)
   }
-  if (wish.costMax !== undefined && costMax > wish.costMax) return against('ERR_BUDGET', `It may charge up to ${costMax} µcr at these limits, more than ${wish.costMax} µcr.`)
+  if (wish.costMax !== undefined && costMax > wish.costMax) return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits, more than ${formatCredits(wish.costMax)}.`)
   const { free, says, hint } = node.credits.taken(peer)
   if (free < costMax) {
     if (candidate.inFlight > 0) return { ...NO_NUMBERS, peer, costMax, waits: true, reason: 'earlier jobs there hold its line' }
-    return against('ERR_INSUFFICIENT_CREDITS', `The job may cost ${costMax} µcr; ${says}.`, hint)
+    return against('ERR_INSUFFICIENT_CREDITS', `The job may cost ${formatCredits(costMax)}; ${says}.`, hint)
   }
   return { ...NO_NUMBERS, peer, costMax, ...score(node, job, candidate) }
 }

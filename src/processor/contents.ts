@@ -19,13 +19,13 @@ export interface Brought extends Disposable { readonly run: Run }
 export interface HeldContent extends Disposable { readonly content: Content }
 
 /** A job of this node's own caller, ready to run here. @throws {InosError} as `Bring` */
-export async function bringRun (node: Rooms, { spec, wasm, input, files }: Job, signal: AbortSignal): Promise<Brought> {
+export async function bringRun (node: Rooms, { spec, wasm, input, files, step }: Job, signal: AbortSignal): Promise<Brought> {
   using held = new DisposableStack()
   const named = async (cid: CID): Promise<Content> => held.use(await holdContent(node, cid, signal)).content
   const bytesOf = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => bytes ?? await wholeBlob(node, cid, LIMITS.wire.blobBytesMax, signal)
   const content = input.bytes ?? await named(input.cid)
   const mounted = await mount(files?.bytes ?? null, named)
-  const run = runOf(spec, wasm.bytes ?? (() => bytesOf(wasm)), content, files?.bytes ?? null, mounted)
+  const run = runOf(spec, wasm.bytes ?? (() => bytesOf(wasm)), content, files?.bytes ?? null, step?.before ?? null, mounted)
   const all = held.move()
   return { run, [Symbol.dispose]: () => { all.dispose() } }
 }

@@ -7,7 +7,7 @@ import type { Bundle } from '../credits/bundle.ts'
 import type { Credits } from '../credits/credits.ts'
 import { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
-import { transportOf } from '../network/places.ts'
+import { relayOf, transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
 import { CID, parseCid } from '../packet/cid.ts'
@@ -26,7 +26,7 @@ import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
-import { outcomeError } from './outcome.ts'
+import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
 import type { BlobRef } from './blob-views.ts'
@@ -37,11 +37,14 @@ import { createManifests } from './manifests.ts'
 import type { Platform, Rooms } from './rooms.ts'
 import type { BlobStore } from './store.ts'
 import { createResultCache } from './result-cache.ts'
+import { Rounds } from './rounds.ts'
 import { serveJob } from './serve.ts'
 import { quote } from './quote.ts'
 import { createSettlement, keepersOf } from './settle.ts'
 import { createShelf } from './shelf.ts'
+import { createStateCache } from './states.ts'
 import { type Finished, submitJob } from './submit.ts'
+import { createTolls, NO_TOLLS } from './tolls.ts'
 
 export interface ProcessorParts {
   readonly platform: Platform
@@ -96,6 +99,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     serve: {
       request (peer, packet, signal) {
         if (packet.kind === 'job') return serveJob(node, peer, packet, signal)
+        if (packet.kind === 'toll' || packet.kind === 'relay') return tolls.answer(peer, packet)
         return packet.kind === 'peers' ? mingling!.answer(peer) : node.settlement.answer(peer, packet)
       },
       oneShot: (peer, packet, signal) => serveOneShot(node, peer, packet, signal)
@@ -112,11 +116,13 @@ export function createProcessor (parts: ProcessorParts): Processor {
     credits,
     allowance: createAllowance(platform.now, parts.allowance),
     blobs,
+    states: createStateCache(),
     results: parts.resultCache === false ? null : createResultCache(),
     market,
     history,
     shelf,
     desk: createDesk(),
+    rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
     bring: (cid, options) => bring(cid, options),
     stopping: stopping.signal,
@@ -150,6 +156,8 @@ export function createProcessor (parts: ProcessorParts): Processor {
     }
   })
   const mingling = network === null ? null : createMingling(node, { network, known, timers, net: parts.market.net ?? null })
+  network?.access?.onChange(view => { events.emit('reach:change', () => view) })
+  const tolls = network?.access === undefined ? NO_TOLLS : createTolls(node, network.access, parts.market.net ?? null)
   if (sessions !== null) {
     sessions.on({
       open (peer, hello) {
@@ -225,7 +233,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     await using parts = new AsyncDisposableStack()
     // Called from the last to the first, each whatever became of the others.
     parts.defer(() => credits.close())
-    parts.defer(async () => { await Promise.all([offering, upkeep, node.desk.idle(), settlement.idle()]) })
+    parts.defer(async () => { await Promise.all([offering, upkeep, node.desk.idle(), tolls.idle(), settlement.idle()]) })
     parts.defer(() => runtime.stop())
     parts.defer(async () => { await network?.stop() })
     parts.defer(async () => { await sessions?.stop() })
@@ -282,6 +290,11 @@ export function createProcessor (parts: ProcessorParts): Processor {
       if (sessions !== null) tellOffer(node)
     },
     peers: () => sessions === null ? [] : sessions.list().map(peer => peerView(node, peer)),
+    reachability: () => network?.access?.view() ?? null,
+    async testReach (peer, signal = stopping.signal) {
+      if (network?.access !== undefined) return await network.access.test(peer, signal)
+      throw new InosError('ERR_NO_OFFER', 'This node has no network to be tested.')
+    },
     async connect (address, signal = stopping.signal) { return await node.sessions().connect(address, signal) },
     on: (event, listener) => events.on(event, listener),
     stop: () => stopped ??= stop(),
@@ -324,6 +337,7 @@ function peerView (node: Rooms, { id, addresses, direction, latencyMs, inFlight 
     addresses,
     direction,
     transport: transportOf(addresses[0] ?? ''),
+    via: relayOf(addresses[0] ?? ''),
     latencyMs: latencyMs === null ? null : Math.round(latencyMs * 10) / 10,
     inFlight,
     offer: offer === null ? null : offerView(offer.payload),

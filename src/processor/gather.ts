@@ -3,9 +3,13 @@
  * time. A module is found whoever brought it. Inputs and files are found only for who brought them:
  * their hashes stand in receipts, and a guest that echoes would hand them to anybody.
  */
-import { type CID, isRaw, parseCid } from '../packet/cid.ts'
+import { type CID, isRaw, parseCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
-import { LIMITS } from '../packet/limits.ts'
+import { toHex } from '../packet/identity.ts'
+import { keptOf, type KeptState, sizeOf } from '../packet/kept-state.ts'
+import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
+import type { Spec } from '../packet/spec.ts'
+import { decodeState } from '../packet/state.ts'
 import type { Content } from '../wasm/ranges.ts'
 import { within } from './deadline.ts'
 import { type Brought, holdContent, mount, wholeBlob } from './contents.ts'
@@ -15,11 +19,14 @@ import type { Rooms } from './rooms.ts'
 /** Between tries at a payer that sends too many blobs at once already. */
 const BUSY_MS = 500
 
+/** A run with everything by value, and the state it begins with. */
+export interface Gathered extends Brought { readonly before: KeptState | null }
+
 /**
  * The run with everything by value; the module only if no executor has it compiled.
  * @throws {InosError} ERR_GONE, ERR_VERIFICATION, ERR_DEADLINE, ERR_PEER_LOST, ERR_CANCELLED …
  */
-export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Brought> {
+export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Gathered> {
   using held = new DisposableStack()
   const ofAnybody = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
     const id = cid.toString()
@@ -33,17 +40,39 @@ export async function gather (node: Rooms, peer: string, job: ReceivedJob, cance
     if (bytes !== null) return bytes
     const id = cid.toString()
     const found = await node.shelf.get(peer, id) ?? await fetchAndKeep(node, peer, id, left, cancel)
-    left -= found.length
-    if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input and files of a job are larger than its packet says.')
+    count(found.length)
     return found
+  }
+  const count = (bytes: number): void => {
+    left -= bytes
+    if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input, files and state of a job are larger than its packet says.')
   }
   const named = async (cid: CID): Promise<Content> => held.use(await holdContent(node, cid, cancel, peer)).content
   const input = job.input.bytes !== null || isRaw(job.input.cid) ? await ofPayer(job.input) : await named(job.input.cid)
   const files = job.files === null ? null : await ofPayer(job.files)
+  const before = job.spec.spec.state == null ? null : await bringState(node, peer, job.spec.spec, job.spec.spec.state, count, cancel)
   const mounted = await mount(files, named)
-  const run = runOf(job.spec, () => ofAnybody(job.wasm), input, files, mounted)
+  const run = runOf(job.spec, () => ofAnybody(job.wasm), input, files, before, mounted)
   const all = held.move()
-  return { run, [Symbol.dispose]: () => { all.dispose() } }
+  return { run, before, [Symbol.dispose]: () => { all.dispose() } }
+}
+
+/** The state a call begins with: from memory if it was made here, else its record from the payer, and the pages that no other state of the payer has. */
+async function bringState (node: Rooms, peer: string, { module, profile }: Spec, cid: CID, count: (bytes: number) => void, cancel: AbortSignal): Promise<KeptState> {
+  const id = cid.toString()
+  const known = node.states.get(peer, id)
+  if (known !== undefined) {
+    count(sizeOf(known))
+    return known
+  }
+  const state = decodeState(await fetchInTime(node, peer, id, LIMITS.state.recordBytesMax, cancel))
+  if (!state.record.module.equals(module) || state.record.profile !== profile) throw new InosError('ERR_INVALID_SPEC', `The state ${id} is one of another module or profile.`)
+  const hashes = new Map(state.record.pages.filter(hash => hash !== null).map(hash => [toHex(hash), hash]))
+  count(state.bytes.length + hashes.size * PAGE_BYTES)
+  const pages = new Map(await Promise.all(Array.from(hashes, async ([hex, hash]) => [hex, node.states.page(peer, hex) ?? await fetchInTime(node, peer, rawCidOfDigest(hash).toString(), PAGE_BYTES, cancel)] as const)))
+  const kept = keptOf(state, hex => pages.get(hex))
+  node.states.keep(peer, kept)
+  return kept
 }
 
 async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {

@@ -88,7 +88,7 @@ test('an empty account buys nothing', async () => {
   for (const where of [hub.id, b.id, 'remote']) {
     await assert.rejects(a.compute(ECHO, '', { ...THERE, where }), (error: InosError) => {
       assert.equal(error.code, 'ERR_INSUFFICIENT_CREDITS')
-      assert.match(error.message, /account has 0 µcr free/)
+      assert.match(error.message, /account has 0 cr free/)
       assert.match(error.hint!, new RegExp(`ask the issuer ${hub.id} for a grant`))
       return true
     })

@@ -2,9 +2,10 @@
  * A job on its two ways: from a caller's bytes to a spec and a packet, and from a packet back to
  * a run. What is small travels inside the packet, the rest is named by CID and fetched.
  */
-import { type CID, decodeCid, parseCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
+import { CID, decodeCid, parseCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { canonicalOutputs, decodeFiles, encodeFiles } from '../packet/files.ts'
+import { blobsOf, type KeptState, sizeOf, STATE_BYTES_MAX } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { decodeSpec, type EncodedSpec, encodeSpec, seedOf } from '../packet/spec.ts'
@@ -12,10 +13,11 @@ import type { Content } from '../wasm/ranges.ts'
 import { type Outcome, PROFILE, type Run } from '../wasm/runtime.ts'
 import type { RunFacts } from '../credits/seller.ts'
 import type { BlobRef } from './blob-views.ts'
-import type { ComputeOptions } from './processor.ts'
+import type { ComputeOptions, Step } from './processor.ts'
+import { nextState, bytesIn } from './state.ts'
 
 /** Bits of `Packet.byReference`. */
-export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8 } as const
+export const BY_REFERENCE = { wasm: 1, input: 2, result: 4, files: 8, state: 16 } as const
 
 /** Bytes under their name. */
 export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
@@ -28,6 +30,8 @@ export interface Job {
   readonly files: Wanted | null
   /** Blobs that its files name. */
   readonly links: readonly CID[]
+  /** The state it begins with, null for none yet, and where the one after it is kept; absent for a job that keeps none. */
+  readonly step?: Step | undefined
 }
 
 const NOTHING = new Uint8Array(0)
@@ -51,6 +55,8 @@ export async function describeJob (wasm: Wanted, input: Uint8Array | string | Bl
     }
   }
   const { fuelMax, memoryPagesMax, outputBytesMax } = options.limits ?? {}
+  const { step } = options
+  if (step?.before != null && !step.before.record.module.equals(wasm.cid)) throw new InosError('ERR_INVALID_SPEC', `The state ${step.before.id} is one of another module.`)
   const inputBlob = named === null ? await blobOf(inputBytes, digest) : { cid: named, bytes: null }
   const filesBlob = files === null ? null : await blobOf(files, digest)
   const spec = encodeSpec({
@@ -67,9 +73,10 @@ export async function describeJob (wasm: Wanted, input: Uint8Array | string | Bl
       outputBytesMax: outputBytesMax ?? LIMITS.job.outputBytesMax
     },
     seed: options.seed ?? null,
-    profile: PROFILE
+    profile: PROFILE,
+    ...(step === undefined ? {} : { state: step.before === null ? null : CID.parse(step.before.id) })
   })
-  return { spec, wasm, input: inputBlob, files: filesBlob, links: given.flatMap(([, file]) => file instanceof Uint8Array ? [] : [file]) }
+  return { spec, wasm, input: inputBlob, files: filesBlob, links: given.flatMap(([, file]) => file instanceof Uint8Array ? [] : [file]), step }
 }
 
 /**
@@ -94,13 +101,16 @@ export function packJob (job: Job): Partial<Packet> {
     if (inline === null) packet.byReference = packet.byReference! | BY_REFERENCE[name]
   }
   // So that who is to run it knows what it will hold in memory before it fetches anything.
-  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob?.bytes == null || isInline(blob) ? 0 : blob.bytes.length), 0))
+  const before = job.step?.before ?? null
+  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob?.bytes == null || isInline(blob) ? 0 : blob.bytes.length), before === null ? 0 : sizeOf(before)))
   return packet
 }
 
-/** Blobs of a job that its packet only names. */
-export function blobsByReference (job: Job): Blob[] {
-  return [job.wasm, job.input, job.files].flatMap(blob => blob?.bytes == null || isInline(blob) ? [] : [{ cid: blob.cid, bytes: blob.bytes }])
+/** Blobs of a job that its packet only names, and those of its state, of which its executor may have some. */
+export function blobsByReference ({ wasm, input, files, step }: Job): Blob[] {
+  const before = step?.before ?? null
+  const brought = [wasm, input, files].flatMap(blob => blob?.bytes == null || isInline(blob) ? [] : [{ cid: blob.cid, bytes: blob.bytes }])
+  return [...brought, ...(before === null ? [] : blobsOf(before))]
 }
 
 /** Blobs that its caller only named: whoever runs it gets them from whoever has them. */
@@ -118,7 +128,7 @@ export interface ReceivedJob {
   readonly wasm: Wanted
   readonly input: Wanted
   readonly files: Wanted | null
-  /** Of input and files together; 0 when both are inline. */
+  /** Of input and files by reference, and of the state, together. */
   readonly bytesByReference: number
 }
 
@@ -137,13 +147,13 @@ export function unpackJob (packet: Packet): ReceivedJob {
     wasm: wanted(packet, 'wasm', module),
     input: wanted(packet, 'input', input),
     files: files === null ? null : wanted(packet, 'files', files),
-    bytesByReference: sizeOf(packet)
+    bytesByReference: bytesByReference(packet, spec.spec.state != null)
   }
 }
 
-function sizeOf ({ byReference, size }: Packet): number {
+function bytesByReference ({ byReference, size }: Packet, hasState: boolean): number {
   const parts = [BY_REFERENCE.input, BY_REFERENCE.files].filter(bit => (byReference & bit) !== 0).length
-  if (size > BigInt(parts * LIMITS.spec.inputBytesMax)) throw new InosError('ERR_INPUT_TOO_LARGE', `Input and files of ${size} bytes are more than a job may have.`)
+  if (size > BigInt(parts * LIMITS.spec.inputBytesMax + (hasState ? STATE_BYTES_MAX : 0))) throw new InosError('ERR_INPUT_TOO_LARGE', `Input, files and state of ${size} bytes are more than a job may have.`)
   return Number(size)
 }
 
@@ -160,8 +170,12 @@ function wanted (packet: Packet, name: 'wasm' | 'input' | 'files', cid: CID): Wa
   return { cid, bytes: referred ? null : field }
 }
 
-/** The run that a spec and its bytes stand for. @param mounted what the archive of files names, by CID */
-export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Content, files: Uint8Array | null, mounted?: ReadonlyMap<string, Content>): Run {
+/**
+ * The run that a spec and its bytes stand for.
+ * @param before the state it begins with, where the spec names one
+ * @param mounted what the archive of files names, by CID
+ */
+export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Content, files: Uint8Array | null, before: KeptState | null, mounted?: ReadonlyMap<string, Content>): Run {
   return {
     moduleId: spec.module.toString(),
     wasm,
@@ -172,7 +186,8 @@ export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Content,
     files: files === null ? {} : Object.fromEntries(Object.entries(decodeFiles(files)).map(([path, file]) => [path, file instanceof Uint8Array ? file : mountedAt(mounted, file)])),
     outputs: spec.outputs,
     limits: spec.limits,
-    seed: seedOf(spec)
+    seed: seedOf(spec),
+    ...(spec.state === undefined ? {} : { state: before === null ? null : bytesIn(before) })
   }
 }
 
@@ -188,14 +203,20 @@ export function own (bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** What a run gave back, under its names. */
-export interface Output { readonly result: Blob, readonly files: Blob | null }
+export interface Output { readonly result: Blob, readonly files: Blob | null, readonly state?: KeptState | undefined }
 
 export async function describeOutput ({ result, files }: Pick<Outcome, 'result' | 'files'>, digest: Digest): Promise<Output> {
   return { result: await blobOf(result, digest), files: files === null ? null : await blobOf(files, digest) }
 }
 
+/** The same of a run that may have kept a state. @param before the one it began with */
+export async function outputOf ({ spec }: EncodedSpec, outcome: Outcome, before: KeptState | null, digest: Digest): Promise<Output> {
+  const output = await describeOutput(outcome, digest)
+  return outcome.state === undefined ? output : { ...output, state: await nextState(before, outcome.state, spec, digest) }
+}
+
 /** An answer's fields for result and files: the small ones by value. */
-export function packOutput (output: Output): Pick<Packet, 'result' | 'files' | 'byReference' | 'size'> {
+export function packOutput (output: Pick<Output, 'result' | 'files'>): Pick<Packet, 'result' | 'files' | 'byReference' | 'size'> {
   const packet = { result: own(NOTHING), files: own(NOTHING), byReference: 0, size: 0n }
   for (const name of ['result', 'files'] as const) {
     const blob = output[name]
@@ -215,7 +236,7 @@ export function outputByReference ({ result, files }: Output): Blob[] {
 }
 
 /** What a receipt says of a run. */
-export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, files }: Output): RunFacts {
+export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, files, state }: Output): RunFacts {
   return {
     module: spec.module,
     input: spec.input,
@@ -227,6 +248,7 @@ export function factsOf ({ spec }: EncodedSpec, outcome: Outcome, { result, file
     filesBytes: files?.bytes.length ?? 0,
     fuel: outcome.fuel,
     pages: outcome.pages,
-    profile: spec.profile
+    profile: spec.profile,
+    ...(state === undefined ? {} : { state: CID.parse(state.id) })
   }
 }

@@ -14,6 +14,7 @@ import { within } from './deadline.ts'
 import { type Job, own } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput, keptOutput } from './kept.ts'
+import type { Step } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 import type { Finished } from './submit.ts'
 
@@ -69,19 +70,21 @@ export async function recallJob (node: Rooms, job: Job, key: string, entry: JobE
     return { kind: 'buy', peer, offer, costMax: order.payload.costMax, seconds: LIMITS.job.orderSeconds, again: order }
   }
   const { bundle } = found
-  const kept = await keptOutput(node, bundle)
+  const { state } = bundle.receipt.payload
+  const after = state === undefined ? undefined : await job.step?.find?.(state.toString()) ?? null
+  const kept = after === null ? null : await keptOutput(node, bundle)
   // A job of one's own costs nothing, however often it runs.
   if (kept === null && bundle.selfExecuted) return null
   if (kept === null) entry.say({ state: 'queued', reason: 'its result is fetched again from who was paid for it' })
-  const { bytes, archive } = kept ?? await fetchAgain(node, bundle, entry.signal)
-  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), stderr: NOTHING, message: '' }
+  const { bytes, archive, output } = kept === null ? await fetchAgain(node, bundle, job.step, entry.signal) : { ...kept, output: { state: after ?? undefined } }
+  return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), state: output.state, stderr: NOTHING, message: '' }
 }
 
-async function fetchAgain (node: Rooms, bundle: BundleRecords, signal: AbortSignal): ReturnType<typeof bringOutput> {
+async function fetchAgain (node: Rooms, bundle: BundleRecords, step: Step | undefined, signal: AbortSignal): ReturnType<typeof bringOutput> {
   const peer = peerIdOfKey(bundle.order.payload.executor)
   for (let tries = 0; ; tries++) {
     try {
-      return await fetchOnce(node, peer, bundle, signal)
+      return await fetchOnce(node, peer, bundle, step, signal)
     } catch (cause) {
       const error = toInosError(cause)
       const pause = PAUSES_MS[tries]
@@ -96,11 +99,12 @@ async function fetchAgain (node: Rooms, bundle: BundleRecords, signal: AbortSign
 }
 
 /** Its order alone, so that a seller that knows it not refuses it, and never runs it again. */
-async function fetchOnce (node: Rooms, peer: string, { order, receipt }: BundleRecords, signal: AbortSignal): ReturnType<typeof bringOutput> {
+async function fetchOnce (node: Rooms, peer: string, { order, receipt }: BundleRecords, step: Step | undefined, signal: AbortSignal): ReturnType<typeof bringOutput> {
   const answer = await node.sessions().request(peer, { kind: 'job', id: own(order.id.bytes), cost: order.payload.costMax, records: [own(order.bytes)] }, { signal })
   if (answer.kind === 'refusal') throw errorOf(answer)
-  const brought = await bringOutput(node, peer, answer, receipt.payload, signal)
+  const brought = await bringOutput(node, peer, answer, receipt.payload, step, signal)
   await keepOutput(node, brought.output)
+  if (brought.output.state !== undefined) await step?.keep?.(brought.output.state, brought.delta!)
   return brought
 }
 
@@ -108,7 +112,7 @@ async function fetchOnce (node: Rooms, peer: string, { order, receipt }: BundleR
 export async function keepLate (node: Rooms, bundle: BundleRecords): Promise<void> {
   const peer = peerIdOfKey(bundle.order.payload.executor)
   try {
-    if (await keptOutput(node, bundle) === null) await within(node, LIMITS.credits.answerMsMax, 'It did not come', signal => fetchOnce(node, peer, bundle, signal))
+    if (await keptOutput(node, bundle) === null) await within(node, LIMITS.credits.answerMsMax, 'It did not come', signal => fetchOnce(node, peer, bundle, undefined, signal))
   } catch (error) {
     node.platform.log(`fetching the result of the order ${bundle.order.id}`, error)
   }

@@ -7,7 +7,7 @@ import { equals } from 'multiformats/bytes'
 import { openEnvelope, seal, type Sealed, verifySealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId } from '../packet/identity.ts'
-import { DEFAULT_PRICES, LIMITS, type PriceList } from '../packet/limits.ts'
+import { DEFAULT_PRICES, DEFAULT_RELAY_PRICE, LIMITS, type PriceList } from '../packet/limits.ts'
 import { scale } from '../credits/pricing.ts'
 import { requireNet } from '../packet/mesh.ts'
 import { checkOffer, type Offer, type Order } from '../packet/records.ts'
@@ -54,9 +54,9 @@ export interface Market {
 
 const NONCE_BYTES = 16
 
-export function createMarket (platform: Platform, runtime: Runtime, { serve, prices = {}, buyers = null, machine, net = null }: MarketOptions): Market {
+export function createMarket (platform: Platform, runtime: Runtime, { serve, prices = {}, buyers = null, relayPerMiB, machine, net = null }: MarketOptions): Market {
   const gauge = createGauge(runtime, machine, platform.now)
-  let tariff = checkTariff({ prices, buyers })
+  let tariff = checkTariff({ prices, buyers, relayPerMiB })
   const own: Sealed<Offer>[] = []
   const offers = new Map<string, { readonly offer: Sealed<Offer>, readonly at: number }>()
   const jobs = new Map<string, number>()
@@ -96,7 +96,8 @@ export function createMarket (platform: Platform, runtime: Runtime, { serve, pri
       loadPercent: gauge.loadPercent,
       slots: runtime.load().slots,
       ...gauge.capacity(),
-      buyers: tariff.buyers
+      buyers: tariff.buyers,
+      relayPerMiB: tariff.relayPerMiB ?? DEFAULT_RELAY_PRICE
     }),
     offer () {
       if (!serve) return null
@@ -147,12 +148,12 @@ export function createMarket (platform: Platform, runtime: Runtime, { serve, pri
 }
 
 /** @throws {InosError} ERR_USAGE */
-export function checkTariff ({ prices, buyers }: Tariff): Tariff {
-  for (const [name, price] of Object.entries(prices)) {
-    if (!Object.hasOwn(DEFAULT_PRICES, name)) throw new InosError('ERR_USAGE', `"${name}" is no price; there are ${Object.keys(DEFAULT_PRICES).join(', ')}.`)
+export function checkTariff ({ prices, buyers, relayPerMiB }: Tariff): Tariff {
+  for (const [name, price] of Object.entries({ ...prices, ...(relayPerMiB === undefined ? {} : { relay: relayPerMiB }) })) {
+    if (name !== 'relay' && !Object.hasOwn(DEFAULT_PRICES, name)) throw new InosError('ERR_USAGE', `"${name}" is no price; there are ${Object.keys(DEFAULT_PRICES).join(', ')}.`)
     if (typeof price !== 'bigint' || price < 0n || price > LIMITS.credits.amountMax) throw new InosError('ERR_USAGE', `A price is 0 to ${LIMITS.credits.amountMax} µcr; "${name}" is not.`)
   }
   if (buyers !== null && (!Array.isArray(buyers) || buyers.length > LIMITS.market.buyersMax)) throw new InosError('ERR_USAGE', `Buyers are a list of at most ${LIMITS.market.buyersMax} PeerIds, or null for anyone.`)
   for (const buyer of buyers ?? []) keyOfPeerId(String(buyer))
-  return { prices: { ...prices }, buyers: buyers === null ? null : [...buyers] }
+  return { prices: { ...prices }, buyers: buyers === null ? null : [...buyers], ...(relayPerMiB === undefined ? {} : { relayPerMiB }) }
 }

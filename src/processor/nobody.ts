@@ -1,4 +1,5 @@
 /** When nobody takes a job: one error for all that was tried and passed over. Its code is the one most worth acting on. */
+import { formatCredits } from '../packet/amounts.ts'
 import { type Attempt, type ErrorCode, InosError, isErrorCode } from '../packet/errors.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import type { Wish } from './choose.ts'
@@ -33,8 +34,8 @@ export function nobody (wish: Wish, job: Job, bids: readonly Bid[], tried: reado
 function tooDear ({ costMax }: Wish, dear: readonly Bid[], attempts: readonly Attempt[]): InosError {
   const least = dear.reduce((least, bid) => bid.costMax! < least.costMax! ? bid : least)
   const message = costMax === undefined
-    ? `The cheapest of ${dear.length} may charge up to ${least.costMax} µcr at these limits; above ${LIMITS.job.costMax} µcr costMax must be set.`
-    : `No node takes this job for ${costMax} µcr at these limits; the cheapest of ${dear.length} may charge up to ${least.costMax} µcr.`
+    ? `The cheapest of ${dear.length} may charge up to ${formatCredits(least.costMax!)} at these limits; above ${formatCredits(LIMITS.job.costMax)} costMax must be set.`
+    : `No node takes this job for ${formatCredits(costMax)} at these limits; the cheapest of ${dear.length} may charge up to ${formatCredits(least.costMax!)}.`
   return new InosError('ERR_BUDGET', message, {
     attempts, hint: 'Lower the limits (fuelMax, memoryPagesMax, outputBytesMax) or raise costMax; on the command line `--fuel`, `--memory` and `--max-cost`.'
   })

@@ -7,7 +7,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { describeJob, describeModule, own, runOf } from './job.ts'
-import { outcomeError } from './outcome.ts'
+import { outcomeError } from '../packet/outcome.ts'
 import type { Rooms } from './rooms.ts'
 
 /** @throws {InosError} ERR_ALLOWANCE_SPENT, ERR_POLICY, ERR_BUSY, and whatever the module deserves */
@@ -24,7 +24,7 @@ export async function serveOneShot (node: Rooms, peer: string, packet: Packet, s
     const wasm = await describeModule(packet.wasm, node.platform.digest)
     const limits = { fuelMax: grant.fuelMax, outputBytesMax: LIMITS.wire.frameBytesMax / 2 }
     const job = await describeJob(wasm, packet.input, { limits }, node.platform.digest)
-    const outcome = await node.runtime.execute(runOf(job.spec, wasm.bytes, packet.input, null), { payer: peer, signal })
+    const outcome = await node.runtime.execute(runOf(job.spec, wasm.bytes, packet.input, null, null), { payer: peer, signal })
     fuel = outcome.fuel
     const failure = outcomeError(outcome)
     if (failure !== null) throw failure

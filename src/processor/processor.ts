@@ -6,9 +6,12 @@ import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineRe
 import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
+import type { PeerTest, Reachability } from '../network/access.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
+import type { KeptState } from '../packet/kept-state.ts'
 
+export type { PeerTest, Reachability }
 export type { BlobOptions, BlobProgress, BlobRef, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
@@ -46,16 +49,36 @@ export interface ComputeOptions {
    * paid and kept nowhere any more: ERR_GONE. @default none
    */
   key?: string
+  /**
+   * The job is a call of a module that keeps a state: memory, globals and tables are put back as they were after the call before, and
+   * `Result.state` is what they are after this one. The entry is `run` unless it is named. @default it keeps none
+   */
+  step?: Step
   /** A budget this job shares with others: no order is placed that it does not cover. @default none */
   purse?: Purse
   /** @default 'any' */
   where?: Where
   /** Peers not to ask, as PeerIds. */
   avoid?: readonly string[]
+  /** PeerId of who gets the job if it may run there and takes it; else it is chosen as always. @default nobody */
+  prefer?: string
   /** Tries at other nodes after a lost or faulty one. @default LIMITS.job.retries */
   retries?: number
   signal?: AbortSignal
   onProgress?: (state: JobState) => void
+}
+
+/** One call of a module that keeps a state. */
+export interface Step {
+  /** What `Result.state` of the call before was; null for the first call. */
+  readonly before: KeptState | null
+  /**
+   * Keep the state after the call; waited for before its receipt is accepted, so that a crash in between leaves the order open.
+   * @param delta what `applyDelta` makes it of, with the state before
+   */
+  keep? (after: KeptState, delta: Uint8Array): Promise<void>
+  /** A state kept before, by its id, for a call with a key that was made before. */
+  find? (id: string): Promise<KeptState | null>
 }
 
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
@@ -172,6 +195,8 @@ export interface Result {
   readonly bytes: Uint8Array
   /** Absolute path → content of the files that `outputs` asked for, in the shape of the option `files`; none unless the outcome is ok. */
   readonly files: Readonly<Record<string, Uint8Array>>
+  /** Of a `step` that returned: the state after it. One that ended otherwise leaves the state as it was. */
+  readonly state?: KeptState | undefined
   /** First 64 KiB of the guest's stderr; unsigned. */
   readonly stderr: Uint8Array
   readonly fuel: bigint
@@ -186,6 +211,8 @@ export interface Result {
   readonly receipt: Uint8Array
   /** The receipt's CID as text. */
   readonly receiptId: string
+  /** Canonical dag-cbor of everything that decided it, which the receipt names by hash. */
+  readonly spec: Uint8Array
   /** Its name in `jobs()`. */
   readonly job: string
   /** What was tried before, oldest first. */
@@ -209,6 +236,8 @@ export interface PeerView {
   readonly direction: 'in' | 'out'
   /** How the bytes travel, such as "tcp". */
   readonly transport: string
+  /** PeerId of the relay they go through; null: straight to the peer. */
+  readonly via: string | null
   /** Of the last ping: one when it connected, further ones while it is quiet; null: not measured. */
   readonly latencyMs: number | null
   /** Null for a peer without a session (four fields only). */
@@ -234,6 +263,8 @@ export interface TradeView extends Capacity {
   readonly slots: number
   /** PeerIds that may buy; null: anyone. */
   readonly buyers: readonly string[] | null
+  /** What it charges as a relay, µcr per MiB beyond what is free. */
+  readonly relayPerMiB: bigint
 }
 
 /** What the owner of a node decides about its trade; the rest it decides itself. */
@@ -242,11 +273,15 @@ export interface Tariff {
   readonly prices: Partial<PriceList>
   /** PeerIds that may buy; null: anyone who gets here. */
   readonly buyers: readonly string[] | null
+  /** µcr per MiB relayed beyond what is free. @default DEFAULT_RELAY_PRICE */
+  readonly relayPerMiB?: bigint | undefined
 }
 
 export interface ProcessorEvents {
   'peer:connect': { readonly peer: string }
   'peer:disconnect': { readonly peer: string }
+  /** The status of `reachability()` is another one. */
+  'reach:change': Reachability
   /** `job` is the name in `jobs()` for a buyer, the order's CID for a seller. */
   'job:state': { readonly job: string, readonly role: 'buyer' | 'seller', readonly state: JobState['state'], readonly peer?: string }
   /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
@@ -325,6 +360,13 @@ export interface Processor extends AsyncDisposable {
   /** A stored receipt bundle by its receipt's CID; null when there is none. */
   receipt (id: string): Promise<Uint8Array | null>
   peers (): PeerView[]
+  /** How others get to this node, and why; null for one that works alone or within its process. */
+  reachability (): Reachability | null
+  /**
+   * Have a connected peer dial this node back, and tell what lies between the two.
+   * @throws {InosError} ERR_NOT_REACHABLE, ERR_PEER_LOST, ERR_BAD_PACKET, ERR_CANCELLED
+   */
+  testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   /** What this node takes for work now. */
   trade (): TradeView
   /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */

@@ -6,8 +6,8 @@ import type { ComputeOptions, Quote } from './processor.ts'
 import { bestFirst, reasonOf } from './reason.ts'
 import type { Rooms } from './rooms.ts'
 
-export async function quote (node: Rooms, job: Job, { where = 'any', costMax, avoid = [] }: ComputeOptions, signal: AbortSignal): Promise<Quote> {
-  const wish: Wish = { where, costMax, avoid: new Set(avoid) }
+export async function quote (node: Rooms, job: Job, { where = 'any', costMax, avoid = [], prefer }: ComputeOptions, signal: AbortSignal): Promise<Quote> {
+  const wish: Wish = { where, costMax, avoid: new Set(avoid), prefer }
   const decide = (): Decision => choose(node, job, wish, node.market.candidates(), [])
   let decision = decide()
   if (decision.choice instanceof InosError && await node.seek(where, signal)) decision = decide()

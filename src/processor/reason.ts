@@ -1,4 +1,5 @@
 /** A choice in words, for quotes and for the report of a job. */
+import { formatCredits } from '../packet/amounts.ts'
 import { InosError } from '../packet/errors.ts'
 import type { Choice } from './choose.ts'
 import type { Bid } from './processor.ts'
@@ -11,9 +12,10 @@ export function reasonOf (choice: Choice | InosError, bids: readonly Bid[]): str
     case 'own': return able.length === 0 ? 'This node runs it itself.' : 'This node runs it itself: it has a free slot, or is less busy than the best of the others.'
     case 'wait': return `It waits for ${choice.peer}: ${choice.reason}.`
     case 'buy': {
+      if (choice.isPreferred === true) return 'It is the one that was preferred, and takes the job.'
       if (able.length === 1) return 'It is the only one that takes the job.'
       const { cost, seconds, burden } = bids.find(({ peer }) => peer === choice.peer)!
-      return `It has the lowest score of ${able.length}: ${cost} µcr expected, ${seconds!.toPrecision(2)} s expected, times ${burden!.toPrecision(2)} for what this node has seen of it.`
+      return `It has the lowest score of ${able.length}: ${formatCredits(cost!)} expected, ${seconds!.toPrecision(2)} s expected, times ${burden!.toPrecision(2)} for what this node has seen of it.`
     }
   }
 }

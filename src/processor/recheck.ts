@@ -7,7 +7,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
 import { bringRun } from './contents.ts'
-import { describeOutput, factsOf, type Job } from './job.ts'
+import { factsOf, type Job, outputOf } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /** Draws are of 32 bits. */
@@ -33,14 +33,14 @@ export async function recheck (node: Rooms, job: Job, receipt: Receipt, signal: 
 }
 
 /** CIDs, numbers and words: the same as text when they are the same. */
-const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages']
+const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages', 'state']
 
 async function runAgain (node: Rooms, job: Job, signal: AbortSignal): Promise<RunFacts | null> {
   const { platform, runtime } = node
   try {
     using brought = await bringRun(node, job, signal)
     const outcome = await runtime.execute(brought.run, { payer: platform.signer.id, signal })
-    return factsOf(job.spec, outcome, await describeOutput(outcome, platform.digest))
+    return factsOf(job.spec, outcome, await outputOf(job.spec, outcome, job.step?.before ?? null, platform.digest))
   } catch (thrown) {
     if (signal.aborted) throw thrown
     platform.log('running a bought job again', toInosError(thrown))

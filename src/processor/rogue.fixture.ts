@@ -13,6 +13,7 @@ import { rawCid } from '../packet/cid.ts'
 import { openEnvelope, seal, type Sealed } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, type Signer } from '../packet/identity.ts'
+import { encodeDelta } from '../packet/kept-state.ts'
 import { DEFAULT_PRICES } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { UNMEASURED } from '../packet/capacity.ts'
@@ -20,7 +21,7 @@ import { checkOffer, checkOrder, type Head, type Offer, type Order, type Receipt
 import { decodeSpec, encodeSpec } from '../packet/spec.ts'
 import { createEngine } from '../wasm/engine.ts'
 import { PROFILE } from '../wasm/runtime.ts'
-import { describeOutput, factsOf, own, packOutput, runOf } from './job.ts'
+import { factsOf, outputOf, own, packOutput, runOf } from './job.ts'
 import { timers } from '../node/timers.ts'
 import { type Mesh, signerOf } from './mesh.fixture.ts'
 
@@ -57,8 +58,9 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
   const take = async (packet: Packet): Promise<RogueJob> => {
     const order = openEnvelope(packet.records[0]!.slice(), 'order', checkOrder)
     const spec = decodeSpec(packet.spec.slice())
-    const outcome = await engine.execute(runOf(spec, packet.wasm.slice(), packet.input.slice(), null), { payer: '' })
-    const output = await describeOutput(outcome, bytes => createHash('sha256').update(bytes).digest())
+    const outcome = await engine.execute(runOf(spec, packet.wasm.slice(), packet.input.slice(), null, null), { payer: '' })
+    const output = await outputOf(spec, outcome, null, bytes => createHash('sha256').update(bytes).digest())
+    const state = output.state === undefined ? {} : { state: own(encodeDelta(null, output.state)) }
     const facts = factsOf(spec, outcome, output)
     return {
       packet,
@@ -71,7 +73,7 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
         const said = { ...receiptOf(order, facts, 0n), ...changes }
         return seal<Receipt>('receipt', { ...said, charge: changes.charge ?? charge(offer.payload, said) }, signerOf(as))
       },
-      answer: (receipt, changes = {}) => ({ kind: 'answer', ...packOutput(output), cost: receipt.payload.charge, records: [own(receipt.bytes)], ...changes })
+      answer: (receipt, changes = {}) => ({ kind: 'answer', ...packOutput(output), ...state, cost: receipt.payload.charge, records: [own(receipt.bytes)], ...changes })
     }
   }
 

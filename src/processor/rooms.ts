@@ -17,9 +17,11 @@ import type { AtKey } from './keyed.ts'
 import type { Market } from './market.ts'
 import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
+import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
 import type { Shelf } from './shelf.ts'
 import type { BlobStore } from './store.ts'
+import type { StateCache } from './states.ts'
 
 /** What only a platform has. */
 export interface Platform {
@@ -43,12 +45,15 @@ export interface Rooms {
   readonly blobs: BlobStore
   /** Have a blob here, from wherever it is. */
   readonly bring: Bring
+  /** Of calls that ran here for others. */
+  readonly states: StateCache
   /** Null: every job is run. */
   readonly results: ResultCache | null
   readonly market: Market
   readonly history: History
   readonly shelf: Shelf
   readonly desk: Desk
+  readonly rounds: Rounds
   /** Calls of this node's own callers that are at work under a key. */
   readonly atKeys: Map<string, AtKey>
   readonly settlement: Settlement

@@ -3,9 +3,10 @@
  * order in which ARCHITECTURE.md tells it, and nothing has moved until the hold.
  */
 import { equals } from 'multiformats/bytes'
-import { decodeCid } from '../packet/cid.ts'
+import { decodeCid, rawCidOfDigest } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
+import { encodeDelta, type KeptState } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { Packet } from '../packet/packet.pb.js'
 import { checkOrder, type Offer, type Order } from '../packet/records.ts'
@@ -15,7 +16,7 @@ import { charge } from '../credits/pricing.ts'
 import type { Outcome, OutcomeKind, Run } from '../wasm/runtime.ts'
 import { telling } from './ends.ts'
 import { gather } from './gather.ts'
-import { BY_REFERENCE, describeOutput, factsOf, type Output, outputByReference, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
+import { BY_REFERENCE, factsOf, type Output, outputByReference, outputOf, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
 import type { Computed } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -48,18 +49,21 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
   using brought = await gather(node, peer, job, cancel)
-  const { run } = brought
+  const { run, before } = brought
   const spec = job.spec.id.toString()
-  const known = packet.fresh ? undefined : await recall(node, run, spec)
-  const outcome = known?.outcome ?? await perform(node, peer, run, hold, offer, cancel)
-  const output = known?.output ?? await describeOutput(outcome, node.platform.digest)
+  // What keeps a state gets a seed of its own for each call as a rule, and a memory of results would keep its pages.
+  const isRemembered = !packet.fresh && run.state === undefined
+  const known = isRemembered ? await recall(node, run, spec) : undefined
+  const outcome = known?.outcome ?? await node.rounds.run(peer, () => perform(node, peer, run, hold, offer, cancel))
+  const output = known?.output ?? await outputOf(job.spec, outcome, before, node.platform.digest)
   await setOut(node, peer, output)
+  const change = await setOutState(node, peer, before, output)
   let answer: Partial<Packet> = {}
   const bundle = await hold.settle(factsOf(job.spec, outcome, output), settled => {
-    answer = answerOf(settled, outcome, output)
+    answer = answerOf(settled, outcome, output, change)
     return Packet.encode(answer)
   }, known?.original)
-  if (known === undefined && !packet.fresh) node.results?.keep(spec, { outcome, output, original: bundle })
+  if (known === undefined && isRemembered) node.results?.keep(spec, { outcome, output, original: bundle })
   node.changed()
   node.announce('sold', bundle)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'settled', peer }))
@@ -126,11 +130,25 @@ async function setOut (node: Rooms, peer: string, output: Output): Promise<void>
   }
 }
 
-function answerOf ({ order, receipt, original }: Bundle, outcome: Outcome, output: Output): Partial<Packet> {
+/** The state after the run stays here for the next call, and what changed goes to the payer, who keeps it. */
+async function setOutState (node: Rooms, peer: string, before: KeptState | null, { state }: Output): Promise<Pick<Packet, 'state' | 'byReference'> | null> {
+  if (state === undefined) return null
+  node.states.keep(peer, state)
+  const delta = encodeDelta(before, state)
+  if (delta.length <= LIMITS.wire.inlineBytesMax) return { state: own(delta), byReference: 0 }
+  const cid = rawCidOfDigest(await node.platform.digest(delta))
+  await node.blobs.put(cid.toString(), delta)
+  node.shelf.allow(peer, cid.toString())
+  return { state: own(cid.bytes), byReference: BY_REFERENCE.state }
+}
+
+function answerOf ({ order, receipt, original }: Bundle, outcome: Outcome, output: Output, change: Pick<Packet, 'state' | 'byReference'> | null): Partial<Packet> {
+  const packed = packOutput(output)
   return {
     kind: 'answer',
     id: own(order.id.bytes),
-    ...packOutput(output),
+    ...packed,
+    ...(change === null ? {} : { state: change.state, byReference: packed.byReference | change.byReference }),
     cost: receipt.payload.charge,
     records: [own(receipt.bytes)],
     ...(original === undefined ? {} : { body: own(encodeBundle(original).bytes) }),
@@ -139,10 +157,10 @@ function answerOf ({ order, receipt, original }: Bundle, outcome: Outcome, outpu
   }
 }
 
-/** A stored answer again, its result and files on the shelf again. */
+/** A stored answer again, what it names on the shelf again. */
 function repeat (node: Rooms, peer: string, stored: Uint8Array): Partial<Packet> {
   const answer = Packet.decode(stored)
-  for (const name of ['result', 'files'] as const) {
+  for (const name of ['result', 'files', 'state'] as const) {
     if ((answer.byReference & BY_REFERENCE[name]) !== 0) node.shelf.allow(peer, decodeCid(answer[name]).toString())
   }
   return answer

@@ -5,13 +5,14 @@
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
+import { encodeDelta } from '../packet/kept-state.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { unlessAborted } from '../network/talk.ts'
 import type { Outcome, OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import { bringRun, wholeBlob } from './contents.ts'
-import { describeOutput, factsOf, type Job } from './job.ts'
+import { factsOf, type Job, outputOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
@@ -73,12 +74,12 @@ class Submission {
   /** How often it waited for the issuer. */
   #clearings = 0
 
-  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
+  constructor (node: Rooms, job: Job, { where = 'any', costMax, purse, once = { taken: false }, key, verify = 'receipt', cache = true, avoid = [], prefer, retries = LIMITS.job.retries }: ComputeOptions, entry: JobEntry) {
     this.#node = node
     this.#job = job
     this.#signal = entry.signal
     this.#entry = entry
-    this.#wish = { where, costMax, avoid: new Set(avoid) }
+    this.#wish = { where, costMax, prefer, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
     this.#key = key
@@ -91,7 +92,7 @@ class Submission {
   async run (recalls: boolean): Promise<Finished> {
     if (recalls && this.#key !== undefined) {
       const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
-      if (found !== null && 'bundle' in found) return finish(found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      if (found !== null && 'bundle' in found) return finish(this.#job, found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
       const done = found === null ? null : await this.#attempt(found)
       if (done !== null) return done
     }
@@ -136,7 +137,7 @@ class Submission {
     const peer = choice.kind === 'own' ? this.#node.platform.signer.id : choice.peer
     try {
       const done = choice.kind === 'own' ? await this.#runHere() : await this.#buy(choice)
-      return finish(done, peer, this.#attempts)
+      return finish(this.#job, done, peer, this.#attempts)
     } catch (cause) {
       const error = toInosError(cause)
       const attempt = { peer, code: error.code, message: error.message }
@@ -231,9 +232,10 @@ class Submission {
   /** A job of one's own: the same records, signed by oneself, and nothing moves. */
   async #runHere (): Promise<Done> {
     const { platform: { signer: { id }, digest }, runtime, credits, announce } = this.#node
-    const { spec, wasm } = this.#job
+    const { spec, wasm, step } = this.#job
+    const before = step?.before ?? null
     this.#entry.say({ state: 'running', peer: id })
-    const results = this.#fresh ? null : this.#node.results
+    const results = this.#fresh || step !== undefined ? null : this.#node.results
     const known = results?.get(spec.id.toString())
     const run = async (): Promise<Outcome> => {
       using brought = await bringRun(this.#node, this.#job, this.#signal)
@@ -241,14 +243,15 @@ class Submission {
     }
     const outcome = known === undefined ? await run() : copyOf(known).outcome
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
-    const output = known?.output ?? await describeOutput(outcome, digest)
+    const output = known?.output ?? await outputOf(spec, outcome, before, digest)
     const facts = factsOf(spec, outcome, output)
     if (this.#key !== undefined) await keepOutput(this.#node, output)
+    if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state))
     const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, known?.original, this.#key))
     if (known === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
-    return { bundle, bytes: outcome.result, files, stderr: outcome.stderr, message: outcome.message }
+    return { bundle, bytes: outcome.result, files, state: output.state, stderr: outcome.stderr, message: outcome.message }
   }
 }
 
@@ -259,13 +262,14 @@ function shareOf (verify: NonNullable<ComputeOptions['verify']>): number {
   return share
 }
 
-function finish ({ bundle, bytes, files, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
+function finish ({ spec }: Job, { bundle, bytes, files, state, stderr, message }: Done, executor: string, attempts: readonly Attempt[]): Finished {
   const { payload } = bundle.receipt
   return {
     outcome: payload.outcome as OutcomeKind,
     exitCode: payload.exitCode,
     bytes,
     files,
+    ...(state === undefined ? {} : { state }),
     stderr,
     message,
     fuel: payload.fuel,
@@ -275,6 +279,7 @@ function finish ({ bundle, bytes, files, stderr, message }: Done, executor: stri
     executor,
     receipt: bundle.bytes,
     receiptId: bundle.receipt.id.toString(),
+    spec: spec.bytes,
     attempts
   }
 }

@@ -23,6 +23,9 @@ export interface Admission {
   /** V8's cost of compiling all of it: CPU milliseconds and peak bytes. */
   readonly estimate: { readonly cpuMs: number, readonly peakBytes: number }
   readonly graph: CallGraph
+  /** Whether code can drop segments, and whether it can change tables. */
+  readonly drops: boolean
+  readonly writesTables: boolean
 }
 
 /** Who calls whom, and what each function of the module's own keeps on the stack. */
@@ -70,7 +73,9 @@ export function admit (module: Module, caps: ModuleCaps): Admission {
   return {
     features: FEATURES.filter(feature => (walk.features & featureBit(feature)) !== 0),
     estimate: { cpuMs: Math.ceil(cpuMs), peakBytes: 12 * size + 28 * highest },
-    graph: { callees: walk.callees, calleesEnd: walk.calleesEnd, slots: walk.slotsOf, wide: walk.wideOf, addressed: walk.addressed }
+    graph: { callees: walk.callees, calleesEnd: walk.calleesEnd, slots: walk.slotsOf, wide: walk.wideOf, addressed: walk.addressed },
+    drops: walk.drops,
+    writesTables: walk.writesTables
   }
 }
 
@@ -86,6 +91,8 @@ class Walk {
   values = 0
   /** Whether the function has a v128 anywhere. */
   wide = false
+  drops = false
+  writesTables = false
   readonly callees: number[] = []
   readonly addressed: number[] = []
   readonly calleesEnd: Uint32Array
@@ -255,7 +262,7 @@ class Walk {
         case IMMEDIATE.none: break
         case IMMEDIATE.leb: this.indexed(op); break
         case IMMEDIATE.leb64: reader.skipLeb(64); break
-        case IMMEDIATE.pair: reader.skipLeb(32); reader.skipLeb(32); break
+        case IMMEDIATE.pair: this.copying(op); break
         case IMMEDIATE.memarg: this.memoryArgument(); break
         case IMMEDIATE.bytes1: reader.skip(1); break
         case IMMEDIATE.bytes4: reader.skip(4); break
@@ -281,8 +288,17 @@ class Walk {
       case OP.refNull: this.heapType(); break
       case OP.refFunc: this.addressed.push(reader.u32()); break
       case OP.globalGet: if (module.globalTypes[reader.u32()] === TYPE.v128) this.wide = true; break
+      case OP.dataDrop: case OP.elemDrop: this.drops = true; reader.skipLeb(32); break
+      case OP.tableSet: case OP.tableGrow: case OP.tableFill: this.writesTables = true; reader.skipLeb(32); break
       default: reader.skipLeb(32)
     }
+  }
+
+  /** The immediates of an instruction that copies from one place to another. */
+  private copying (op: number): void {
+    if (op === OP.tableInit || op === OP.tableCopy) this.writesTables = true
+    this.reader.skipLeb(32)
+    this.reader.skipLeb(32)
   }
 
   private heapType (): void {

@@ -17,6 +17,8 @@ export type ModuleCaps = { readonly [K in keyof typeof LIMITS.module]: number }
 export interface FuncType { readonly params: Uint8Array, readonly results: Uint8Array }
 export interface TableType { readonly type: number, readonly min: number, readonly max: number | undefined }
 export interface MemoryType { readonly min: number, readonly max: number | undefined }
+/** A segment that is not copied at the start, by its index among its kind. */
+export interface PassiveSegment { readonly index: number, readonly length: number }
 export interface Range { readonly start: number, readonly end: number }
 
 export const KIND = { func: 0, table: 1, memory: 2, global: 3, tag: 4 } as const
@@ -50,12 +52,16 @@ export interface Module {
   readonly globals: number
   /** Value type per global, imported ones first. */
   readonly globalTypes: readonly number[]
+  /** Own globals that change, by index. */
+  readonly mutableGlobals: readonly number[]
   readonly tags: number
   readonly exports: readonly Export[]
   readonly start: number | undefined
   readonly elements: number
   /** All bytes of all data segments. */
   readonly dataBytes: number
+  /** Segments that bulk instructions may copy from, and code may drop: their length, and for elements their type. */
+  readonly passive: { readonly data: readonly PassiveSegment[], readonly elements: ReadonlyArray<PassiveSegment & { readonly type: number }> }
   readonly imported: { readonly functions: number, readonly tables: number, readonly memories: number, readonly globals: number }
   readonly references: readonly FunctionReference[]
   /** Functions that tables or globals may hold from the start, by index. */
@@ -132,6 +138,8 @@ class Decoder {
   readonly references: FunctionReference[] = []
   readonly addressed: number[] = []
   readonly globalTypes: number[] = []
+  readonly mutableGlobals: number[] = []
+  readonly passive = { data: [] as PassiveSegment[], elements: [] as Array<PassiveSegment & { type: number }> }
   readonly sections = new Map<number, Range>()
   readonly imported = { functions: 0, tables: 0, memories: 0, globals: 0 }
   functions = new Uint32Array()
@@ -329,7 +337,7 @@ class Decoder {
     this.globals = reader.count(this.caps.globalsMax, 'globals')
     for (let i = 0; i < this.globals; i++) {
       this.globalTypes.push(this.valueType(reader))
-      this.mutability(reader)
+      if (this.mutability(reader)) this.mutableGlobals.push(this.imported.globals + i)
       this.constant(reader)
     }
   }
@@ -394,12 +402,14 @@ class Decoder {
         this.constant(reader)
       }
       const expressions = (flags & 4) !== 0
+      let type: number = TYPE.funcref
       if ((flags & 3) !== 0) {
-        if (expressions) this.valueType(reader)
+        if (expressions) type = this.valueType(reader)
         else if (reader.u8() !== 0) throw invalidModule('an element kind is not in the profile', reader.at - 1)
       }
       const length = reader.count(this.caps.elementsMax - this.elements, 'more elements')
       this.elements += length
+      if ((flags & 3) === 1) this.passive.elements.push({ index: i, length, type })
       for (let k = 0; k < length; k++) {
         if (expressions) this.constant(reader)
         else this.functionIndex(reader)
@@ -434,6 +444,7 @@ class Decoder {
       if (flags !== 1) this.constant(reader)
       const length = reader.u32()
       reader.skip(length)
+      if (flags === 1) this.passive.data.push({ index: i, length })
       this.dataBytes += length
     }
   }

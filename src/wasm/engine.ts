@@ -24,6 +24,8 @@ import { capsAfterMetering, meter } from './meter.ts'
 import { TYPE } from './opcodes.ts'
 import { isStored, load } from './ranges.ts'
 import type { ModuleReport, Run, Runtime } from './runtime.ts'
+import { planState } from './state-plan.ts'
+import type { StatePlan } from './state-plan.ts'
 
 export interface EngineOptions {
   /** What guests may import. @default WASI preview 1 and 0, `inos`, and Extism's */
@@ -50,14 +52,15 @@ export function createEngine (options: EngineOptions = {}): Runtime {
       checkLimits(run)
       busy++
       try {
-        const prepared = await modules.get(run.moduleId, () => prepare(run.wasm, interfaces, options.onEstimate))
+        const keepsState = run.state !== undefined
+        const prepared = await modules.get(keepsState ? `${run.moduleId} with state` : run.moduleId, () => prepare(run.wasm, keepsState, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
         return runGuest(prepared, await loaded(run), memories)
       } finally {
         busy--
       }
     },
-    inspect: async wasm => report(rewrite(wasm, interfaces)),
+    inspect: async wasm => report(rewrite(wasm, false, interfaces)),
     load: () => ({ slots: 1, busy: Math.min(busy, 1), queued: Math.max(busy - 1, 0) }),
     stop: async () => {
       modules.clear()
@@ -121,19 +124,23 @@ interface Rewritten {
   readonly initFuel: bigint
   readonly functions: readonly ImportedFunction[]
   readonly admission: Admission
+  readonly plan: StatePlan | undefined
 }
 
 /** All that is decided about a module without compiling it. */
-function rewrite (bytes: Uint8Array, interfaces: Interfaces): Rewritten {
+function rewrite (bytes: Uint8Array, keepsState: boolean, interfaces: Interfaces): Rewritten {
   // V8's types want bytes that no other thread can change between the checks and the rewrite.
   const wasm = bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes)
   const original = decode(wasm, CAPS)
-  const { graph } = admit(original, CAPS)
+  const admitted = admit(original, CAPS)
   const functions = original.imports.map(each => resolve(each, original, interfaces))
   if (!WebAssembly.validate(wasm)) throw notValid(wasm)
-  const { wasm: metered, initFuel } = meter(original, graph, functions.map(each => each.host.fuel), CAPS)
+  const plan = keepsState ? planState(original, admitted) : undefined
+  const stateless = functions.find(({ provider }) => provider.forgets === true)
+  if (keepsState && stateless !== undefined) throw unsupported(`The module imports ${stateless.provider.name}, which keeps things outside of the module that no state holds.`)
+  const { wasm: metered, initFuel } = meter(original, admitted.graph, functions.map(each => each.host.fuel), CAPS, plan === undefined ? {} : { state: plan })
   const admission = admit(decode(metered, METERED_CAPS), METERED_CAPS)
-  return { original, wasm: metered, initFuel, functions, admission }
+  return { original, wasm: metered, initFuel, functions, admission, plan }
 }
 
 /** V8 says what is wrong only when asked to compile; it has refused these bytes already. */
@@ -147,11 +154,11 @@ function notValid (wasm: Uint8Array<ArrayBuffer>): InosError {
   return invalidModule('it is not valid WebAssembly', 0)
 }
 
-async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate: EngineOptions['onEstimate']): Promise<Prepared> {
+async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: Interfaces, onEstimate: EngineOptions['onEstimate']): Promise<Prepared> {
   const bytes = typeof source === 'function' ? await source() : source
-  const { original, wasm, initFuel, functions, admission } = rewrite(bytes, interfaces)
+  const { original, wasm, initFuel, functions, admission, plan } = rewrite(bytes, keepsState, interfaces)
   onEstimate?.(admission.estimate)
-  const { exports, memories, types, functions: typeOf } = original
+  const { exports, memories, tables, types, functions: typeOf } = original
   const entries = new Map<string, string>()
   for (const { name, kind, index } of exports) {
     if (kind === KIND.func) entries.set(name, signature(types[typeOf[index]!]!))
@@ -162,7 +169,8 @@ async function prepare (source: Run['wasm'], interfaces: Interfaces, onEstimate:
     memory: memories[0],
     start: original.start !== undefined,
     entries,
-    functions
+    functions,
+    ...(plan === undefined ? {} : { keeps: { plan, functions: typeOf.length, tables: tables.map(({ min, max }) => ({ min, max: Math.min(max ?? CAPS.tableEntriesMax, CAPS.tableEntriesMax) })) } })
   }
 }
 

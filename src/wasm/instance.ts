@@ -14,7 +14,10 @@ import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
 import { rangesOf } from './ranges.ts'
-import type { Outcome, OutcomeKind, Run } from './runtime.ts'
+import type { Outcome, OutcomeKind, Run, State, StateChange } from './runtime.ts'
+import { checkState, restoreFuel, StateAccess, takeFuel } from './state.ts'
+import type { Room } from './state.ts'
+import type { StatePlan } from './state-plan.ts'
 
 export interface ImportedFunction {
   readonly provider: GuestInterface
@@ -33,6 +36,17 @@ export interface Prepared {
   readonly entries: ReadonlyMap<string, string>
   /** One per imported function, in order. */
   readonly functions: readonly ImportedFunction[]
+  /** Of a module rewritten to keep a state. */
+  readonly keeps?: Keeps
+}
+
+/** What it takes to read and write the state of a module. */
+export interface Keeps {
+  readonly plan: StatePlan
+  /** Functions of the guest, imported ones included. */
+  readonly functions: number
+  /** Entries each of its tables can have. */
+  readonly tables: Room['tables']
 }
 
 /** How a guest ended. */
@@ -53,30 +67,32 @@ const NAMES_MAX = 20
  * when this machine fails the guest below its limits, ERR_INTERNAL when a host function does
  */
 export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool): Outcome {
-  const calls = entryCalls(prepared.entries, run.entry)
-  const { fuelMax, memoryPagesMax } = run.limits
-  const pages = prepared.memory?.min ?? 0
-  if (pages > memoryPagesMax) {
-    throw new InosError('ERR_INVALID_MODULE', `The module needs at least ${pages} pages of memory, and the limit is ${memoryPagesMax}.`)
+  const calls = entryCalls(prepared.entries, run)
+  const { limits: { fuelMax, memoryPagesMax }, state } = run
+  const pagesMin = prepared.memory?.min ?? 0
+  if (pagesMin > memoryPagesMax) {
+    throw new InosError('ERR_INVALID_MODULE', `The module needs at least ${pagesMin} pages of memory, and the limit is ${memoryPagesMax}.`)
   }
-  if (prepared.initFuel > fuelMax) {
+  const pagesMax = prepared.memory === undefined ? 0 : maxPages(prepared, memoryPagesMax)
+  if (state) checkState(state, prepared.keeps!.plan, { pagesMin, pagesMax, tables: prepared.keeps!.tables })
+  const pages = state?.pages.length ?? pagesMin
+  const due = prepared.initFuel + (state ? restoreFuel(state, pagesMin) : 0n)
+  if (due > fuelMax) {
     const empty = new Uint8Array(0)
     return { outcome: 'fuel', exitCode: null, result: empty, files: null, stderr: empty, fuel: fuelMax, pages, message: OUT_OF_FUEL }
   }
-  const memory = takeMemory(prepared, memoryPagesMax, memories)
-  const outcome = new Guest(prepared, run, memory).run(calls)
+  const memory = prepared.memory === undefined ? undefined : takeMemory(pages, pagesMax, memories)
+  const outcome = new Guest(prepared, run, memory).run(calls, due)
   // Where the host failed nobody knows who still holds the memory.
-  if (memory !== undefined) memories.give(memory, pages, maxPages(prepared, memoryPagesMax))
+  if (memory !== undefined) memories.give(memory, pages, pagesMax)
   return outcome
 }
 
-function takeMemory (prepared: Prepared, memoryPagesMax: number, memories: MemoryPool): WebAssembly.Memory | undefined {
-  if (prepared.memory === undefined) return undefined
-  const { min } = prepared.memory
+function takeMemory (pages: number, pagesMax: number, memories: MemoryPool): WebAssembly.Memory {
   try {
-    return memories.take(min, maxPages(prepared, memoryPagesMax))
+    return memories.take(pages, pagesMax)
   } catch (error) {
-    throw lost(`A memory of ${min} pages could not be made`, error)
+    throw lost(`A memory of ${pages} pages could not be made`, error)
   }
 }
 
@@ -92,9 +108,12 @@ export function shortName (name: string): string {
   return name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX)}…` : name
 }
 
-/** The exports to call, in order: a reactor's `_initialize` comes before its entry. */
-function entryCalls (entries: Prepared['entries'], wanted: string): string[] {
-  const entry = wanted !== '' ? wanted : entries.has('_start') ? '_start' : 'run'
+/** The exports to call, in order: a reactor's `_initialize` comes before its entry, and of a module that keeps a state before the first one. */
+function entryCalls (entries: Prepared['entries'], { entry: wanted, state }: Run): string[] {
+  const entry = wanted !== '' ? wanted : state === undefined && entries.has('_start') ? '_start' : 'run'
+  if (state !== undefined && entry === '_start') {
+    throw new InosError('ERR_MISSING_EXPORT', 'The entry _start of a command is called once; a module that keeps a state needs one that can be called again, such as run.')
+  }
   const type = entries.get(entry)
   if (type === undefined) {
     const names = [...entries.keys()].slice(0, NAMES_MAX).map(shortName).join(', ')
@@ -104,7 +123,7 @@ function entryCalls (entries: Prepared['entries'], wanted: string): string[] {
   if (type !== ':' && type !== ':i') {
     throw new InosError('ERR_MISSING_EXPORT', `The exported function ${shortName(entry)} is ${type}; an entry takes nothing and gives nothing or an i32.`)
   }
-  const isReactor = entry !== '_start' && entry !== '_initialize' && entries.get('_initialize') === ':'
+  const isReactor = !state && entry !== '_start' && entry !== '_initialize' && entries.get('_initialize') === ':'
   return isReactor ? ['_initialize', entry] : [entry]
 }
 
@@ -122,6 +141,8 @@ class Guest {
   private fuel: WebAssembly.Global<'i64'> | undefined
   private view = new Uint8Array(0)
   private ending: Ending | undefined
+  /** Whether the entry has returned, and was not left by an exit. */
+  private returned = false
   /** What a host function threw, in a box, for anything can be thrown. */
   private fault: { readonly error: unknown } | undefined
 
@@ -131,7 +152,8 @@ class Guest {
     this.memory = memory
   }
 
-  run (calls: readonly string[]): Outcome {
+  /** @param due fuel for what is done before anything of the guest runs */
+  run (calls: readonly string[], due: bigint): Outcome {
     // A session may refuse what the spec asks of it; that is the spec's fault, not this machine's.
     const imports = this.imports()
     try {
@@ -139,16 +161,32 @@ class Guest {
     } catch (error) {
       // Only active segments can fail now, and they do so alike everywhere; the rest is this machine's.
       if (!(error instanceof WebAssembly.RuntimeError)) throw lost('An instance could not be made', error)
-      return this.outcome(this.trap(error), this.prepared.initFuel)
+      return this.outcome(this.trap(error), due)
     }
-    const { fuelMax, memoryPagesMax } = this.task.limits
+    const { limits: { fuelMax, memoryPagesMax }, state } = this.task
     this.fuel = this.exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
-    this.fuel.value = fuelMax - this.prepared.initFuel
+    this.fuel.value = fuelMax - due
     ;(this.exports[METER_EXPORTS.pages] as WebAssembly.Global<'i32'>).value = maxPages(this.prepared, memoryPagesMax)
+    if (state) this.access.restore(state, this.prepared.memory?.min ?? 0)
     const end = this.call(calls)
+    const kept = state === undefined || !this.returned || this.fuel.value < 0n ? undefined : this.keep(state)
     const left = this.fuel.value
     if (left < 0n) return this.outcome({ kind: 'fuel', exitCode: null, message: OUT_OF_FUEL }, fuelMax)
-    return this.outcome(end, fuelMax - left)
+    if (typeof kept === 'string') return this.outcome({ kind: 'memory', exitCode: null, message: kept }, fuelMax - left)
+    const outcome = this.outcome(end, fuelMax - left)
+    return kept === undefined || outcome.outcome !== 'ok' ? outcome : { ...outcome, state: kept }
+  }
+
+  /** The state after a call that returned, paid for like all else; a text says that there is too much of it. */
+  private keep (before: State | null): StateChange | string {
+    const state = this.access.take(before)
+    if (typeof state !== 'string') this.fuel!.value -= takeFuel(state)
+    return state
+  }
+
+  private get access (): StateAccess {
+    const { plan, functions } = this.prepared.keeps!
+    return new StateAccess(plan, this.exports, this.memory, functions)
   }
 
   /** Call start function and entries one after the other, until one does not return. */
@@ -157,10 +195,12 @@ class Guest {
     const all = names.map(name => GUEST_PREFIX + name)
     let returned: unknown
     try {
-      for (const name of this.prepared.start ? [METER_EXPORTS.start, ...all] : all) {
+      // What was done at the start is in the state.
+      for (const name of this.prepared.start && !this.task.state ? [METER_EXPORTS.start, ...all] : all) {
         stack.value = STACK_BYTES
         returned = (this.exports[name] as Callable)()
       }
+      this.returned = true
     } catch (error) {
       return this.classify(error)
     }

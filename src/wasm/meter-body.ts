@@ -31,7 +31,7 @@ export class BodyWriter {
   private readonly scan: RunScan
   private readonly nan: NanScan
   private readonly out: Writer
-  private readonly options: Required<MeterOptions>
+  private readonly options: Required<Omit<MeterOptions, 'state'>>
   /** Index of the local counter. */
   private counter = 0
   /** Index of the local that holds lengths of bulk operations. */

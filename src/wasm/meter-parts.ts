@@ -96,11 +96,13 @@ export class Layout {
     return index
   }
 
-  private add (type: number, body: Uint8Array): number {
+  /** A function of ours. @returns its index */
+  add (type: number, body: Uint8Array): number {
     return this.module.functions.length + this.parts.push({ type, body }) - 1
   }
 
-  private addType (params: readonly number[], results: readonly number[]): number {
+  /** @returns the index of a function type of ours */
+  addType (params: readonly number[], results: readonly number[]): number {
     const binary = Uint8Array.of(TYPE.function, params.length, ...params, results.length, ...results)
     return this.module.types.length + this.types.push(binary) - 1
   }

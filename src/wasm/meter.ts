@@ -37,6 +37,7 @@
  * The module must have been decoded, admitted and validated by V8 *before*: an invalid module could
  * name indices that exist only afterwards and thereby forge its fuel.
  */
+import { LIMITS } from '../packet/limits.ts'
 import { invalidModule, Writer } from './binary.ts'
 import type { CallGraph } from './admit.ts'
 import type { Module, ModuleCaps } from './decode.ts'
@@ -45,6 +46,8 @@ import { CallStack } from './call-stack.ts'
 import { BYTES_SHIFT, ENTRY_SHIFT, PAGE_SHIFT } from './fuel-costs.ts'
 import { BodyWriter, METER_LOCALS } from './meter-body.ts'
 import { Layout } from './meter-parts.ts'
+import { addStateParts, STATE_EXPORTS } from './state-plan.ts'
+import type { StatePlan } from './state-plan.ts'
 import { OP, TYPE } from './opcodes.ts'
 
 /** Module name of the memory import. */
@@ -54,18 +57,28 @@ export const METER_MEMORY = 'memory'
 export const GUEST_PREFIX = 'g:'
 export const METER_EXPORTS = { fuel: 'm:fuel', ended: 'm:ended', pages: 'm:pages', stack: 'm:stack', start: 'm:start' } as const
 
+/** The kind of an element segment that fills a table other than the first. */
+const ACTIVE_IN_TABLE = 2
+
 /** Globals the meter adds, each of them exported. */
 const METER_GLOBALS = 4
+
+/** Functions a module that keeps a state has more, each of its own type. */
+const STATE_PARTS = Object.keys(STATE_EXPORTS).length
 
 /** What the meter adds at most, so that the second admission allows for it. */
 export function capsAfterMetering (caps: ModuleCaps): ModuleCaps {
   return {
     ...caps,
-    typesMax: caps.typesMax + caps.tablesMax + 2,
+    typesMax: caps.typesMax + caps.tablesMax + 2 + STATE_PARTS,
     importsMax: caps.importsMax + 1,
-    functionsMax: caps.functionsMax + caps.importsMax + caps.tablesMax + 2,
+    functionsMax: caps.functionsMax + caps.importsMax + caps.tablesMax + 2 + STATE_PARTS,
     globalsMax: caps.globalsMax + METER_GLOBALS,
-    exportsMax: caps.exportsMax + METER_GLOBALS + 1,
+    exportsMax: caps.exportsMax + METER_GLOBALS + 1 + STATE_PARTS + caps.tablesMax,
+    tablesMax: caps.tablesMax + 1,
+    tableEntriesMax: caps.tableEntriesMax + LIMITS.state.tableEntriesMax,
+    elementSegmentsMax: caps.elementSegmentsMax + 1,
+    elementsMax: caps.elementsMax + LIMITS.state.tableEntriesMax,
     localsMax: caps.localsMax + METER_LOCALS
   }
 }
@@ -81,6 +94,8 @@ export interface MeterOptions {
   readonly fuel?: boolean
   readonly stack?: boolean
   readonly nan?: boolean
+  /** Makes it a module whose state can be read and written between calls. */
+  readonly state?: StatePlan
 }
 
 /**
@@ -99,6 +114,8 @@ class Meter {
   private readonly options: MeterOptions
   private readonly out: Writer
   private readonly section = new Writer()
+  /** Exported functions by which a state is read and written. */
+  private readonly stateParts: ReadonlyArray<readonly [name: string, index: number]>
 
   constructor (module: Module, graph: CallGraph, importFuel: readonly number[], caps: ModuleCaps, options: MeterOptions) {
     this.module = module
@@ -106,6 +123,7 @@ class Meter {
     this.options = options
     this.caps = caps
     this.layout = new Layout(module, importFuel, caps.tableEntriesMax)
+    this.stateParts = options.state === undefined ? [] : addStateParts(this.layout, options.state)
     this.out = new Writer(module.bytes.length + 4096)
   }
 
@@ -119,7 +137,7 @@ class Meter {
     this.copy(SECTION.tag)
     this.globals()
     this.exports()
-    this.patched(SECTION.element)
+    this.elements()
     this.copy(SECTION.dataCount)
     this.code(bodies)
     this.copy(SECTION.data)
@@ -173,11 +191,22 @@ class Meter {
     section.copy(module.bytes, from, range.end)
   }
 
-  private patched (id: number): void {
-    if (!this.module.sections.has(id)) return
-    this.vector(id, 0)
-    this.emit(id, this.section)
+  /** Functions that tables can hold stand in a table of ours as well, so that a state can name them. */
+  private elements (): void {
+    const { module, section, named } = this
+    if (!module.sections.has(SECTION.element) && named.length === 0) return
+    this.vector(SECTION.element, named.length === 0 ? 0 : 1)
+    if (named.length > 0) {
+      section.u32(ACTIVE_IN_TABLE)
+      section.u32(module.tables.length)
+      section.ops(OP.i32Const, 0, OP.end, KIND.func)
+      section.u32(named.length)
+      for (const index of named) section.u32(this.reached(index))
+    }
+    this.emit(SECTION.element, section)
   }
+
+  private get named (): readonly number[] { return this.options.state?.functions ?? [] }
 
   private types (): void {
     const { types } = this.layout
@@ -209,12 +238,18 @@ class Meter {
   private tables (): void {
     const { module, section, caps } = this
     const own = module.tables.slice(module.imported.tables)
+    const { named } = this
     if (own.length === 0) return
-    section.u32(own.length)
+    section.u32(own.length + (named.length === 0 ? 0 : 1))
     for (const { type, min, max } of own) {
       section.ops(type, 1)
       section.u32(min)
       section.u32(Math.min(max ?? caps.tableEntriesMax, caps.tableEntriesMax))
+    }
+    if (named.length > 0) {
+      section.ops(TYPE.funcref, 1)
+      section.u32(named.length)
+      section.u32(named.length)
     }
     this.emit(SECTION.table, section)
   }
@@ -229,7 +264,8 @@ class Meter {
 
   private exports (): void {
     const { module, section, layout } = this
-    section.u32(module.exports.length + METER_GLOBALS + (module.start === undefined ? 0 : 1))
+    const ours = this.stateExports()
+    section.u32(module.exports.length + METER_GLOBALS + (module.start === undefined ? 0 : 1) + ours.length)
     for (const { name, kind, index } of module.exports) {
       this.export(GUEST_PREFIX + name, kind, kind === KIND.func ? this.reached(index) : index)
     }
@@ -238,7 +274,15 @@ class Meter {
     this.export(METER_EXPORTS.pages, KIND.global, layout.pages)
     this.export(METER_EXPORTS.stack, KIND.global, layout.stack)
     if (module.start !== undefined) this.export(METER_EXPORTS.start, KIND.func, this.reached(module.start))
+    for (const [name, kind, index] of ours) this.export(name, kind, index)
     this.emit(SECTION.export, section)
+  }
+
+  private stateExports (): ReadonlyArray<readonly [name: string, kind: number, index: number]> {
+    const { module, named, stateParts } = this
+    const tables = Array.from({ length: this.options.state?.tables ?? 0 }, (_, table) => [STATE_EXPORTS.table + table, KIND.table, table] as const)
+    const functions = named.length === 0 ? [] : [[STATE_EXPORTS.functions, KIND.table, module.tables.length] as const]
+    return [...stateParts.map(([name, index]) => [name, KIND.func, index] as const), ...tables, ...functions]
   }
 
   private export (name: string, kind: number, index: number): void {

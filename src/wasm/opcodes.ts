@@ -59,11 +59,12 @@ export const OP = {
   localGet: 0x20, localSet: 0x21, localTee: 0x22, globalGet: 0x23, globalSet: 0x24, tableSet: 0x26,
   memorySize: 0x3f, memoryGrow: 0x40, i32Const: 0x41, i64Const: 0x42, f32Const: 0x43, f64Const: 0x44,
   i32Eq: 0x46, i32LtS: 0x48, i32GtU: 0x4b, i64LtS: 0x53, i32Add: 0x6a, i32Sub: 0x6b, i32Mul: 0x6c,
-  i64Add: 0x7c, i64Sub: 0x7d, i64Mul: 0x7e, i64Shl: 0x86, i64ShrU: 0x88, f32Eq: 0x5b, f64Eq: 0x61, f32Neg: 0x8c, f64Neg: 0x9a, i64ExtendI32U: 0xad,
+  i64Add: 0x7c, i64Sub: 0x7d, i64Mul: 0x7e, i64Shl: 0x86, i64ShrU: 0x88, f32Eq: 0x5b, f64Eq: 0x61, f32Neg: 0x8c, f64Neg: 0x9a, i32WrapI64: 0xa7, i64ExtendI32U: 0xad,
+  i32ReinterpretF32: 0xbc, i64ReinterpretF64: 0xbd, f32ReinterpretI32: 0xbe, f64ReinterpretI64: 0xbf,
   refNull: 0xd0, refFunc: 0xd2, fc: 0xfc, fd: 0xfd,
-  memoryInit: FC + 8, memoryCopy: FC + 10, memoryFill: FC + 11,
-  tableInit: FC + 12, tableCopy: FC + 14, tableGrow: FC + 15, tableSize: FC + 16, tableFill: FC + 17,
-  v128Const: FD + 12, f32x4Eq: FD + 0x41, f64x2Eq: FD + 0x47, bitselect: FD + 0x52
+  memoryInit: FC + 8, dataDrop: FC + 9, memoryCopy: FC + 10, memoryFill: FC + 11,
+  tableInit: FC + 12, elemDrop: FC + 13, tableCopy: FC + 14, tableGrow: FC + 15, tableSize: FC + 16, tableFill: FC + 17,
+  v128Const: FD + 12, i64x2ExtractLane: FD + 29, i64x2ReplaceLane: FD + 30, f32x4Eq: FD + 0x41, f64x2Eq: FD + 0x47, bitselect: FD + 0x52
 } as const
 
 export const TYPE = {

@@ -37,6 +37,28 @@ export interface Run {
   limits: RunLimits
   /** 32 bytes from which all randomness of the guest is drawn. */
   seed: Uint8Array
+  /** What the module was after the call before; null for the first one, absent for a run that keeps no state. */
+  state?: State | null
+}
+
+/** What a module is between two calls, by value. */
+export interface State {
+  /** One for each 64 KiB of memory; null for one that is all zero. */
+  readonly pages: ReadonlyArray<Uint8Array | null>
+  /** Globals that change, in their order: 8 bytes for each 64 bits or less, the lowest first. */
+  readonly globals: Uint8Array
+  /** Per table its entries: functions by index, or null. None where code changes no table. */
+  readonly tables: ReadonlyArray<ReadonlyArray<number | null>>
+  /** Passive segments that were dropped, by their number among those that can be, ascending. */
+  readonly dropped: readonly number[]
+}
+
+/** A state after a call, told by what changed. */
+export interface StateChange extends Omit<State, 'pages'> {
+  /** How many pages there are. */
+  readonly pages: number
+  /** Those that differ from the state before, or for a fresh instance from zero. */
+  readonly changed: ReadonlyMap<number, Uint8Array | null>
 }
 
 /** How a run can end; every one is deterministic and charged. */
@@ -59,6 +81,8 @@ export interface Outcome {
   pages: number
   /** What happened, one line, when the outcome is not ok; not part of any proof. */
   message: string
+  /** Of a run with a state whose entry returned; one that ended otherwise leaves the state as it was. */
+  state?: StateChange
 }
 
 export interface ExecuteOptions {

@@ -15,7 +15,8 @@ const STARTS = 5
 export class Machine implements AsyncDisposable {
   readonly host: number
   readonly dataDir: string
-  readonly #hosts: Hosts
+  readonly #hosts: Pick<Hosts, 'on'>
+  readonly #args: readonly string[]
   #process: ChildProcess | null = null
   #operator: Promise<Operator>
   #kills: Promise<void> = Promise.resolve()
@@ -23,8 +24,10 @@ export class Machine implements AsyncDisposable {
   /** What it said when it ended by itself, which it never should. */
   fell: string | null = null
 
-  constructor (hosts: Hosts, host: number, dataDir: string) {
+  /** @param args of `inos up`, beside the data directory */
+  constructor (hosts: Pick<Hosts, 'on'>, host: number, dataDir: string, args: readonly string[] = ['--listen', addressOf(host)]) {
     this.#hosts = hosts
+    this.#args = args
     this.host = host
     this.dataDir = dataDir
     this.#operator = this.#start(STARTS)
@@ -43,7 +46,7 @@ export class Machine implements AsyncDisposable {
 
   /** @param starts tries that are left */
   async #start (starts: number): Promise<Operator> {
-    const [command, args] = this.#hosts.on(this.host, [process.execPath, MAIN, 'up', '--json', '--data', this.dataDir, '--listen', this.address, '--slots', '1'])
+    const [command, args] = this.#hosts.on(this.host, [process.execPath, MAIN, 'up', '--json', '--data', this.dataDir, '--slots', '1', ...this.#args])
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#process = child
     let says = ''

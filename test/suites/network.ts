@@ -215,8 +215,8 @@ export function isCode (...codes: string[]): (error: unknown) => boolean {
   }
 }
 
-export async function until (holds: () => boolean): Promise<void> {
-  for (const end = Date.now() + MS; !holds();) {
+export async function until (holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + MS; !await holds();) {
     assert(Date.now() < end, `never: ${holds}`)
     await pause(5)
   }

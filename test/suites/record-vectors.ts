@@ -14,6 +14,7 @@ import { DEFAULT_PRICES } from '../../src/packet/limits.ts'
 import { type Charter, type Invite, type Member, netOf, type Revocations } from '../../src/packet/mesh.ts'
 import type { Ack, Cancel, Cheque, Clearing, Head, Offer, Order, Receipt } from '../../src/packet/records.ts'
 import { encodeSpec } from '../../src/packet/spec.ts'
+import { encodeState } from '../../src/packet/state.ts'
 
 export interface Vector { readonly name: string, readonly id: string, readonly bytes: string }
 
@@ -51,6 +52,14 @@ export const receiptPayload: Receipt = {
 }
 
 export const receipt: Sealed<Receipt> = seal('receipt', receiptPayload, executor)
+
+/** What a module keeps between two calls, the call after it, and its receipt. */
+export const state = encodeState({
+  module: spec.spec.module, profile: 'inos/1', pages: [rawCid(bytesOf('page')).multihash.digest, null], globals: new Uint8Array(8).fill(9), tables: [[3, null]], dropped: [1]
+})
+export const stepSpec = encodeSpec({ ...spec.spec, state: state.id })
+const stepOrder: Sealed<Order> = seal('order', { ...order.payload, spec: stepSpec.id }, payer)
+export const stepReceipt: Sealed<Receipt> = seal('receipt', { ...receiptPayload, order: stepOrder.id, spec: stepSpec.id, state: rawCid(bytesOf('state')) }, executor)
 
 /** The last of three under one signature: the odd one out. */
 export const batched: Sealed<Receipt> = sealBatch('receipt', [{ ...receiptPayload, item: 1 }, { ...receiptPayload, item: 2 }, receiptPayload], executor)[2]!
@@ -126,7 +135,8 @@ export function makeVectors (): Vector[] {
   const records = Object.entries({ spec, offer, order, cancel, receipt, batched, repeated, cheque, ack, head, charter, invite, member, revocations, 'order in a mesh': meshOrder, 'cheque in a mesh': meshCheque, 'cheque of the issuer': grantCheque, clearing }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
   const files = Object.entries(bundles).map(([name, { receipt, bytes }]) => ({ name: `bundle ${name}`, id: receipt.id.toString(), bytes: toHex(bytes) }))
   const proofs = Object.entries(frauds).map(([name, { id, bytes }]) => ({ name: `fraud ${name}`, id: id.toString(), bytes: toHex(bytes) }))
-  return [...records, ...files, ...proofs]
+  const steps = Object.entries({ state, 'spec of the first step': encodeSpec({ ...spec.spec, state: null }), 'spec of a step': stepSpec, 'receipt of a step': stepReceipt }).map(([name, { id, bytes }]) => ({ name, id: id.toString(), bytes: toHex(bytes) }))
+  return [...records, ...files, ...proofs, ...steps]
 }
 
 if (import.meta.main) console.log(JSON.stringify(makeVectors(), null, 2))

@@ -67,7 +67,7 @@ function unsigned (value: bigint): number {
   return Number(BigInt.asUintN(64, value))
 }
 
-export const extism: GuestInterface = { name: 'extism:host/env', functions: FUNCTIONS, namesResult: true, open }
+export const extism: GuestInterface = { name: 'extism:host/env', functions: FUNCTIONS, namesResult: true, forgets: true, open }
 
 function open (context: GuestContext): GuestSession {
   const plugin = new Plugin(context)

@@ -60,5 +60,7 @@ export interface GuestInterface {
   readonly functions: Readonly<Record<string, HostFunction>>
   /** A guest that imports it names its result through it, and not by writing to stdout. */
   readonly namesResult?: true
+  /** What guests leave with it is gone after a call, so that a module which keeps a state cannot import it. */
+  readonly forgets?: true
   open (context: GuestContext): GuestSession
 }

@@ -1,8 +1,7 @@
 /** Outcomes that are not ok, as the errors a caller of `compute` gets. */
-import { type ErrorCode, InosError } from '../packet/errors.ts'
-import type { OutcomeKind } from '../wasm/runtime.ts'
+import { type ErrorCode, InosError } from './errors.ts'
 
-const OUTCOME_ERRORS: Record<Exclude<OutcomeKind, 'ok'>, { code: ErrorCode, text: string, hint?: string }> = {
+const OUTCOME_ERRORS: Record<'trap' | 'fuel' | 'memory' | 'output' | 'stack', { code: ErrorCode, text: string, hint?: string }> = {
   trap: { code: 'ERR_TRAP', text: 'The guest trapped' },
   fuel: { code: 'ERR_OUT_OF_FUEL', text: 'The guest ran out of fuel', hint: 'Allow more with limits.fuelMax, `--fuel` on the command line.' },
   memory: { code: 'ERR_MEMORY_LIMIT', text: 'The guest met a memory quota', hint: 'Allow more with limits.memoryPagesMax, `--memory` on the command line.' },
@@ -11,7 +10,7 @@ const OUTCOME_ERRORS: Record<Exclude<OutcomeKind, 'ok'>, { code: ErrorCode, text
 }
 
 /** Null when the outcome is ok. */
-export function outcomeError ({ outcome, fuel, message }: { outcome: OutcomeKind, fuel: bigint, message?: string }): InosError | null {
+export function outcomeError ({ outcome, fuel, message }: { outcome: 'ok' | keyof typeof OUTCOME_ERRORS, fuel: bigint, message?: string }): InosError | null {
   if (outcome === 'ok') return null
   const { code, text, hint } = OUTCOME_ERRORS[outcome]
   // Only of a trap does the engine know more than the outcome already says.

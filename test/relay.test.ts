@@ -1,0 +1,345 @@
+/**
+ * Nodes that nobody can dial, on loopback: jobs through a relay, its limits, who gets a reservation, a relay
+ * that dies, and a hole punch that fails. Real routers are played in test/nat/.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import type { Network } from '../src/network/network.ts'
+import type { RelayLimits } from '../src/network/relay.ts'
+import { createSessions, type Sessions } from '../src/network/sessions.ts'
+import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
+import { timers } from '../src/node/timers.ts'
+import { LIMITS } from '../src/packet/limits.ts'
+import { ECHO } from './guests.ts'
+import { MeshWorld } from './suites/mesh-network.ts'
+import { pause, until } from './suites/network.ts'
+
+const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
+const CIRCUIT = '/p2p-circuit'
+const soon = (): AbortSignal => AbortSignal.timeout(30_000)
+const scratch = mkdtempSync(joinPath(tmpdir(), 'inos-relay-'))
+after(() => { rmSync(scratch, { recursive: true, force: true }) })
+let nodes = 0
+
+const start = (options: Partial<NetworkOptions> = {}): Promise<Network> => createNetwork({ seed: randomBytes(32), ...options })
+const startRelay = (options: Partial<NetworkOptions> = {}): Promise<Network> => start({ listen: [LOOPBACK], relay: true, ...options })
+const member = (options: JoinOptions): Promise<Node> => join({ dataDir: joinPath(scratch, String(nodes++)), slots: 1, ...options })
+/** Wait until relays lead to a node. */
+const sheltered = async (node: { addresses (): string[] }, relays = 1): Promise<string> => {
+  await until(() => node.addresses().filter(address => address.includes(CIRCUIT)).length >= relays)
+  return node.addresses()[0]!
+}
+/** Send so many bytes over a stream of packets and read them back. */
+async function echo (from: Network, to: string, bytes: number): Promise<number> {
+  const wire = await from.open(to, soon())
+  let back = 0
+  const reading = (async () => { for await (const chunk of wire.read()) back += chunk.length })()
+  // Where the writing fails first, that is what is told.
+  reading.catch(() => {})
+  for (let left = bytes; left > 0; left -= 65_536) if (!wire.write(new Uint8Array(Math.min(left, 65_536)))) await wire.drained(soon())
+  await wire.end()
+  await reading
+  return back
+}
+function answerEcho (network: Network): void {
+  network.handle(wire => {
+    void (async () => {
+      for await (const chunk of wire.read()) if (!wire.write(Uint8Array.from(chunk))) await wire.drained(soon())
+      await wire.end()
+    })().catch(() => {})
+  })
+}
+
+// Goal: a node that only a relay leads to sells a job, and both sides say how they are connected. Method: a seller that listens at
+// relays only, a relay, and a buyer that is given the seller's address there; a job with 1 MB in and out, far more than a default relay carries.
+test('a job through a relay', { timeout: 120_000 }, async () => {
+  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
+  await using seller = await member({ listen: [CIRCUIT], peers: relay.addresses() })
+  const address = await sheltered(seller)
+  assert.deepEqual([seller.reachability()?.status, seller.reachability()?.relays], ['relayed', [relay.id]])
+  await using buyer = await member({ serve: false, peers: [address] })
+  const input = randomBytes(1_000_000)
+  const result = await buyer.compute(ECHO, input, { where: seller.id })
+  assert.ok(input.equals(result.bytes))
+  const [seen] = buyer.peers().filter(({ id }) => id === seller.id)
+  assert.deepEqual([seen?.via, seen?.transport], [relay.id, 'p2p-circuit'])
+  assert.equal(relay.peers().find(({ id }) => id === seller.id)?.via, null)
+  const { relaying, carried } = relay.reachability()!
+  assert.equal(relaying, true)
+  assert.deepEqual(carried.map(({ peer }) => peer), [seller.id])
+  assert.ok(carried[0]!.bytes > 2_000_000, 'input and result are counted')
+})
+
+// Goal: who holds a reservation pays its relay for what goes beyond the free part, by orders, receipts and cheques like any other, at the
+// relay's own price; whoever asks for more than was relayed gets nothing. Method: 8 MB each way three times; then the books of both.
+test('what is relayed is paid for', { timeout: 120_000 }, async () => {
+  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
+  await relay.setTrade({ relayPerMiB: 2_048n })
+  await using seller = await member({ listen: [CIRCUIT], peers: relay.addresses() })
+  await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+  const input = randomBytes(8_000_000)
+  for (let i = 0; i < 3; i++) assert.ok(input.equals((await buyer.compute(ECHO, input, { where: seller.id, cache: false })).bytes))
+  const paid = async (node: Node, direction: 'earned' | 'spent'): Promise<bigint> => {
+    await node.settle()
+    const entries = (await Array.fromAsync(node.history())).filter(entry => entry.kind === 'relay' && entry.direction === direction)
+    return entries.reduce((sum, { amount }) => sum + amount, 0n)
+  }
+  const { bytes, paid: paidBytes } = relay.reachability()!.carried[0]!
+  assert.ok(bytes > 24_000_000 && paidBytes >= bytes - LIMITS.relay.freeBytesPerHour - LIMITS.relay.aheadBytesMax, `${paidBytes} of ${bytes}`)
+  await until(async () => await paid(seller, 'spent') === BigInt(relay.reachability()!.carried[0]!.paid) / 1_024n * 2n)
+  await until(async () => await paid(relay, 'earned') === await paid(seller, 'spent'))
+  assert.equal(await paid(buyer, 'spent'), 0n)
+  const receipts = (await Array.fromAsync(seller.receipts())).filter(({ role, peer }) => role === 'bought' && peer === relay.id)
+  const receipt = await seller.receipt(receipts[0]!.id)
+  assert.equal((await verifyReceipt(receipt!)).charge, receipts[0]!.charge)
+  assert.deepEqual([(await seller.audit()).ok, (await relay.audit()).ok], [true, true])
+})
+
+// Goal: each limit of a relay holds. Method: relays with one tight limit each, and what must fail there.
+test('a relay keeps its limits', { timeout: 120_000 }, async t => {
+  const scene = async (limits: Partial<RelayLimits>, act: (relay: Network, hidden: Network, caller: Network) => Promise<void>): Promise<void> => {
+    const relay = await startRelay({ relayLimits: { ...LIMITS.relay, ...limits } })
+    const hidden = await start({ listen: [CIRCUIT], bootstrap: relay.addresses() })
+    const caller = await start()
+    answerEcho(hidden)
+    try {
+      await caller.dial(await sheltered(hidden), soon())
+      await act(relay, hidden, caller)
+    } finally {
+      await Promise.all([caller.stop(), hidden.stop(), relay.stop()])
+    }
+  }
+  await t.test('bytes of one connection', () => scene({ bytesMax: 1_000_000 }, async (_relay, hidden, caller) => {
+    assert.equal(await echo(caller, hidden.id, 100_000), 100_000)
+    await assert.rejects(echo(caller, hidden.id, 1_000_000), { code: 'ERR_PEER_LOST' })
+  }))
+  await t.test('its time', () => scene({ connectionMsMax: 1_500 }, async (_relay, hidden, caller) => {
+    assert.equal(await echo(caller, hidden.id, 1_000), 1_000)
+    await until(() => !caller.peers().some(({ id }) => id === hidden.id))
+  }))
+  await t.test('what is not paid', () => scene({ freeBytesPerHour: 300_000, lowBytes: 100_000, aheadBytesMax: 300_000 }, async (relay, hidden, caller) => {
+    await assert.rejects(echo(caller, hidden.id, 1_000_000), { code: 'ERR_PEER_LOST' })
+    await assert.rejects(caller.dial(hidden.addresses()[0]!, soon()), { code: 'ERR_NOT_REACHABLE' })
+    relay.access!.relay.credit(hidden.id, 10_000_000)
+    await caller.dial(hidden.addresses()[0]!, soon())
+    assert.equal(await echo(caller, hidden.id, 1_000_000), 1_000_000)
+  }))
+  await t.test('connections to one peer', () => scene({ heldPerPeerMax: 1 }, async (_relay, hidden, caller) => {
+    const second = await start()
+    const address = hidden.addresses()[0]!
+    try {
+      await assert.rejects(second.dial(address, soon()), { code: 'ERR_NOT_REACHABLE' })
+      await caller.hangUp(hidden.id)
+      await until(() => second.dial(address, soon()).then(() => true, () => false))
+    } finally {
+      await second.stop()
+    }
+  }))
+  await t.test('reservations; one that leaves makes room', () => scene({ reservationsMax: 1 }, async (relay, hidden) => {
+    const second = await start({ listen: [CIRCUIT], bootstrap: relay.addresses(), relayLimits: { ...LIMITS.relay, retryMs: 200 } })
+    try {
+      await until(() => second.peers().length > 0)
+      await hidden.stop()
+      await sheltered(second)
+    } finally {
+      await second.stop()
+    }
+  }))
+})
+
+// Goal: when its relay dies, a node is found through another one. Method: two relays; the first is stopped, and a peer that knew both dials again.
+test('another relay takes over', { timeout: 120_000 }, async () => {
+  const relays = await Promise.all([startRelay(), startRelay(), startRelay()])
+  const hidden = await start({ listen: [CIRCUIT], bootstrap: relays.flatMap(relay => relay.addresses()) })
+  const caller = await start()
+  answerEcho(hidden)
+  try {
+    await sheltered(hidden, LIMITS.relay.relaysMin)
+    const used = relays.filter(({ id }) => hidden.access!.view().relays.includes(id))
+    assert.equal(used.length, LIMITS.relay.relaysMin)
+    await caller.dial(hidden.addresses().find(address => address.includes(used[0]!.id))!, soon())
+    assert.equal(await echo(caller, hidden.id, 1_000), 1_000)
+    // Identify has told of the second relay as well.
+    await until(async () => (await caller.routesTo(hidden.id)).length >= LIMITS.relay.relaysMin)
+    await used[0]!.stop()
+    await until(() => !caller.peers().some(({ id }) => id === hidden.id))
+    assert.equal(await echo(caller, hidden.id, 1_000), 1_000)
+    // And a third one fills the gap.
+    await until(() => hidden.access!.view().relays.length === LIMITS.relay.relaysMin && !hidden.access!.view().relays.includes(used[0]!.id))
+  } finally {
+    await Promise.all([caller, hidden, ...relays].map(network => network.stop()))
+  }
+})
+
+// Goal: a peer tells whether it can dial this node, and nothing else can be asked of it. Method: a node that listens and one that
+// does not ask a third; then the ports are garbage.
+test('a peer dials back', { timeout: 60_000 }, async () => {
+  const [peer, open, closed] = await Promise.all([start({ listen: [LOOPBACK], relayLimits: { ...LIMITS.relay, dialBackMsMin: 0 } }), start({ listen: [LOOPBACK] }), start()])
+  try {
+    const address = peer.addresses()[0]!
+    await Promise.all([open.dial(address, soon()), closed.dial(address, soon())])
+    const [yes, no] = await Promise.all([open.access!.test(peer.id, soon()), closed.access!.test(peer.id, soon())])
+    assert.deepEqual(yes.reached.map(reached => `${reached}/p2p/${open.id}`), open.addresses())
+    assert.deepEqual([yes.via, yes.relays, yes.punches], [null, false, true])
+    assert.deepEqual([no.ports, no.reached], [[], []])
+    assert.match(no.seen ?? '', /^\/ip4\/127\.0\.0\.1\/tcp\/\d+$/)
+    await assert.rejects(open.access!.test(closed.id, soon()), { code: 'ERR_NOT_REACHABLE' })
+  } finally {
+    await Promise.all([peer, open, closed].map(network => network.stop()))
+  }
+})
+
+// Goal: a session moves from the relay to a direct connection without losing what was asked, and goes on when the relay dies; a relayed
+// connection that is of no more use is closed. Method: a request that is held back, then a direct dial, requests on both, and the end of the relay.
+test('a session moves to a direct connection', { timeout: 60_000 }, async () => {
+  const relay = await startRelay()
+  const hidden = await start({ listen: [LOOPBACK, CIRCUIT], bootstrap: relay.addresses() })
+  const caller = await start()
+  const asked: string[] = []
+  const gates = new Map<string, PromiseWithResolvers<void>>()
+  const gateOf = (text: string): PromiseWithResolvers<void> => gates.get(text) ?? gates.set(text, Promise.withResolvers<void>()).get(text)!
+  const sessionsOf = (network: Network): Sessions => createSessions({
+    network,
+    timers,
+    hello: () => ({ profile: 'inos/1', net: '', records: [] }),
+    serve: {
+      async request (_peer, { input }) {
+        const text = new TextDecoder().decode(input)
+        asked.push(text)
+        if (text.startsWith('slow')) await gateOf(text).promise
+        return { result: Uint8Array.from(input) }
+      },
+      oneShot: async () => ({})
+    },
+    blobs: { get: async () => null }
+  })
+  const [serving, asking] = [sessionsOf(hidden), sessionsOf(caller)]
+  const opened: string[] = []
+  asking.on({ open: peer => { opened.push(peer) }, close: () => { opened.push('closed') } })
+  const ask = async (text: string): Promise<string> => new TextDecoder().decode((await asking.request(hidden.id, { kind: 'job', input: Uint8Array.from(new TextEncoder().encode(text)) }, { signal: soon() })).result)
+  try {
+    await until(() => hidden.addresses().some(address => address.includes(CIRCUIT)))
+    const [direct, relayed] = [hidden.addresses().find(address => !address.includes(CIRCUIT))!, hidden.addresses().find(address => address.includes(CIRCUIT))!]
+    await asking.connect(relayed, soon())
+    const slow = [ask('slow 1'), ask('slow 2')]
+    await until(() => asked.length === 2)
+    const carried = (): number => relay.access!.relay.accounts()[0]!.bytes
+    await caller.dial(direct, soon())
+    await until(() => asking.list()[0]?.inFlight === 0)
+    const before = carried()
+    const text = 'x'.repeat(50_000)
+    assert.equal(await ask(text), text)
+    assert.ok(carried() - before < 50_000, 'what is asked now goes directly')
+    gateOf('slow 1').resolve()
+    assert.equal(await slow[0], 'slow 1')
+    assert.deepEqual(asked.filter(text => text.startsWith('slow')), ['slow 1', 'slow 2'], 'what was asked before is answered where it was')
+    await relay.stop()
+    await until(() => asked.filter(text => text === 'slow 2').length === 2)
+    gateOf('slow 2').resolve()
+    assert.equal(await slow[1], 'slow 2')
+    assert.deepEqual(opened, [hidden.id], 'for those who look on it stayed one session')
+  } finally {
+    await Promise.all([asking.stop(), serving.stop()])
+    await Promise.all([caller, hidden, relay].map(network => network.stop()))
+  }
+})
+
+// Goal: a hole punch that fails leaves the relayed connection and its session as they are. Method: on loopback there is no public address to
+// dial, so each try fails; requests before, meanwhile and after go over one session.
+test('a failed hole punch leaves the relay in place', { timeout: 60_000 }, async () => {
+  const relay = await startRelay()
+  const limits = { ...LIMITS.relay, punchMsMax: 300 }
+  const hidden = await start({ listen: [CIRCUIT], bootstrap: relay.addresses(), relayLimits: limits })
+  const caller = await start({ relayLimits: limits })
+  answerEcho(hidden)
+  try {
+    await caller.dial(await sheltered(hidden), soon())
+    const wire = await caller.open(hidden.id, soon())
+    const chunks = wire.read()[Symbol.asyncIterator]()
+    for (const end = Date.now() + 2_000; Date.now() < end; await pause(100)) {
+      wire.write(Uint8Array.of(1, 2, 3))
+      assert.deepEqual([...(await chunks.next()).value!], [1, 2, 3])
+    }
+    assert.deepEqual(caller.peers().find(({ id }) => id === hidden.id)?.addresses.length, 1)
+    assert.equal(await echo(caller, hidden.id, 10_000), 10_000)
+  } finally {
+    await Promise.all([caller, hidden, relay].map(network => network.stop()))
+  }
+})
+
+// Goal: packets pass a relay that is none of ours and gives libp2p's usual 128 KiB. Method: a plain libp2p node as the relay; a little goes through, more does not.
+test('a stock relay carries what it can', { timeout: 60_000 }, async () => {
+  const relay = await createLibp2p({
+    addresses: { listen: [LOOPBACK] }, transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()],
+    connectionGater: { denyDialMultiaddr: () => false }, services: { identify: identify(), relay: circuitRelayServer() }
+  })
+  const address = relay.getMultiaddrs()[0]!.toString()
+  const hidden = await start({ listen: [CIRCUIT], bootstrap: [address] })
+  const caller = await start()
+  answerEcho(hidden)
+  try {
+    await caller.dial(await sheltered(hidden), soon())
+    assert.equal(await echo(caller, hidden.id, 10_000), 10_000)
+    assert.equal(await echo(caller, hidden.id, 10_000), 10_000)
+    await assert.rejects(echo(caller, hidden.id, 1_000_000))
+  } finally {
+    await Promise.all([caller.stop(), hidden.stop(), relay.stop()])
+  }
+})
+
+// Goal: in a private mesh a relay serves members only: neither a reservation nor a connection for others. Method: a relay that is the issuer, a member behind
+// it that works for another member, and a stranger that wants both.
+test('a relay of a private mesh serves its members only', { timeout: 120_000 }, async () => {
+  await using world = new MeshWorld((seed, membership) => createNetwork({ seed, membership, listen: [membership?.isIssuer === true ? LOOPBACK : CIRCUIT], relay: true }))
+  const issuer = await world.found()
+  const text = world.invite(issuer, { count: 2 })
+  const [hidden, caller] = [await world.join(text, issuer), await world.join(text, issuer)]
+  const address = await sheltered(hidden.network)
+  answerEcho(hidden.network)
+  await caller.network.dial(address, soon())
+  assert.equal(await echo(caller.network, hidden.network.id, 10_000), 10_000)
+  const stranger = await start({ listen: [CIRCUIT], bootstrap: issuer.network.addresses() })
+  try {
+    await assert.rejects(stranger.dial(address, soon()))
+    await pause(1_500)
+    assert.deepEqual(stranger.addresses(), [])
+    assert.deepEqual(issuer.network.access!.relay.accounts().map(({ peer }) => peer), [hidden.network.id], 'nothing was relayed to anybody else')
+  } finally {
+    await stranger.stop()
+  }
+})
+
+// Goal: the command line tells what lies between two nodes. Method: `inos doctor --peer` against a node that relays, and `inos peers reach` there.
+test('inos doctor tests itself against a peer', { timeout: 120_000 }, async () => {
+  const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
+  const { status, stdout } = await run(process.execPath, [main, 'doctor', '--json', '--data', joinPath(scratch, 'doctor'), '--peer', relay.addresses()[0]!])
+  const { ok, checks } = JSON.parse(stdout) as { ok: boolean, checks: { name: string, status: string, detail: string }[] }
+  assert.deepEqual([status, ok], [0, true])
+  const found = Object.fromEntries(checks.map(({ name, status }) => [name, status]))
+  assert.deepEqual([found['peer'], found['dial back'], found['relay'], found['hole punch']], ['ok', 'ok', 'ok', 'ok'])
+  assert.match(checks.find(({ name }) => name === 'dial back')!.detail, /has dialled this node at \/ip4\/127\.0\.0\.1/)
+})
+
+/** Run a program to its end. */
+async function run (command: string, args: readonly string[]): Promise<{ status: number, stdout: string }> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let stdout = ''
+  child.stdout.on('data', chunk => { stdout += String(chunk) })
+  const [status] = await once(child, 'close') as [number]
+  return { status, stdout }
+}
