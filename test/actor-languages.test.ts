@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { KeptState } from '../src/packet/kept-state.ts'
+import type { KeptState } from '../src/packet/state-views.ts'
 import type { Processor } from '../src/processor/processor.ts'
 import { createTestMesh } from '../src/testing/index.ts'
 

@@ -38,3 +38,8 @@ test('the sample of docs/testing.md runs', () => {
   assert.match(report, /pass 2\b/)
   assert.match(report, /fail 0\b/)
 })
+
+// Goal: the same for the sample of actors. Method: the same; the echo keeps its memory and answers what it is sent.
+test('the sample of docs/actors.md runs', () => {
+  assert.deepEqual(printed('docs/actors.md', 'actor').slice(0, 3), ['1 hello true', "1 [ 'counter' ]", '1'])
+})

@@ -343,3 +343,16 @@ async function run (command: string, args: readonly string[]): Promise<{ status:
   const [status] = await once(child, 'close') as [number]
   return { status, stdout }
 }
+
+// Goal: a relay is found that nobody named. Method: a node in the middle that does not relay; behind it a relay announces itself, and a hidden node looks.
+test('a relay is found by the DHT', { timeout: 120_000 }, async () => {
+  const middle = await start({ listen: [LOOPBACK] })
+  const relay = await startRelay({ bootstrap: middle.addresses() })
+  await until(() => middle.peers().length === 1)
+  const hidden = await start({ listen: [CIRCUIT], bootstrap: middle.addresses(), relayLimits: { ...LIMITS.relay, retryMs: 500 } })
+  try {
+    assert.ok((await sheltered(hidden)).includes(relay.id))
+  } finally {
+    await Promise.all([hidden, relay, middle].map(network => network.stop()))
+  }
+})

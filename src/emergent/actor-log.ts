@@ -8,7 +8,7 @@
  *     delta!ID!N                what message N changed of the state
  *     image!ID!N                the whole state after message N, the last two
  *     snapshot!ID!N             such an image that is kept until it is let go
- *     next!ID                   what the message under way changed, before its receipt is accepted
+ *     next!ID                   what the message under way changed and gave, before its receipt is accepted
  *     message!ID!TEXT           the number of a message by the name its caller gave it
  *
  * ID is 32 hex digits, N 14. The state after N is the latest image up to N and the deltas behind it.
@@ -16,7 +16,8 @@
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { isBytes, isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
-import { applyDelta, encodeDelta, type KeptState } from '../packet/kept-state.ts'
+import { applyDelta, encodeDelta } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 
 type Op = { type: 'put', key: string, value: Uint8Array } | { type: 'del', key: string }
@@ -142,16 +143,17 @@ export class ActorLog {
     for await (const [key, value] of this.#store.iterator(below(this.#key('log', '')))) yield { n: numberOf(key), entry: decodeEntry(value) }
   }
 
-  /** Keep what the message under way changed; the durable write of its log comes later, and brings this one to the disk with it. */
-  async keepNext (state: string, delta: Uint8Array): Promise<void> {
-    await this.#store.batch([put(this.#key('next'), encodeCanonical({ state, delta }))], { sync: false })
+  /** Keep what the message under way changed and gave; the durable write of its log comes later, and brings this one to the disk with it. */
+  async keepNext (state: string, delta: Uint8Array, result: Uint8Array): Promise<void> {
+    await this.#store.batch([put(this.#key('next'), encodeCanonical({ state, delta, result }))], { sync: false })
   }
 
-  /** What a message changed that was under way, if it led to this state. */
-  async next (state: string): Promise<Uint8Array | null> {
+  /** What a message changed and gave that was under way, if it led to this state. */
+  async next (state: string): Promise<{ readonly delta: Uint8Array, readonly result: Uint8Array } | null> {
     const bytes = await this.#store.get(this.#key('next'))
     const value = bytes === undefined ? null : decodeCanonical(bytes)
-    return isMap(value) && value['state'] === state && isBytes(value['delta']) ? value['delta'] : null
+    if (!isMap(value) || value['state'] !== state || !isBytes(value['delta']) || !isBytes(value['result'])) return null
+    return { delta: value['delta'], result: value['result'] }
   }
 
   /** Message n is handled: on disk when this resolves. @param delta null where it changed nothing */

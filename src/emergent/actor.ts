@@ -7,7 +7,8 @@ import { fromHex, toHex } from 'multiformats/bytes'
 import { messageSeed } from '../packet/actor.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { InosError } from '../packet/errors.ts'
-import { applyDelta, type KeptState } from '../packet/kept-state.ts'
+import { applyDelta } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { outcomeError } from '../packet/outcome.ts'
 import type { ComputeOptions, Module, Processor, Result, Step } from '../processor/processor.ts'
@@ -198,13 +199,15 @@ export class Actor {
     let delta: Uint8Array | null = null
     const step: Step = {
       before: this.#state,
-      keep: async (after, change) => {
-        await log.keepNext(after.id, change)
+      keep: async (after, change, result) => {
+        await log.keepNext(after.id, change, result)
         delta = change
       },
       find: async state => {
-        delta = await log.next(state)
-        return delta === null ? null : await applyDelta(this.#state, delta, this.#parts.digest)
+        const kept = await log.next(state)
+        if (kept === null) return null
+        delta = kept.delta
+        return { state: await applyDelta(this.#state, kept.delta, this.#parts.digest), result: kept.result }
       }
     }
     const result = await processor.run(module, message, {

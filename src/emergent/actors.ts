@@ -75,11 +75,12 @@ class Registry {
     if (row === null) await this.#makeRoom(store)
     const options = clean(given)
     const id = row?.id ?? toHex(randomBytes(ACTOR_ID_BYTES))
+    const next: Row = { id, module: module.id, options, stopped: false }
     await store.batch([
-      { type: 'put', key: ROWS.module(module.id), value: module.bytes },
-      { type: 'put', key: ROWS.actor(name), value: encodeCanonical({ id, module: module.id, options, stopped: false }) }
+      ...(row === null ? [{ type: 'put' as const, key: ROWS.module(module.id), value: module.bytes }] : []),
+      { type: 'put', key: ROWS.actor(name), value: encodeCanonical(next) }
     ], { sync: true })
-    return await this.#open(store, name, { id, module: module.id, options, stopped: false }, module)
+    return await this.#open(store, name, next, module)
   }
 
   async find (name: string): Promise<Actor> {

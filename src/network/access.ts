@@ -9,39 +9,13 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Timers } from './network.ts'
+import type { Network, Timers } from './network.ts'
 import { isRelayed, portOf, relayOf, scopeOf } from './places.ts'
 import { type PunchComponents, Puncher, PUNCH_PROTOCOL } from './punch.ts'
-import { askDialBack, type DialBack, DialBacks, REACH_PROTOCOL } from './reach.ts'
-import { Relay, type RelayAccount, type RelayComponents, type RelayLimits } from './relay.ts'
-
-/** `public`: somebody has dialled it; `relayed`: only through relays; `private`: nobody could; `unknown`: nobody was asked. */
-export interface Reachability {
-  readonly status: 'public' | 'relayed' | 'private' | 'unknown'
-  /** Why it is taken to be so, and what would make it better; null: nothing needs to be. */
-  readonly reason: string
-  readonly next: string | null
-  /** Multiaddrs at which others get here. */
-  readonly addresses: readonly string[]
-  /** PeerIds of relays through which others get here. */
-  readonly relays: readonly string[]
-  /** Whether it relays for others, and what for whom. */
-  readonly relaying: boolean
-  readonly carried: readonly RelayAccount[]
-}
-
-/** The answer of one peer that tested a node with it. */
-export interface PeerTest extends DialBack {
-  /** PeerId. */
-  readonly peer: string
-  /** Multiaddr of the connection the question went over, and the relay it goes through; null: it is direct. */
-  readonly address: string
-  readonly via: string | null
-  /** Ports it was asked to dial. */
-  readonly ports: readonly number[]
-  readonly relays: boolean
-  readonly punches: boolean
-}
+import { askDialBack, DialBacks, REACH_PROTOCOL } from './reach.ts'
+import type { DialBack, PeerTest, Reachability } from './reachability.ts'
+import { Relay, type RelayComponents, type RelayLimits } from './relay.ts'
+import { CIRCUIT, relaysOf, ROUTER, Shelter, type ShelterComponents } from './shelter.ts'
 
 export interface AccessOptions {
   readonly timers: Timers
@@ -52,10 +26,7 @@ export interface AccessOptions {
   readonly limits?: RelayLimits | undefined
 }
 
-/** Listen wherever a relay gives a reservation. */
-export const CIRCUIT = '/p2p-circuit'
-
-type Components = RelayComponents & PunchComponents
+type Components = RelayComponents & PunchComponents & ShelterComponents
 /** As libp2p’s own interface of it, as far as it is used here. */
 type Node = Pick<Libp2p, 'getConnections' | 'getMultiaddrs' | 'addEventListener' | 'handle' | 'peerStore'>
 
@@ -70,9 +41,10 @@ export class Access {
   /** Addresses at which this node was dialled from elsewhere. */
   readonly #reached = new Set<string>()
   readonly #puncher: Puncher
+  readonly #shelter: Shelter
   #components: Components | null = null
   #node: Node | null = null
-  #sheltered = false
+  #network: Pick<Network, 'provide' | 'find'> | null = null
   #cancel: () => void = () => {}
   #plannedAt = Infinity
   #status: Reachability['status'] = 'unknown'
@@ -83,6 +55,7 @@ export class Access {
     this.#limits = options.limits ?? LIMITS.relay
     this.relay = new Relay(options.timers, this.#limits)
     this.#puncher = new Puncher(options.timers, this.#limits)
+    this.#shelter = new Shelter(options.timers, this.#limits)
   }
 
   /** Called when the status is another one. */
@@ -93,6 +66,7 @@ export class Access {
     this.#components = components
     this.relay.attach(components)
     this.#puncher.attach(components)
+    this.#shelter.attach(components)
   }
 
   /** The node has started. */
@@ -110,22 +84,30 @@ export class Access {
       this.#plan(0)
     })
     if (relay === true) await this.relay.start()
-    if (listen.includes(CIRCUIT)) await this.#beSheltered()
+    if (listen.includes(CIRCUIT)) await this.#shelter.seek(node)
     node.addEventListener('self:peer:update', () => { this.#tell() })
     this.#status = this.view().status
     this.#plan(LIMITS.peers.lookMs)
   }
 
+  /** Others are told, and found, over this network. */
+  join (network: Pick<Network, 'provide' | 'find'>): void {
+    this.#network = network
+    this.#shelter.join(network)
+    if (this.relay.isRunning) this.#announce()
+  }
+
   async stop (): Promise<void> {
     this.#stopped.abort()
     this.#cancel()
+    this.#shelter.stop()
     await this.#puncher.stop()
     await this.relay.stop()
   }
 
   view (): Reachability {
-    const relays = this.#relays()
     const own = this.#addresses()
+    const relays = relaysOf(own)
     const rest = { relays, relaying: this.relay.isRunning, carried: this.relay.accounts() }
     const direct = own.filter(address => !isRelayed(address))
     if (this.#reached.size > 0) {
@@ -166,8 +148,6 @@ export class Access {
 
   #addresses (): string[] { return (this.#node?.getMultiaddrs() ?? []).map(String) }
 
-  #relays (): string[] { return [...new Set(this.#addresses().map(relayOf).filter(relay => relay !== null))] }
-
   /** Ports that might be dialled from other machines. */
   #ports (): number[] {
     const own = this.#addresses().filter(address => !isRelayed(address) && scopeOf(address) !== 'machine')
@@ -205,7 +185,7 @@ export class Access {
   #look (): void {
     this.#trustOwn()
     this.#tell()
-    if (this.#sheltered) this.#seekShelter().catch(() => {})
+    this.#shelter.look(this.#node!).catch(() => {})
     if (this.#ports().length === 0) return
     const { timers } = this.#options
     const isDue = (peer: string): boolean => timers.now() - (this.#answers.get(peer)?.at ?? -Infinity) >= this.#limits.askAgainMs
@@ -245,9 +225,12 @@ export class Access {
       if (!known.some(own => own.startsWith(`${address}/`))) this.#components!.addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed', ttl: 2 * this.#limits.askAgainMs })
     }
     if (this.#reached.size > 0) {
-      if (relay !== false) await this.relay.start()
+      if (relay !== false && !this.relay.isRunning) {
+        await this.relay.start()
+        this.#announce()
+      }
     } else {
-      await this.#beSheltered()
+      await this.#shelter.seek(this.#node!)
     }
     this.#tell()
   }
@@ -269,26 +252,7 @@ export class Access {
     await connection.close({ signal })
   }
 
-  /** From now on relays are looked for; libp2p keeps as many reservations as it listens for. */
-  async #beSheltered (): Promise<void> {
-    if (this.#sheltered) return
-    this.#sheltered = true
-    await this.#components!.transportManager.listen(Array.from({ length: this.#limits.relaysMin }, () => multiaddr(CIRCUIT)))
-    await this.#seekShelter()
-  }
-
-  /** libp2p looks for relays once; those that were busy, or began to relay later, are shown to it again. */
-  async #seekShelter (): Promise<void> {
-    const relays = this.#relays()
-    if (relays.length >= this.#limits.relaysMin) return
-    for (const connection of this.#node!.getConnections()) {
-      const { remotePeer, direct, direction } = connection
-      if (!direct || direction !== 'outbound' || relays.includes(remotePeer.toString())) continue
-      const { protocols } = await this.#node!.peerStore.get(remotePeer)
-      if (!protocols.includes(RELAY_V2_HOP_CODEC)) continue
-      for (const { onConnect } of this.#components!.registrar.getTopologies(RELAY_V2_HOP_CODEC)) onConnect?.(remotePeer, connection)
-    }
-  }
+  #announce (): void { this.#network?.provide(ROUTER, this.#stopped.signal).catch(() => {}) }
 
   #connectionTo (peer: PeerId): Connection | undefined { return bestOf(this.#node!.getConnections(peer)) }
 }

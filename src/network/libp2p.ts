@@ -93,6 +93,7 @@ class Libp2pNetwork implements Network {
     // Others find it where it says it is.
     node.addEventListener('self:peer:update', () => { for (const announcement of this.#announcements.values()) announcement.hurry() })
     node.addEventListener('connection:open', ({ detail }) => { this.#opened(detail) })
+    access?.join(this)
     if (admission === undefined) this.#watch()
     else this.#beGuarded(admission)
   }

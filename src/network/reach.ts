@@ -13,16 +13,9 @@ import { StreamWire } from './libp2p-wire.ts'
 import { Messages } from './messages.ts'
 import type { Timers } from './network.ts'
 import type { RelayLimits } from './relay.ts'
+import type { DialBack } from './reachability.ts'
 
 export const REACH_PROTOCOL = '/inos/reach/1'
-
-/** What a peer says after it has dialled back. */
-export interface DialBack {
-  /** Where it sees this node, without a PeerId; null: through a relay. */
-  readonly seen: string | null
-  /** Multiaddrs at which its dial came through. */
-  readonly reached: readonly string[]
-}
 
 /** Dials a new connection to a peer and closes it. @throws when it cannot be reached there */
 export type DialOnce = (address: Multiaddr, signal: AbortSignal) => Promise<void>

@@ -10,22 +10,10 @@ import { type CircuitRelayService, circuitRelayServer, RELAY_V2_STOP_CODEC } fro
 import type { PeerId, Startable, Stream, StreamMiddleware } from '@libp2p/interface'
 import { LIMITS } from '../packet/limits.ts'
 import type { Timers } from './network.ts'
+import type { RelayAccount } from './reachability.ts'
 
 export type RelayLimits = { readonly [K in keyof typeof LIMITS.relay]: (typeof LIMITS.relay)[K] extends bigint ? bigint : number }
 export type RelayComponents = Parameters<ReturnType<typeof circuitRelayServer>>[0]
-
-/** What was carried for one peer since this node has started. */
-export interface RelayAccount {
-  /** PeerId of who holds the reservation, and pays. */
-  readonly peer: string
-  /** Bytes in both directions; of these paid for. */
-  readonly bytes: number
-  readonly paid: number
-  /** Bytes it may still send without paying; below zero: carried ahead of a payment. */
-  readonly left: number
-  /** Relayed connections that are open. */
-  readonly connections: number
-}
 
 interface Account {
   bytes: number

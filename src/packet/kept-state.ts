@@ -9,20 +9,11 @@ import { isBytes, isMap } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { toHex } from './identity.ts'
 import { LIMITS, PAGE_BYTES } from './limits.ts'
-import { decodeState, type EncodedState, type StateRecord } from './state.ts'
+import { decodeState, type EncodedState } from './state.ts'
+import type { KeptState } from './state-views.ts'
 
 /** The platform's sha2-256. */
 type Digest = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
-
-/** A state with all its bytes. They are shared between states that follow one another, and nobody changes them. */
-export interface KeptState {
-  /** Raw CID of the record, as text. */
-  readonly id: string
-  readonly bytes: Uint8Array
-  readonly record: StateRecord
-  /** Pages that are not all zero, by their sha2-256 in hex. */
-  readonly pages: ReadonlyMap<string, Uint8Array>
-}
 
 /** The most bytes a state can have. */
 export const STATE_BYTES_MAX = LIMITS.state.pagesMax * PAGE_BYTES + LIMITS.state.recordBytesMax
@@ -101,8 +92,12 @@ const GAP_WORDS = 4
 function runsBetween (page: Uint8Array, next: Uint8Array): Array<number | Uint8Array> {
   const [old, now] = [wordsOf(page), wordsOf(next)]
   const runs: Array<number | Uint8Array> = []
-  for (let at = 0; at < WORDS; at++) {
-    if (old[at] === now[at]) continue
+  let at = 0
+  while (at < WORDS) {
+    if (old[at] === now[at]) {
+      at++
+      continue
+    }
     let end = at + 1
     for (let same = 0; end < WORDS && same < GAP_WORDS; end++) same = old[end] === now[end] ? same + 1 : 0
     runs.push(at * WORD_BYTES, next.slice(at * WORD_BYTES, end * WORD_BYTES))

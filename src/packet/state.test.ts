@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { encodeCanonical } from './cbor.ts'
 import { rawCid, sha256 } from './cid.ts'
 import { LIMITS, PAGE_BYTES } from './limits.ts'
-import { decodeState, encodeState, type StateRecord } from './state.ts'
+import { decodeState, encodeState } from './state.ts'
+import type { StateRecord } from './state-views.ts'
 
 const good: StateRecord = {
   module: rawCid(Uint8Array.of(1)), profile: 'inos/1', pages: [new Uint8Array(32).fill(1), null, null], globals: new Uint8Array(16).fill(2), tables: [[3, null], []], dropped: [0, 4]

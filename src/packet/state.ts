@@ -10,20 +10,7 @@ import { InosError } from './errors.ts'
 import { isUint } from './fields.ts'
 import { toHex } from './identity.ts'
 import { LIMITS } from './limits.ts'
-
-export interface StateRecord {
-  /** Raw CID of the module whose state it is. */
-  module: CID
-  profile: string
-  /** sha2-256 of each page of 64 KiB; null for one that is all zero. */
-  pages: Array<Uint8Array | null>
-  /** Globals that change, 8 bytes for each 64 bits or less. */
-  globals: Uint8Array
-  /** Entries of tables: functions by index, or null; none where code changes no table. */
-  tables: Array<Array<number | null>>
-  /** Passive segments that were dropped. */
-  dropped: number[]
-}
+import type { StateRecord } from './state-views.ts'
 
 export interface EncodedState { readonly record: StateRecord, readonly bytes: Uint8Array, readonly id: CID }
 

@@ -7,7 +7,8 @@ import { type CID, decodeCid } from '../packet/cid.ts'
 import { openEnvelope, type Sealed } from '../packet/envelope.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
-import { applyDelta, type KeptState, STATE_BYTES_MAX } from '../packet/kept-state.ts'
+import { applyDelta, STATE_BYTES_MAX } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
@@ -148,8 +149,8 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   const opened = await right(peer, () => decodeOutputs(archive, job.spec.spec.outputs))
   if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, said, signal))
   // Before its receipt: a crash in between leaves the order open.
-  if (key !== undefined) await keepOutput(node, output)
-  if (output.state !== undefined) await job.step?.keep?.(output.state, delta!)
+  if (key !== undefined) await keepOutput(node, output, job.step)
+  if (output.state !== undefined) await job.step?.keep?.(output.state, delta!, bytes)
   const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
   return { bundle, bytes, files: opened, state: output.state, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }

@@ -72,11 +72,11 @@ export async function recallJob (node: Rooms, job: Job, key: string, entry: JobE
   const { bundle } = found
   const { state } = bundle.receipt.payload
   const after = state === undefined ? undefined : await job.step?.find?.(state.toString()) ?? null
-  const kept = after === null ? null : await keptOutput(node, bundle)
+  const kept = after === null ? null : await keptOutput(node, bundle, after?.result)
   // A job of one's own costs nothing, however often it runs.
   if (kept === null && bundle.selfExecuted) return null
   if (kept === null) entry.say({ state: 'queued', reason: 'its result is fetched again from who was paid for it' })
-  const { bytes, archive, output } = kept === null ? await fetchAgain(node, bundle, job.step, entry.signal) : { ...kept, output: { state: after ?? undefined } }
+  const { bytes, archive, output } = kept === null ? await fetchAgain(node, bundle, job.step, entry.signal) : { ...kept, output: { state: after?.state } }
   return { bundle, bytes, files: decodeOutputs(archive, job.spec.spec.outputs), state: output.state, stderr: NOTHING, message: '' }
 }
 
@@ -103,8 +103,8 @@ async function fetchOnce (node: Rooms, peer: string, { order, receipt }: BundleR
   const answer = await node.sessions().request(peer, { kind: 'job', id: own(order.id.bytes), cost: order.payload.costMax, records: [own(order.bytes)] }, { signal })
   if (answer.kind === 'refusal') throw errorOf(answer)
   const brought = await bringOutput(node, peer, answer, receipt.payload, step, signal)
-  await keepOutput(node, brought.output)
-  if (brought.output.state !== undefined) await step?.keep?.(brought.output.state, brought.delta!)
+  await keepOutput(node, brought.output, step)
+  if (brought.output.state !== undefined) await step?.keep?.(brought.output.state, brought.delta!, brought.bytes)
   return brought
 }
 

@@ -6,10 +6,10 @@ import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineRe
 import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { PeerTest, Reachability } from '../network/access.ts'
+import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
-import type { KeptState } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 
 export type { PeerTest, Reachability }
 export type { BlobOptions, BlobProgress, BlobRef, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
@@ -73,12 +73,12 @@ export interface Step {
   /** What `Result.state` of the call before was; null for the first call. */
   readonly before: KeptState | null
   /**
-   * Keep the state after the call; waited for before its receipt is accepted, so that a crash in between leaves the order open.
+   * Keep the state after the call and its result; waited for before its receipt is accepted, so that a crash in between leaves the order open.
    * @param delta what `applyDelta` makes it of, with the state before
    */
-  keep? (after: KeptState, delta: Uint8Array): Promise<void>
-  /** A state kept before, by its id, for a call with a key that was made before. */
-  find? (id: string): Promise<KeptState | null>
+  keep? (after: KeptState, delta: Uint8Array, result: Uint8Array): Promise<void>
+  /** What was kept before, by the id of the state, for a call with a key that was made before. */
+  find? (id: string): Promise<{ readonly state: KeptState, readonly result: Uint8Array } | null>
 }
 
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */

@@ -1,8 +1,9 @@
 /** From what a run changed to the state after it, and from a state to what the engine puts into an instance. */
-import { type KeptState, keptOf } from '../packet/kept-state.ts'
+import { keptOf } from '../packet/kept-state.ts'
+import type { KeptState, StateRecord } from '../packet/state-views.ts'
 import { toHex } from '../packet/identity.ts'
 import type { Spec } from '../packet/spec.ts'
-import { encodeState, type StateRecord } from '../packet/state.ts'
+import { encodeState } from '../packet/state.ts'
 import type { State, StateChange } from '../wasm/runtime.ts'
 import type { Digest } from './job.ts'
 

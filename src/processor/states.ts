@@ -2,7 +2,8 @@
  * States of calls that ran here, in memory, so that the next call on this node needs no transfer: found only for whoever ordered
  * the call, the longest unused forgotten first. Whoever calls keeps its own; this is a cache.
  */
-import { type KeptState, sizeOf } from '../packet/kept-state.ts'
+import { sizeOf } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 
 export interface StateCache {

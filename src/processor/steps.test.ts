@@ -8,7 +8,8 @@ import { wasm } from '../../test/wasm-builder.ts'
 import { openBundle } from '../credits/bundle.ts'
 import { verify } from '../node/keys.ts'
 import { toHex } from '../packet/identity.ts'
-import { applyDelta, encodeDelta, type KeptState } from '../packet/kept-state.ts'
+import { applyDelta, encodeDelta } from '../packet/kept-state.ts'
+import type { KeptState } from '../packet/state-views.ts'
 import { encodeState } from '../packet/state.ts'
 import { own } from './job.ts'
 import { Mesh } from './mesh.fixture.ts'
@@ -43,6 +44,8 @@ test('steps give the same states wherever they run', async () => {
   }))
   assert.deepEqual(told[1], told[0])
   assert.deepEqual(told[2], told[0])
+  // Another implementation comes to the same, and so does every later version of this one.
+  assert.deepEqual(told[0]!.at(-1), [{ count: 6, sum: 4_294_967_312 }, 'bafkreicdyvwv7jdiaeiusi2cekb7oe3oo4pcy3hxp3xv7jkbcxep35c3t4', 4, 25_017n])
 })
 
 // Goal: the next call on the same node fetches nothing; another node checks what it fetches.
@@ -165,8 +168,8 @@ test('a step with a key', async () => {
   const seller = await mesh.start('seller')
   await mesh.connect(buyer, seller)
   const before = (await call(buyer, 1, null, { where: 'local' })).state!
-  const kept = new Map<string, KeptState>()
-  const step = { before, keep: async (after: KeptState) => { kept.set(after.id, after) }, find: async (id: string) => kept.get(id) ?? null }
+  const kept = new Map<string, { state: KeptState, result: Uint8Array }>()
+  const step = { before, keep: async (state: KeptState, _delta: Uint8Array, result: Uint8Array) => { kept.set(state.id, { state, result }) }, find: async (id: string) => kept.get(id) ?? null }
   const first = await call(buyer, 2, before, { key: 'k', step, where: 'remote' })
   const again = await call(buyer, 2, before, { key: 'k', step, where: 'remote' })
   kept.clear()
