@@ -40,6 +40,7 @@ import type { Signer } from '../src/packet/identity.ts'
 import { createProcessor } from '../src/processor/create.ts'
 import type { Module, Processor } from '../src/processor/processor.ts'
 import type { Platform } from '../src/processor/rooms.ts'
+import { load } from '../src/wasm/ranges.ts'
 import type { Runtime } from '../src/wasm/runtime.ts'
 import { storeIn } from '../src/testing/blobs.ts'
 import { benchBooks } from './books.ts'
@@ -81,7 +82,7 @@ const FORGETFUL: Store = {
 
 /** Gives the input back. */
 const MIRROR: Runtime = {
-  execute: async ({ input }) => ({ outcome: 'ok', exitCode: 0, result: input, stderr: new Uint8Array(0), fuel: 1_000n, pages: 1, message: '', files: null }),
+  execute: async ({ input }) => ({ outcome: 'ok', exitCode: 0, result: await load(input), stderr: new Uint8Array(0), fuel: 1_000n, pages: 1, message: '', files: null }),
   inspect: () => { throw new Error('there are no modules here') },
   load: () => ({ slots: 64, busy: 0, queued: 0 }),
   stop: async () => {}

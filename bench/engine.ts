@@ -24,6 +24,7 @@ import type { Guest } from './engine-guests.ts'
 import { wholePrograms } from './engine-guests.ts'
 import { measureOthers } from './engine-others.ts'
 import type { Times } from './engine-others.ts'
+import { rangesOf } from '../src/wasm/ranges.ts'
 import { compileKernel, KERNELS } from './kernels.ts'
 
 const FUEL = 2n ** 53n
@@ -52,6 +53,7 @@ function context (guest: Guest, memory: () => WebAssembly.Memory, exports: () =>
   // Go refuses a clock that stands still; here it goes on by the call, the same with and without fuel.
   let now = 0n
   return {
+    input: rangesOf(Buffer.from(guest.input)),
     run: {
       moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: guest.files ?? {}, outputs: [], seed: new Uint8Array(32),
       limits: { fuelMax: FUEL, memoryPagesMax: LIMITS.job.memoryPagesMax, outputBytesMax: 1 << 24 }

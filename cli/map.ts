@@ -76,6 +76,8 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   if (options.joblog !== undefined && isLog) throw new InosError('ERR_USAGE', '--resume continues the log it names; --joblog begins one anew.', { hint: 'Give one of the two.' })
   const { readProgram } = await import('./script.ts')
   const program = await readProgram(file, guestArgs, signal)
+  const { wasm } = program
+  if (!(wasm instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'A map takes its module as a file.', { hint: 'Write it to one with `inos blob get CID -o FILE`.' })
   const log = isLog ? options.resume : options.joblog
   const resume = isLog ? undefined : options.resume
   if (resume !== undefined) output.say(`There is no log "${resume}": this map has it as its name.`)
@@ -88,7 +90,7 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   const source = work.inputs(readInputs(inputs.length === 0 ? ['-'] : inputs, piece, signal))
   const total = piece === 'file' ? Math.max(1, inputs.length) : null
   try {
-    for await (const item of operator.map(program.wasm, source, { ...program.job, ...optionsOf(options), ...(resume === undefined ? {} : { resume }), signal, onProgress: progress => work.show(progress, total) })) {
+    for await (const item of operator.map(wasm, source, { ...program.job, ...optionsOf(options), ...(resume === undefined ? {} : { resume }), signal, onProgress: progress => work.show(progress, total) })) {
       await work.deliver(item, piece)
       if (output.closed) break
     }

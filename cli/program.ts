@@ -13,6 +13,7 @@ type Family = (program: Command, context: Context) => void
 /** In the order of the help. */
 const FAMILIES: Readonly<Record<string, () => Promise<Family>>> = {
   run: async () => (await import('./run.ts')).addRun,
+  blob: async () => (await import('./blob.ts')).addBlob,
   map: async () => (await import('./map.ts')).addMap,
   actor: async () => (await import('./actor.ts')).addActor,
   up: async () => (await import('./up.ts')).addUp,

@@ -7,6 +7,7 @@ import { LIMITS } from '../src/packet/limits.ts'
 import type { PlainResult } from '../src/node/operator.ts'
 import { outcomeError } from '../src/packet/outcome.ts'
 import type { ComputeOptions, JobState } from '../src/processor/processor.ts'
+import { asBlob } from './blob.ts'
 import { addData, addJson, addPeers, type Context, examples, read } from './command.ts'
 import { parsePages } from './units.ts'
 
@@ -25,6 +26,7 @@ interface RunOptions {
   module: string[]
   children?: number
   key?: string
+  file: Record<string, { cid: string }>
   quote?: true
   cache: boolean
   entry?: string
@@ -36,8 +38,8 @@ export function addRun (program: Command, context: Context): void {
   const command = program.command('run')
     .description('run a WASM module, or a script in JavaScript or Python; stdin is its input, stdout its result')
     .usage('[options] <file.wasm|file.js|file.py> [-- args...]')
-    .argument('<file>', 'the module or script')
-    .option('-i, --input <file>', 'read the input from a file, - for stdin (default: stdin unless it is a terminal)')
+    .argument('<file>', 'the module or script, or the CID of a module')
+    .option('-i, --input <file>', 'read the input from a file, - for stdin, or name it by its CID (default: stdin unless it is a terminal)')
     .option('-o, --output <file>', 'write the result to a file instead of stdout')
     .option('--outputs <path>', 'bring back the files the guest leaves at or below this path; may be given several times', collect, [])
     .option('--output-dir <dir>', 'write these files below a directory that is empty or new')
@@ -49,6 +51,7 @@ export function addRun (program: Command, context: Context): void {
     .option('--children <n>', 'other WASM it may have computed, on all levels together; what the job may cost then covers a base price for each', read(text => Number(parseCount(text, BigInt(LIMITS.spec.descendantsMax)))))
     .option('--entry <export>', 'function to call, such as that of an Extism plug-in (default: _start, else run)')
     .option('--env <name=value>', 'environment variable of the guest, config of a plug-in; may be given several times', collectEnv, {})
+    .option('--file <path=cid>', 'mount a blob at an absolute path of the guest, to be read only; may be given several times', collectFile, {})
     .option('--key <text>', 'a name for this job: the same name again gives the same result and is never paid twice')
     .option('--receipt <file>', 'write the signed receipt to a file')
     .option('--no-cache', 'run it, also where the same job ran before, and leave its result in no memory')
@@ -60,6 +63,7 @@ export function addRun (program: Command, context: Context): void {
     ['echo \'{"a":2}\' | inos run python.wasm -- -c \'import json; print(json.load(open(0))["a"] * 21)\'', 'arguments for the guest'],
     ['echo \'{"a":2}\' | inos run job.js', 'a script: console.log(JSON.parse(std.in.readAsString()).a * 21)'],
     ['echo hello | inos run plugin.wasm --entry count_vowels --env vowels=aeiou', 'an Extism plug-in'],
+    ['inos run bafy… -i bafy… --where remote', 'module and input by name: whoever runs it fetches them'],
     ['inos run render.wasm --outputs /out --output-dir frames', 'files the guest leaves in /out, as frames/out/…'],
     ['inos run sort.wasm --module leaf.wasm --children 100', 'a guest that has others compute, across the mesh'],
     ['inos run big.wasm --where remote --quote', 'who would run it, for what price, in what time'],
@@ -76,6 +80,13 @@ export function collectEnv (text: string, before: Readonly<Record<string, string
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError(`"${text}" is not NAME=VALUE.`)
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
+
+function collectFile (text: string, before: Readonly<Record<string, { cid: string }>>): Record<string, { cid: string }> {
+  const at = text.lastIndexOf('=')
+  const blob = asBlob(text.slice(at + 1))
+  if (at < 1 || blob === null) throw new InvalidArgumentError(`"${text}" is not PATH=CID.`)
+  return { ...before, [text.slice(0, at)]: blob }
 }
 
 export function parseWhere (text: string): string {
@@ -101,7 +112,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
   for (const target of [options.output, options.receipt]) if (target !== undefined) await checkWritable(target)
   await checkOutputs(options)
   const program = await readProgram(file, guestArgs, signal)
-  const input = await readInput(options.input, { output, signal })
+  const input = asBlob(options.input ?? '') ?? await readInput(options.input, { output, signal })
   const { connectPeers, openOperator } = await import('./open.ts')
   await using operator = await openOperator({ data: options.data, join: { network: options.peer.length > 0, serve: false }, output, signal })
   await connectPeers(operator, options.peer, { output, signal })
@@ -110,6 +121,7 @@ async function compute (file: string, options: RunOptions, { output, signal, gue
     ...(options.entry === undefined ? {} : { entry: options.entry }),
     ...(options.key === undefined ? {} : { key: options.key }),
     env: options.env,
+    files: { ...program.job.files, ...options.file },
     outputs: options.outputs,
     limits: {
       ...(options.fuel === undefined ? {} : { fuelMax: options.fuel }),

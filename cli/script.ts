@@ -7,7 +7,8 @@ import { access } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { extname, join } from 'node:path'
 import { InosError } from '../src/packet/errors.ts'
-import type { ComputeOptions } from '../src/processor/processor.ts'
+import type { BlobRef, ComputeOptions } from '../src/processor/processor.ts'
+import { asBlob } from './blob.ts'
 import { guestFile } from './guest-files.ts'
 
 interface Language {
@@ -30,7 +31,7 @@ const PYTHON: Language = { name: 'Python', variable: 'INOS_PYTHON', script: '/jo
 const BY_EXTENSION: Readonly<Record<string, Language>> = { '.js': JAVASCRIPT, '.mjs': JAVASCRIPT, '.py': PYTHON }
 
 export interface Program {
-  readonly wasm: Uint8Array
+  readonly wasm: Uint8Array | BlobRef
   readonly job: Pick<ComputeOptions, 'args' | 'files'>
 }
 
@@ -42,6 +43,8 @@ export async function readProgram (file: string, args: readonly string[], signal
   const { readInputFile, readModule } = await import('./files.ts')
   const extension = extname(file).toLowerCase()
   const language = Object.hasOwn(BY_EXTENSION, extension) ? BY_EXTENSION[extension] : undefined
+  const blob = asBlob(file)
+  if (blob !== null) return { wasm: blob, job: { args } }
   if (language === undefined) return { wasm: await readModule(file, signal), job: { args } }
   const source = await readInputFile(file, signal)
   const chosen = process.env[language.variable] ?? ''

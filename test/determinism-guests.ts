@@ -12,6 +12,7 @@ import type { GuestContext, GuestSession } from '../src/wasm/guest/guest.ts'
 import { wasi } from '../src/wasm/guest/wasi.ts'
 import { GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from '../src/wasm/meter.ts'
 import { ENDED } from '../src/wasm/meter-parts.ts'
+import { rangesOf } from '../src/wasm/ranges.ts'
 import type { Run } from '../src/wasm/runtime.ts'
 import { generateNans } from './nan-generator.ts'
 import { wasm } from './wasm-builder.ts'
@@ -99,6 +100,7 @@ async function run (job: Job, promise: boolean): Promise<string> {
   }
   const context: GuestContext = {
     run: task,
+    input: rangesOf(task.input),
     stdoutIsTalk: false,
     memory: () => new Uint8Array(memory.buffer),
     fuelUsed: () => fuelMax - (global(METER_EXPORTS.fuel).value as bigint),

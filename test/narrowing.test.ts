@@ -8,6 +8,7 @@ import type { MapOptions, MapProgress } from '../src/emergent/map.ts'
 import { DEFAULT_PRICES, LIMITS } from '../src/packet/limits.ts'
 import { createTestMesh } from '../src/testing/mesh.ts'
 import type { TestMesh } from '../src/testing/options.ts'
+import { load } from '../src/wasm/ranges.ts'
 import type { Outcome, Run, RunLimits, Runtime } from '../src/wasm/runtime.ts'
 import { ECHO } from './guests.ts'
 
@@ -21,7 +22,7 @@ class Guests implements Runtime {
   readonly given: RunLimits[] = []
 
   async execute ({ input, limits }: Run): Promise<Outcome> {
-    const { fuel, bytes } = JSON.parse(new TextDecoder().decode(input)) as Need
+    const { fuel, bytes } = JSON.parse(new TextDecoder().decode(await load(input))) as Need
     this.given.push(limits)
     const ended = { exitCode: null, result: new Uint8Array(0), files: null, stderr: new Uint8Array(0), pages: 1, message: '' }
     if (BigInt(fuel) > limits.fuelMax) return { ...ended, outcome: 'fuel', fuel: limits.fuelMax }

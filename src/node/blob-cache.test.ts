@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { rawCid, recordCid } from '../packet/cid.ts'
+import { rawCid, recordCid, sha256 } from '../packet/cid.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { nameBlob } from '../packet/manifest.ts'
 import { openBlobCache } from './blob-cache.ts'
 
 async function folder (context: TestContext): Promise<string> {
@@ -141,4 +143,28 @@ test('a full disk', async context => {
   if (status !== 0 && stdout === '' && !stderr.includes('Error')) return context.skip(`no mount namespace here: ${stderr.trim()}`)
   assert.deepEqual(JSON.parse(stdout), ['ERR_STORE', 'The disk is full.', 1000, 1000, true])
   assert.equal(await readFile(join(path, 'blobs')).catch(error => error.code), 'ENOENT')
+})
+
+// Goal: what is pinned stays with all its parts, also after a restart, until it is unpinned. Method: a blob of two chunks pinned in a
+// cache with room for it and little more; others come and go around it, and one that does not fit is refused.
+test('pins keep a blob with its parts', async context => {
+  const path = await folder(context)
+  const { chunkBytes } = LIMITS.blobs
+  const parts = [blob(1, chunkBytes), blob(2, 10)]
+  const { cid, manifest } = nameBlob(chunkBytes + 10, parts.map(({ bytes }) => sha256(bytes)))
+  const root = cid.toString()
+  const bytesMax = chunkBytes + 10 + manifest!.length + 300
+  const cache = await openBlobCache(path, { bytesMax })
+  for (const part of parts) await cache.put(part.cid, part.bytes)
+  await cache.put(root, manifest!)
+  await cache.setLabel(root, { pinned: true, shared: true })
+  const again = await openBlobCache(path, { bytesMax })
+  assert.deepEqual([...again.labels()], [[root, { pinned: true, shared: true }]])
+  for (let seed = 10; seed < 20; seed++) await again.put(blob(seed).cid, blob(seed).bytes)
+  assert.ok([root, ...parts.map(part => part.cid)].every(name => again.has(name)))
+  assert.equal(await again.remove(parts[0]!.cid), false)
+  await assert.rejects(again.put(blob(30, 400).cid, blob(30, 400).bytes), { code: 'ERR_STORE' })
+  await again.setLabel(root, { pinned: false, shared: true })
+  await again.put(blob(31, 400).cid, blob(31, 400).bytes)
+  assert.equal(again.has(parts[0]!.cid), false)
 })

@@ -119,5 +119,6 @@ function spawnOf (job: Uint8Array): { wasm: Uint8Array, options: ActorOptions } 
   const { wasm, options } = decodeRun(job)
   const other = Object.keys(options).find(name => !OPTIONS.includes(name))
   if (other !== undefined) throw new InosError('ERR_USAGE', `The option "${other}" is not one of an actor.`)
+  if (!(wasm instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An actor takes its module as bytes.')
   return { wasm, options }
 }

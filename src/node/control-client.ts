@@ -13,6 +13,7 @@ import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, JobReport, JobState, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView } from '../processor/processor.ts'
 import { askActor } from './control-actors.ts'
+import { blobsBehind } from './control-blobs.ts'
 import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
@@ -67,6 +68,7 @@ function clientOf ({ id, pid }: Status, ask: Ask): Operator {
     map: (wasm, inputs, options) => decodeItems(ask('map', encodeMap(wasm, inputs, options), options.signal), options.onProgress),
     actor: (request, signal) => askActor(request, body => ask('actor', body, signal)),
     quote: async (wasm, input, options) => await last(ask('quote', encodeRun({ wasm, input, options }), options.signal)) as Quote,
+    blobs: blobsBehind(ask),
     connect: async (address, signal) => await last(ask('connect', encodeCanonical(address), signal)) as string,
     credits: async () => await last(ask('credits')) as Balance,
     account: async () => await last(ask('account')) as AccountView | null,

@@ -69,6 +69,7 @@ function readHead (frame: ControlFrame | undefined): { wasm: Uint8Array, options
     }
   }
   const { wasm, options: { onProgress: _progress, ...options } } = decodeRun(job)
+  if (!isBytes(wasm)) throw new InosError('ERR_USAGE', 'A map takes its module as bytes.')
   const { budget, ...rest } = map as Pick<MapOptions, 'budget' | 'concurrency' | 'ordered' | 'hedge' | 'narrow' | 'resume'>
   return { wasm, options: { ...options, ...rest, ...(budget === undefined ? {} : { budget: BigInt(budget) }) } }
 }

@@ -2,7 +2,7 @@
  * What travels over the control socket: a request's body, and the frames of its answer. Server and
  * client share this file, so that neither knows the other.
  *
- *     POST /OPERATION, body: canonical dag-cbor; that of `map` is frames as well (`control-map.ts`)
+ *     POST /OPERATION, body: canonical dag-cbor; that of `map` is frames as well (`control-map.ts`), that of `putBlob` bytes (`control-blobs.ts`)
  *     answer: frames, each u32 length (big-endian) | canonical dag-cbor [kind, value]
  *
  * Kinds: any number of `item` (progress of a job, an entry of a list), then one `done` or one `error`.
@@ -12,12 +12,13 @@ import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
 import { isBytes, isMap } from '../packet/envelope.ts'
 import { type Attempt, InosError, isErrorCode, toInosError } from '../packet/errors.ts'
 import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
-import type { ComputeOptions } from '../processor/processor.ts'
+import type { BlobRef, ComputeOptions } from '../processor/processor.ts'
 import type { CharterOptions, InviteOptions } from '../network/mesh-views.ts'
+import { isContent } from './control-blobs.ts'
 import type { SettingsChange } from './settings.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
-export const CONTROL_VERSION = 4
+export const CONTROL_VERSION = 5
 
 /** The socket in the data directory, and the file that names it where its path would be too long. */
 export const SOCKET_NAME = 'control.sock'
@@ -25,7 +26,8 @@ export const PATH_NAME = 'control.path'
 
 export const OPERATIONS = [
   'status', 'run', 'map', 'actor', 'quote', 'connect', 'credits', 'account', 'history', 'explainLine', 'jobs', 'explain', 'cancel', 'frauds',
-  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'reachability', 'testReach', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke'
+  'dump', 'audit', 'receipts', 'receipt', 'refund', 'peers', 'reachability', 'testReach', 'knownPeers', 'forget', 'trade', 'setTrade', 'mesh', 'amend', 'invite', 'members', 'grant', 'revoke',
+  'putBlob', 'getBlob', 'blobs', 'blobUsage', 'pinBlob', 'unpinBlob', 'removeBlob', 'collectBlobs'
 ] as const
 export type Operation = typeof OPERATIONS[number]
 
@@ -120,7 +122,7 @@ function isAttempt (value: unknown): value is Attempt {
 }
 
 /** A job as it travels. */
-export interface RunRequest { readonly wasm: Uint8Array, readonly input: Uint8Array, readonly options: ComputeOptions }
+export interface RunRequest { readonly wasm: Uint8Array | BlobRef, readonly input: Uint8Array | BlobRef, readonly options: ComputeOptions }
 
 export function encodeRun ({ wasm, input, options }: RunRequest): Uint8Array {
   const { signal: _signal, onProgress: _onProgress, ...rest } = options
@@ -143,7 +145,7 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   entry: isText,
   args: isTexts,
   env: value => isMap(value) && Object.values(value).every(isText),
-  files: value => isMap(value) && Object.values(value).every(file => isBytes(file)),
+  files: value => isMap(value) && Object.values(value).every(isContent),
   outputs: isTexts,
   limits: value => isMap(value) && Object.entries(value).every(([name, limit]) =>
     name === 'fuelMax' ? isAmount(limit) : ['memoryPagesMax', 'outputBytesMax', 'descendantsMax', 'levelsMax'].includes(name) && isCount(limit)),
@@ -162,7 +164,7 @@ const OPTION_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
 export function decodeRun (body: Uint8Array): RunRequest {
   const request = decodeCanonical(body)
   const { wasm, input, options } = isMap(request) ? request : {}
-  if (!isBytes(wasm) || !isBytes(input) || !isMap(options)) throw new InosError('ERR_USAGE', 'A job for the control socket needs wasm, input and options.')
+  if (!isContent(wasm) || !isContent(input) || !isMap(options)) throw new InosError('ERR_USAGE', 'A job for the control socket needs wasm, input and options.')
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(OPTION_CHECKS, name) || !OPTION_CHECKS[name]!(value)) {
       throw new InosError('ERR_USAGE', `The option "${name.slice(0, 40)}" of a job for the control socket is unknown or has the wrong type.`)
@@ -233,7 +235,7 @@ export function decodeGrant (body: Uint8Array): { peer: string, amount: bigint }
   return { peer, amount: BigInt(amount) }
 }
 
-/** Body of `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `testReach`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
+/** Body of `getBlob`, `pinBlob`, `unpinBlob`, `removeBlob`, `connect`, `receipt`, `explainLine`, `explain`, `cancel`, `testReach`, `forget` and `revoke`: one text. @throws {InosError} ERR_USAGE */
 export function decodeText (body: Uint8Array): string {
   const text = decodeCanonical(body)
   if (!isText(text) || text.length > LIMITS.wire.textBytesMax) throw new InosError('ERR_USAGE', 'A request to the control socket needs a short text.')

@@ -14,6 +14,7 @@ import {
   CONTROL_VERSION, type ControlFrame, decodeCharter, decodeGrant, decodeInvite, decodeRefund, decodeRun, decodeText, decodeTradeChange, encodeError, encodeFrame, OPERATIONS, type Operation, PATH_NAME, SOCKET_NAME,
   type Status
 } from './control-messages.ts'
+import { serveGet, servePin, servePut } from './control-blobs.ts'
 import { serveActor } from './control-actors.ts'
 import { serveMap } from './control-map.ts'
 import { createGate, type Gate } from './control-gate.ts'
@@ -114,6 +115,12 @@ async function answer (request: IncomingMessage, response: ServerResponse, opera
       response.end()
       return
     }
+    if (operation === 'putBlob') {
+      using _turn = await gate.enter(0, signal)
+      await send({ kind: 'done', value: await servePut(request as AsyncIterable<Uint8Array>, operator.blobs, signal) })
+      response.end()
+      return
+    }
     const bytes = bodyLength(request)
     using _turn = await gate.enter(bytes, signal)
     const body = await readBody(request, bytes, signal)
@@ -154,7 +161,7 @@ async function readBody (request: IncomingMessage, bytes: number, signal: AbortS
 }
 
 async function operate (
-  operation: Exclude<Operation, 'map'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
+  operation: Exclude<Operation, 'map' | 'putBlob'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
   send: (frame: ControlFrame) => Promise<void>, isFull: () => boolean
 ): Promise<unknown> {
   switch (operation) {
@@ -206,6 +213,19 @@ async function operate (
       await operator.grant(peer, amount)
       return null
     }
+    case 'getBlob': return await serveGet(decodeText(body), operator.blobs, signal, send, isFull)
+    case 'pinBlob': return await servePin(decodeText(body), operator.blobs, signal, send, isFull)
+    case 'blobs': return await sendAll(await operator.blobs.ls(), send)
+    case 'blobUsage': return await operator.blobs.usage()
+    case 'unpinBlob': {
+      await operator.blobs.unpin(decodeText(body))
+      return null
+    }
+    case 'removeBlob': {
+      await operator.blobs.rm(decodeText(body))
+      return null
+    }
+    case 'collectBlobs': return await operator.blobs.gc()
     case 'revoke': {
       await operator.revoke(decodeText(body))
       return null

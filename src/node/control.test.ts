@@ -16,6 +16,7 @@ import { findNode } from './control-client.ts'
 import { createGate } from './control-gate.ts'
 import { decodeRun, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
 import { type ControlServer, serveControl } from './control-server.ts'
+import type { OperatorBlobs } from './control-blobs.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'inos-control-'))
@@ -74,12 +75,39 @@ const ACTOR_ANSWERS: ActorAnswers = {
   snapshot: { n: 3, state: 's', bytes: 7 }, migrate: ACTOR, stop: null, chain: new Uint8Array(10_000_000).fill(3)
 }
 
+const BLOB = { cid: 'c', size: 3, here: 2, pinned: true, shared: false }
+
+/** Blobs that say what was asked of them. */
+function fakeBlobs (asked: unknown[] = []): OperatorBlobs {
+  return {
+    async put (source, { pin, share } = {}) {
+      const parts = await Array.fromAsync(source as AsyncIterable<Uint8Array>)
+      asked.push(['put', Buffer.concat(parts).toString(), pin, share])
+      return 'c'
+    },
+    async * get (cid, { onProgress } = {}) {
+      onProgress?.({ bytes: 1, total: 2 })
+      for (const text of [cid, 'end']) yield Buffer.from(text)
+    },
+    ls: async () => [BLOB, BLOB],
+    usage: async () => ({ bytes: 1, bytesMax: 2, givenBytes: 3 }),
+    async pin (cid, { onProgress } = {}) {
+      onProgress?.({ bytes: 5, total: 6 })
+      asked.push(['pin', cid])
+    },
+    async unpin (cid) { asked.push(['unpin', cid]) },
+    async rm (cid) { asked.push(['rm', cid]) },
+    gc: async () => ({ bytes: 7 })
+  }
+}
+
 /** A node that answers from fixed values; a test replaces what it looks at. */
 function fakeOperator (replaced: Partial<Operator> = {}): Operator {
   return {
     id: '12D3KooWfake',
     pid: process.pid,
     addresses: async () => ['/ip4/127.0.0.1/tcp/1'],
+    blobs: fakeBlobs(),
     run: async () => RESULT,
     map: async function * (_wasm, inputs, { onProgress, concurrency }) {
       let index = 0
@@ -207,10 +235,27 @@ test('options of a job travel whole, progress comes back', async () => {
   assert.deepEqual(seen, states)
 })
 
+// Goal: all that can be done with blobs passes the socket. Method: each of it once, with what the node was asked and answered.
+test('blobs behind the socket', async () => {
+  const asked: unknown[] = []
+  await using both = await pair({ blobs: fakeBlobs(asked) })
+  const { blobs } = both.client
+  const progress: unknown[] = []
+  const onProgress = (seen: unknown): void => { progress.push(seen) }
+  assert.equal(await blobs.put('a text', { pin: false }), 'c')
+  assert.equal(Buffer.concat(await Array.fromAsync(blobs.get('name', { onProgress }))).toString(), 'nameend')
+  await blobs.pin('p', { onProgress })
+  await blobs.unpin('u')
+  await blobs.rm('r')
+  assert.deepEqual(asked, [['put', 'a text', false, true], ['pin', 'p'], ['unpin', 'u'], ['rm', 'r']])
+  assert.deepEqual([await blobs.ls(), await blobs.usage(), await blobs.gc()], [[BLOB, BLOB], { bytes: 1, bytesMax: 2, givenBytes: 3 }, { bytes: 7 }])
+  assert.deepEqual(progress, [{ bytes: 1, total: 2 }, { bytes: 5, total: 6 }])
+})
+
 // Goal: large modules, inputs and results pass. Method: 30 MB there, 20 MB back.
 test('large bytes pass both ways', async () => {
   const big = new Uint8Array(30_000_000).fill(7)
-  await using both = await pair({ run: async (wasm, input) => ({ ...RESULT, bytes: input.subarray(0, wasm.length - 10_000_000) }) })
+  await using both = await pair({ run: async (wasm, input) => ({ ...RESULT, bytes: (input as Uint8Array).subarray(0, (wasm as Uint8Array).length - 10_000_000) }) })
   const { bytes } = await both.client.run(big, big, {})
   assert.equal(bytes.length, 20_000_000)
   assert.equal(bytes.every(byte => byte === 7), true)

@@ -16,6 +16,7 @@ export class Lease {
   readonly #expire: () => void
   readonly #fuelMs: number
   #cpuMs = 0
+  #readMs = 0
   #usedMs = 0
   #since: number | undefined
   #timer: NodeJS.Timeout | undefined
@@ -29,7 +30,7 @@ export class Lease {
   /** Whole length, in milliseconds. */
   get ms (): number {
     const { leaseMsBase, leaseEstimateFactor } = LIMITS.executor
-    return Math.min(TIMER_MS_MAX, leaseMsBase + this.#cpuMs * leaseEstimateFactor + this.#fuelMs)
+    return Math.min(TIMER_MS_MAX, leaseMsBase + this.#cpuMs * leaseEstimateFactor + this.#fuelMs + this.#readMs)
   }
 
   /** Learn that compiling takes `cpuMs` of CPU; an estimate never shortens a lease. */
@@ -37,6 +38,9 @@ export class Lease {
     this.#cpuMs = Math.max(this.#cpuMs, Math.min(cpuMs, LIMITS.executor.estimateMsMax))
     if (this.#since !== undefined) this.resume()
   }
+
+  /** Learn that so many bytes lie outside of memory and may be read, once. */
+  read (bytes: number): void { this.#readMs = bytes / 1_000_000 * LIMITS.executor.leaseMsPerStoredMB }
 
   /** The job waits for something that is not its fault. */
   pause (): void {

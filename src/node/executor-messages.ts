@@ -15,6 +15,8 @@ import { OUTCOMES } from '../wasm/runtime.ts'
 import type { Child, ChildEnd, ModuleReport, Outcome, OutcomeKind, Run, RunLimits, State, StateChange } from '../wasm/runtime.ts'
 import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
+import { FarContent } from './executor-supply.ts'
+import { type Content, isStored, type Ranges } from '../wasm/ranges.ts'
 
 /** What an executor may send while it runs a job of these limits. @param hasChildren whether its guest may have children */
 export function answerLimits ({ limits, state }: { readonly limits: Pick<RunLimits, 'outputBytesMax'>, readonly state?: Run['state'] }, hasChildren = false): FrameLimits {
@@ -39,6 +41,8 @@ interface RunHeader {
   readonly args: string[]
   readonly env: Record<string, string>
   readonly paths: string[]
+  /** Lengths of what is read over the pipe of supplies, by its part; nothing stands in its place. */
+  readonly stored: Record<string, number>
   readonly outputs: string[]
   readonly fuelMax: string
   readonly memoryPagesMax: number
@@ -62,20 +66,32 @@ interface StateHeader {
   readonly dropped: readonly number[]
 }
 
+/** The input and the files of a run, in the order in which both sides count them. */
+export function contentsOf ({ input, files }: Run): Content[] { return [input, ...Object.values(files)] }
+
+/** Bytes of a run that lie outside of memory. */
+export function storedBytes (run: Run): number {
+  return contentsOf(run).reduce((sum, content) => sum + (isStored(content) ? content.length : 0), 0)
+}
+
+const NOTHING = new Uint8Array(0)
+
 /** @param wasm the module, unless the executor is believed to have it compiled */
 export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, kin = false): Frame {
   const paths = Object.keys(run.files)
   const { fuelMax, ...limits } = run.limits
+  const contents = contentsOf(run)
+  const stored = [...contents.entries()].flatMap(([part, content]) => isStored(content) ? [[String(part), content.length] as const] : [])
   const header: RunHeader & { kind: 'run' } = {
-    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, outputs: [...run.outputs],
+    kind: 'run', job, moduleId: run.moduleId, entry: run.entry, args: [...run.args], env: run.env, paths, stored: Object.fromEntries(stored), outputs: [...run.outputs],
     fuelMax: String(fuelMax), ...limits, kin
   }
-  const files = paths.map(path => run.files[path]!)
+  const [input, ...files] = contents.map(content => content instanceof Uint8Array ? content : NOTHING)
   const state = run.state ?? null
   const stateParts = state === null ? [] : [state.globals, ...state.pages.filter(page => page !== null).map(withoutEnd)]
   return {
     header: { ...header, ...(run.state === undefined ? {} : { state: state === null ? null : stateHeader(state) }) },
-    parts: [run.input, run.seed, ...files, ...stateParts, ...(wasm === undefined ? [] : [wasm])]
+    parts: [input!, run.seed, ...files, ...stateParts, ...(wasm === undefined ? [] : [wasm])]
   }
 }
 
@@ -88,16 +104,20 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
   const header = frame.header as unknown as RunHeader
   const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = header
   const [input, seed, ...rest] = frame.parts as Uint8Array[]
+  const contentOf = (part: number, bytes: Uint8Array): Uint8Array | Ranges => {
+    const length = header.stored[part]
+    return length === undefined ? bytes : new FarContent(header.job, part, length)
+  }
   const files = rest.splice(0, header.paths.length)
   const state = header.state ? decodeRunState(header.state, rest) : header.state
   return {
     moduleId: header.moduleId,
     wasm: rest[0] ?? ask,
-    input: input!,
+    input: contentOf(0, input!),
     entry: header.entry,
     args: header.args,
     env: header.env,
-    files: Object.fromEntries(header.paths.map((path, at) => [path, files[at]!])),
+    files: Object.fromEntries(header.paths.map((path, at) => [path, contentOf(1 + at, files[at]!)])),
     outputs: header.outputs,
     limits: {
       fuelMax: BigInt(fuelMax), memoryPagesMax, outputBytesMax, ...descendantsMax === undefined ? {} : { descendantsMax }, ...levelsMax === undefined ? {} : { levelsMax }

@@ -15,6 +15,7 @@ import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
 import { IDLE_LIMITS, parseAnswer } from './executor-messages.ts'
 import type { Answer } from './executor-messages.ts'
+import { SUPPLY, supply } from './executor-supply.ts'
 import { spawnLaunch } from './executor-walls.ts'
 import type { Launch } from './executor-walls.ts'
 
@@ -26,6 +27,8 @@ export const EXECUTOR_ENTRY = new URL(`./executor${import.meta.url.endsWith('.ts
 
 export interface ExecutorEvents {
   answer (answer: Answer): void
+  /** It waits for a chunk of the input or a file of its job. @throws whatever ends the executor */
+  wish (job: number, part: number, chunk: number): Promise<Uint8Array>
   /** The process is gone; `why` is half a sentence: "it reached its memory cap". */
   exit (why: string): void
 }
@@ -70,6 +73,8 @@ export class ExecutorProcess {
     this.#pipe?.on('data', (chunk: Uint8Array) => { this.#read(reader, chunk) })
     // A broken pipe has no news of its own: the end of the process follows.
     this.#pipe?.on('error', () => {})
+    const chunks = (child.stdio as readonly unknown[] | undefined)?.[SUPPLY] as Duplex | null | undefined
+    if (chunks) this.#supply(chunks)
     if (child.stderr !== undefined && child.stderr !== null) this.#keepDiagnosis(child.stderr)
     this.exited = this.#watchEnd()
   }
@@ -111,6 +116,12 @@ export class ExecutorProcess {
     const timer = setTimeout(() => { child.kill('SIGKILL') }, LIMITS.executor.drainMsMax)
     child.once('exit', () => { clearTimeout(timer) })
     return true
+  }
+
+  #supply (pipe: Duplex): void {
+    const { wish } = this.#events
+    supply(pipe, wish, error => { this.kill(`its input failed: ${error instanceof Error ? error.message : 'unreadable'}`) })
+    this.#child.once('exit', () => { pipe.destroy() })
   }
 
   #read (reader: FrameReader, chunk: Uint8Array): void {

@@ -120,12 +120,12 @@ export async function planLaunch (entry: URL, walls: Walls): Promise<Launch> {
 }
 
 /**
- * @param pipe what descriptors 2 and 3 are: diagnosis and talk, or nothing for a trial
+ * @param pipe what descriptors 2, 3 and 5 are: diagnosis, talk and supply, or nothing for a trial
  * @throws {Error} when the system refuses
  */
 export function spawnLaunch ({ walls: { cell }, argv: [file, ...args] }: Launch, pipe: 'pipe' | 'ignore'): ChildProcess {
   const filter = cell?.filter === true ? callFilter() : undefined
-  const child = spawn(file!, args, { env: {}, cwd: '/', stdio: ['ignore', 'ignore', pipe, pipe, ...(filter === undefined ? [] : ['pipe' as const])], windowsHide: true })
+  const child = spawn(file!, args, { env: {}, cwd: '/', stdio: ['ignore', 'ignore', pipe, pipe, filter === undefined ? 'ignore' : 'pipe', pipe], windowsHide: true })
   // Absent when the system was out of descriptors; the end of the process follows then, and where it is cut off.
   const input = (child.stdio as readonly unknown[] | undefined)?.[FILTER] as Writable | null | undefined
   input?.on('error', () => {})
@@ -152,7 +152,7 @@ function denyingFlags (readable: readonly string[]): string[] {
 async function readablePaths (entry: string): Promise<string[]> {
   const folder = dirname(entry)
   const room = dirname(folder)
-  const own = ['executor-frames', 'executor-messages'].map(name => join(folder, name + extname(entry)))
+  const own = ['executor-frames', 'executor-messages', 'executor-supply'].map(name => join(folder, name + extname(entry)))
   const paths = [entry, ...own, join(room, 'wasm') + sep, join(room, 'packet') + sep]
   for (const name of PACKAGES) paths.push(...await packagePaths(folder, name))
   // The nearest package.json decides that a .js file is a module.

@@ -4,13 +4,14 @@
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { isStored } from '../wasm/ranges.ts'
 import type { Compute, ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
 import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
 import type { FrameLimits } from './executor-frames.ts'
 import { Kin } from './executor-kin.ts'
 import { estimateMs, Lease } from './executor-lease.ts'
-import { answerLimits, checkOutcome, encodeRun, IDLE_LIMITS, REPORT_LIMITS } from './executor-messages.ts'
+import { answerLimits, checkOutcome, contentsOf, encodeRun, IDLE_LIMITS, REPORT_LIMITS, storedBytes } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
 import type { ExecutorEvents, ExecutorProcess } from './executor-process.ts'
 
@@ -89,6 +90,7 @@ export class Worker {
     this.#events = events
     this.#process = start({
       answer: answer => { this.#hear(answer) },
+      wish: (job, part, chunk) => this.#chunkOf(job, part, chunk),
       exit: why => { this.#leave(why, lost(why)) }
     })
     this.#startTimer = setTimeout(() => { this.end('it did not start in time') }, LIMITS.executor.startMsMax)
@@ -184,8 +186,18 @@ export class Worker {
   #sendRun (id: number, run: Run, lease: Lease, kin: boolean): void {
     const wasm = typeof run.wasm === 'function' || this.#modules.has(run.moduleId) ? undefined : run.wasm
     if (wasm !== undefined) lease.expect(estimateMs(wasm.length))
+    lease.read(storedBytes(run))
     this.#process.send(encodeRun(id, run, wasm, kin))
     this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
+  }
+
+  /** What a job lets its executor read that is not in its message. */
+  async #chunkOf (job: number, part: number, chunk: number): Promise<Uint8Array> {
+    const call = this.#calls[0]
+    if (call === undefined || call.id !== job || call.task.kind !== 'run') throw new FrameError('it asks for what is no part of its job')
+    const content = contentsOf(call.task.run)[part]
+    if (content === undefined || !isStored(content) || chunk * LIMITS.blobs.chunkBytes >= content.length) throw new FrameError('it asks for what is no part of its job')
+    return await content.chunk(chunk)
   }
 
   #sendInspection (id: number, wasm: Uint8Array, lease: Lease): void {

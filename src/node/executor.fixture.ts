@@ -9,6 +9,7 @@ import { connect, Socket } from 'node:net'
 import { homedir } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { InosError } from '../packet/errors.ts'
+import { load } from '../wasm/ranges.ts'
 import type { Outcome, Run } from '../wasm/runtime.ts'
 import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame } from './executor-frames.ts'
@@ -47,7 +48,7 @@ async function perform (job: number, run: Run): Promise<Frame> {
   if (!known.has(run.moduleId) && typeof run.wasm === 'function') await run.wasm()
   known.add(run.moduleId)
   const [command, argument] = run.args
-  return encodeOutcome(job, outcome(await act(command ?? '', argument ?? '', run.input)))
+  return encodeOutcome(job, outcome(await act(command ?? '', argument ?? '', await load(run.input))))
 }
 
 function outcome (text: string): Outcome {

@@ -4,9 +4,10 @@
  * and peers are here; events, serving and the library's comforts stay with the Processor.
  */
 import type {
-  AccountView, AuditReport, Balance, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView, Result
+  AccountView, AuditReport, Balance, BlobRef, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
 import { type ActorAnswers, type ActorRequest, operateActor } from './control-actors.ts'
+import type { OperatorBlobs } from './control-blobs.ts'
 import type { Node, NodeTrade } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { SettingsChange } from './settings.ts'
@@ -26,13 +27,14 @@ export interface Operator extends AsyncDisposable {
   readonly pid: number
   addresses (): Promise<string[]>
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
-  run (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<PlainResult>
+  run (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<PlainResult>
   /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
   map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
   /** Do one thing with actors; see `ActorAnswers` for what comes back. @throws {InosError} as the methods of `Node` and `Actor` */
   actor<R extends ActorRequest> (request: R, signal?: AbortSignal): Promise<ActorAnswers[R['do']]>
   /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */
-  quote (wasm: Uint8Array, input: Uint8Array, options: ComputeOptions): Promise<Quote>
+  quote (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<Quote>
+  readonly blobs: OperatorBlobs
   /** @returns PeerId of who answered at the multiaddr */
   connect (address: string, signal?: AbortSignal): Promise<string>
   credits (): Promise<Balance>
@@ -85,6 +87,7 @@ export function operatorOf (node: Node): Operator {
     map: (wasm, inputs, options) => plainItems(node.map(wasm, inputs, { ...options, onError: 'yield' })),
     actor: (request, signal) => operateActor(node, request, signal),
     quote: (wasm, input, options) => node.quote(wasm, input, options),
+    blobs: { ...node.blobs, usage: async () => node.blobs.usage() },
     connect: (address, signal) => node.connect(address, signal),
     credits: async () => node.credits(),
     account: async () => node.account(),

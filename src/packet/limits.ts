@@ -89,6 +89,8 @@ export const LIMITS = {
     searchesMax: 4,
     searchMs: 1_000,
     findMsMax: 5_000,
+    /** How long a blob that a job names may take to come. */
+    gatherMsMax: 3_600_000,
     /** So long a holder remembers to whom it gave a chunk, and so many chunks and blobs, to name that peer to the next. */
     referMs: 600_000,
     givenMax: 16_384,
@@ -121,7 +123,9 @@ export const LIMITS = {
     inputBytesMax: 96 * MIB,
     /** WASM that a job has computed by others, they again and so on: so many of all levels together, and so many levels below the job. */
     descendantsMax: 16_384,
-    levelsMax: 8
+    levelsMax: 8,
+    /** An input or a file that has a manifest is read where it lies; guests count the bytes of an input in 32 bits. */
+    storedBytesMax: 2 ** 32 - 1
   },
   /** What a job gets when its caller does not say. */
   job: {
@@ -233,6 +237,7 @@ export const LIMITS = {
     leaseMsBase: 5_000,
     leaseEstimateFactor: 10,
     leaseNanosecondsPerFuel: 10,
+    leaseMsPerStoredMB: 100,
     /** The estimate until the executor knows better: every byte of a module taken as code (engine.md's formula). */
     estimateMsPerMB: 55,
     /** An estimate above it is a lie of the executor; the admission caps allow about half. */

@@ -20,9 +20,9 @@ export interface SpecLimits {
 }
 
 export interface Spec {
-  /** Raw CID of the module's bytes. */
+  /** Raw CID of the module's bytes, or CID of a manifest of them. */
   module: CID
-  /** Raw CID of the input's bytes. */
+  /** Raw CID of the input's bytes, or CID of a manifest of them. */
   input: CID
   /** Exported function to call; '' means `_start`, else `run`. */
   entry: string

@@ -38,6 +38,12 @@ export interface StoreView {
   readonly givenBytes: number
 }
 
+/** A blob in place of its bytes. */
+export interface BlobRef {
+  /** CIDv1 as text. */
+  readonly cid: string
+}
+
 export type BlobSource = Uint8Array | string | AsyncIterable<Uint8Array>
 
 export interface Blobs {

@@ -17,7 +17,7 @@ import { openBelow } from '../credits/tree.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
 import type { Kinship } from './family.ts'
-import { blobsByReference, BY_REFERENCE, describeBlob, describeOutput, type Job, type Output, own, packJob } from './job.ts'
+import { blobsByName, blobsByReference, BY_REFERENCE, describeBlob, describeOutput, type Job, type Output, own, packJob } from './job.ts'
 import { keepOutput, keepTree } from './kept.ts'
 import type { JobState, Step } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
@@ -63,6 +63,7 @@ export const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_LOS
 export async function buy (node: Rooms, job: Job, purchase: Purchase, options: BuyOptions): Promise<Done> {
   const { peer, offer, costMax } = purchase
   const takeDown = node.shelf.lend(peer, blobsByReference(job), options.kinship.modules)
+  for (const cid of blobsByName(job)) node.shelf.allow(peer, cid.toString())
   node.market.begin(peer)
   try {
     // Held before its first wait, so that nobody else spends the same credit.

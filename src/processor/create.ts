@@ -10,7 +10,7 @@ import type { Network, Timers } from '../network/network.ts'
 import { relayOf, transportOf } from '../network/places.ts'
 import { createSessions, type SessionInfo, type Sessions } from '../network/sessions.ts'
 import { unlessAborted } from '../network/talk.ts'
-import { CID } from '../packet/cid.ts'
+import { CID, parseCid } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { keyOfPeerId, peerIdOfKey, toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -21,7 +21,7 @@ import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
 import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { createHistory, type History } from './history.ts'
-import { describeJob, describeModule, type Job } from './job.ts'
+import { type Blob, describeJob, describeModule, type Job } from './job.ts'
 import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
@@ -31,6 +31,7 @@ import { wholeReceipt } from './kept.ts'
 import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
 import type { ComputeOptions, Module, PeerView, Processor, ProcessorEvents, ReceiptView, Result, Where } from './processor.ts'
+import type { BlobRef } from './blob-views.ts'
 import { createFetching } from './blob-fetch.ts'
 import { createBlobs, createNews } from './blobs.ts'
 import { createGiving } from './giving.ts'
@@ -125,6 +126,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     desk: createDesk(),
     rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
+    bring: (cid, options) => bring(cid, options),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),
     get settlement () { return settlement },
@@ -196,19 +198,23 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return { id: cid.toString(), bytes }
   }
 
-  const prepare = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Job> => {
+  const moduleOf = async (wasm: Uint8Array | Module): Promise<Blob> => {
+    const { id, bytes } = await describe(wasm)
+    return { cid: CID.parse(id), bytes }
+  }
+
+  const prepare = async (wasm: Uint8Array | Module | BlobRef, input: Uint8Array | string | BlobRef | undefined, options: ComputeOptions): Promise<Job> => {
     stopping.signal.throwIfAborted()
     const { where = 'any' } = options
     if (!PLACES.includes(where)) keyOfPeerId(where)
     checkKey(options.key)
-    if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An input is bytes or text.')
-    const { id, bytes } = await describe(wasm)
-    return await describeJob({ cid: CID.parse(id), bytes }, input, options, platform.digest)
+    if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array) && !isRef(input)) throw new InosError('ERR_USAGE', 'An input is bytes, text, or a blob as { cid }.')
+    return await describeJob(isRef(wasm) ? { cid: parseCid(wasm.cid), bytes: null } : await moduleOf(wasm), input, options, platform.digest)
   }
 
   const either = (signal: AbortSignal | undefined): AbortSignal => signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal])
 
-  const begin = async (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): Promise<Finished & { readonly job: string }> => {
+  const begin = async (wasm: Uint8Array | Module | BlobRef, input: Uint8Array | string | BlobRef | undefined, options: ComputeOptions): Promise<Finished & { readonly job: string }> => {
     const job = await prepare(wasm, input, options)
     const kinship = { modules: await handedOver(options.modules ?? [], platform.digest), parent: undefined, payer: platform.signer.id }
     stopping.signal.throwIfAborted()
@@ -216,7 +222,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return { ...await submitJob(node, job, options, entry, kinship), job: entry.id }
   }
 
-  const submit = (wasm: Uint8Array | Module, input: Uint8Array | string | undefined, options: ComputeOptions): ReturnType<typeof begin> => {
+  const submit = (wasm: Uint8Array | Module | BlobRef, input: Uint8Array | string | BlobRef | undefined, options: ComputeOptions): ReturnType<typeof begin> => {
     const work = telling(node, 'buyer', () => begin(wasm, input, options)).finally(() => { atWork.delete(work) })
     atWork.add(work)
     return work
@@ -331,6 +337,8 @@ function creditors (node: Rooms, sessions: Sessions | null): string[] {
   const open = new Set(sessions?.list().map(({ id }) => id))
   return node.credits.creditors().filter(peer => open.has(peer))
 }
+
+function isRef (value: object | string): value is BlobRef { return typeof value === 'object' && 'cid' in value && typeof value.cid === 'string' }
 
 function withHelpers (result: Finished & { readonly job: string }): Result {
   return {

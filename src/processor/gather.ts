@@ -3,7 +3,7 @@
  * time. A module is found whoever brought it. Inputs and files are found only for who brought them:
  * their hashes stand in receipts, and a guest that echoes would hand them to anybody.
  */
-import { type CID, rawCidOfDigest } from '../packet/cid.ts'
+import { type CID, isRaw, parseCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { toHex } from '../packet/identity.ts'
 import { keptOf, sizeOf } from '../packet/kept-state.ts'
@@ -11,8 +11,9 @@ import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS, PAGE_BYTES } from '../packet/limits.ts'
 import type { Spec } from '../packet/spec.ts'
 import { decodeState } from '../packet/state.ts'
-import type { Run } from '../wasm/runtime.ts'
+import type { Content } from '../wasm/ranges.ts'
 import { within } from './deadline.ts'
+import { type Brought, holdContent, mount, wholeBlob } from './contents.ts'
 import { type ReceivedJob, runOf, type Wanted } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -20,16 +21,19 @@ import type { Rooms } from './rooms.ts'
 const BUSY_MS = 500
 
 /** A run with everything by value, and the state it begins with. */
-export interface Gathered { readonly run: Run, readonly before: KeptState | null }
+export interface Gathered extends Brought { readonly before: KeptState | null }
 
 /**
  * The run with everything by value; the module only if no executor has it compiled.
  * @throws {InosError} ERR_GONE, ERR_VERIFICATION, ERR_DEADLINE, ERR_PEER_LOST, ERR_CANCELLED …
  */
 export async function gather (node: Rooms, peer: string, job: ReceivedJob, cancel: AbortSignal): Promise<Gathered> {
+  using held = new DisposableStack()
   const ofAnybody = async ({ cid, bytes }: Wanted): Promise<Uint8Array> => {
     const id = cid.toString()
-    return bytes ?? await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
+    if (bytes !== null) return bytes
+    if (!isRaw(cid)) return await wholeBlob(node, cid, LIMITS.wire.blobBytesMax, cancel, peer)
+    return await node.blobs.get(id) ?? await fetchAndKeep(node, peer, id, LIMITS.wire.blobBytesMax, cancel)
   }
   // Memory was set aside for both together; the second may take what the first left.
   let left = job.bytesByReference
@@ -44,10 +48,14 @@ export async function gather (node: Rooms, peer: string, job: ReceivedJob, cance
     left -= bytes
     if (left < 0) throw new InosError('ERR_BAD_PACKET', 'Input, files and state of a job are larger than its packet says.')
   }
-  const input = await ofPayer(job.input)
+  const named = async (cid: CID): Promise<Content> => held.use(await holdContent(node, cid, cancel, peer)).content
+  const input = job.input.bytes !== null || isRaw(job.input.cid) ? await ofPayer(job.input) : await named(job.input.cid)
   const files = job.files === null ? null : await ofPayer(job.files)
   const before = job.spec.spec.state == null ? null : await bringState(node, peer, job.spec.spec, job.spec.spec.state, count, cancel)
-  return { run: runOf(job.spec, () => ofAnybody(job.wasm), input, files, before), before }
+  const mounted = await mount(files, named)
+  const run = runOf(job.spec, () => ofAnybody(job.wasm), input, files, before, mounted)
+  const all = held.move()
+  return { run, before, [Symbol.dispose]: () => { all.dispose() } }
 }
 
 /** The state a call begins with: from memory if it was made here, else its record from the payer, and the pages that no other state of the payer has. */
@@ -70,7 +78,11 @@ async function bringState (node: Rooms, peer: string, { module, profile }: Spec,
 
 export async function fetchAndKeep (node: Rooms, peer: string, id: string, bytesMax: number, cancel: AbortSignal): Promise<Uint8Array> {
   const began = node.platform.now()
-  const bytes = await fetchInTime(node, peer, id, bytesMax, cancel)
+  const bytes = await fetchInTime(node, peer, id, bytesMax, cancel).catch(async (error: unknown) => {
+    // A payer may name what others give to anybody.
+    if (!(error instanceof InosError) || error.code !== 'ERR_GONE') throw error
+    return await wholeBlob(node, parseCid(id), bytesMax, cancel, peer)
+  })
   node.market.gauge.fetched(bytes.length, node.platform.now() - began)
   try {
     await node.blobs.put(id, bytes)

@@ -2,7 +2,7 @@
  * A job on its two ways: from a caller's bytes to a spec and a packet, and from a packet back to
  * a run. What is small travels inside the packet, the rest is named by CID and fetched.
  */
-import { CID, decodeCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
+import { CID, decodeCid, parseCid, rawCid, rawCidOfDigest } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { canonicalOutputs, decodeFiles, encodeFiles } from '../packet/files.ts'
 import { blobsOf, sizeOf, STATE_BYTES_MAX } from '../packet/kept-state.ts'
@@ -10,8 +10,10 @@ import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { decodeSpec, type EncodedSpec, encodeSpec, seedOf } from '../packet/spec.ts'
+import type { Content } from '../wasm/ranges.ts'
 import { type Outcome, PROFILE, type Run } from '../wasm/runtime.ts'
 import type { RunFacts } from '../credits/seller.ts'
+import type { BlobRef } from './blob-views.ts'
 import type { ComputeOptions, Step } from './processor.ts'
 import { nextState, bytesIn } from './state.ts'
 
@@ -24,9 +26,11 @@ export interface Blob { readonly cid: CID, readonly bytes: Uint8Array }
 /** What one job needs, hashed once however often it is sent. */
 export interface Job {
   readonly spec: EncodedSpec
-  readonly wasm: Blob
-  readonly input: Blob
-  readonly files: Blob | null
+  readonly wasm: Wanted
+  readonly input: Wanted
+  readonly files: Wanted | null
+  /** Blobs that its files name. */
+  readonly links: readonly CID[]
   /** The state it begins with, null for none yet, and where the one after it is kept; absent for a job that keeps none. */
   readonly step?: Step | undefined
 }
@@ -41,9 +45,11 @@ export async function describeBlob (bytes: Uint8Array, digest: Digest): Promise<
 }
 
 /** @throws {InosError} ERR_INPUT_TOO_LARGE, ERR_INVALID_SPEC */
-export async function describeJob (wasm: Blob, input: Uint8Array | string | undefined, options: ComputeOptions, digest: Digest): Promise<Job> {
-  const inputBytes = typeof input === 'string' ? new TextEncoder().encode(input) : input ?? NOTHING
-  const files = options.files === undefined || Object.keys(options.files).length === 0 ? null : encodeFiles(options.files)
+export async function describeJob (wasm: Wanted, input: Uint8Array | string | BlobRef | undefined, options: ComputeOptions, digest: Digest): Promise<Job> {
+  const named = typeof input === 'object' && !(input instanceof Uint8Array) ? parseCid(input.cid) : null
+  const inputBytes = typeof input === 'string' ? new TextEncoder().encode(input) : input instanceof Uint8Array ? input : NOTHING
+  const given = Object.entries(options.files ?? {}).map(([path, file]) => [path, file instanceof Uint8Array ? file : parseCid(file.cid)] as const)
+  const files = given.length === 0 ? null : encodeFiles(Object.fromEntries(given))
   for (const [name, bytes] of [['input', inputBytes], ['files archive', files ?? NOTHING]] as const) {
     if (bytes.length > LIMITS.spec.inputBytesMax) {
       throw new InosError('ERR_INPUT_TOO_LARGE', `The ${name} has ${bytes.length} bytes; ${LIMITS.spec.inputBytesMax} are allowed.`)
@@ -52,7 +58,7 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
   const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = options.limits ?? {}
   const { step } = options
   if (step?.before != null && !step.before.record.module.equals(wasm.cid)) throw new InosError('ERR_INVALID_SPEC', `The state ${step.before.id} is one of another module.`)
-  const inputBlob = await describeBlob(inputBytes, digest)
+  const inputBlob = named === null ? await describeBlob(inputBytes, digest) : { cid: named, bytes: null }
   const filesBlob = files === null ? null : await describeBlob(files, digest)
   const spec = encodeSpec({
     module: wasm.cid,
@@ -73,7 +79,7 @@ export async function describeJob (wasm: Blob, input: Uint8Array | string | unde
     profile: PROFILE,
     ...(step === undefined ? {} : { state: step.before === null ? null : CID.parse(step.before.id) })
   })
-  return { spec, wasm, input: inputBlob, files: filesBlob, step }
+  return { spec, wasm, input: inputBlob, files: filesBlob, links: given.flatMap(([, file]) => file instanceof Uint8Array ? [] : [file]), step }
 }
 
 /**
@@ -93,23 +99,29 @@ export function packJob (job: Job): Partial<Packet> {
   for (const name of ['wasm', 'input', 'files'] as const) {
     const blob = job[name]
     if (blob === null) continue
-    const inline = isInline(blob)
-    packet[name] = own(inline ? blob.bytes : blob.cid.bytes)
-    if (!inline) packet.byReference = packet.byReference! | BY_REFERENCE[name]
+    const inline = isInline(blob) ? blob.bytes : null
+    packet[name] = own(inline ?? blob.cid.bytes)
+    if (inline === null) packet.byReference = packet.byReference! | BY_REFERENCE[name]
   }
   // So that who is to run it knows what it will hold in memory before it fetches anything.
   const before = job.step?.before ?? null
-  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob === null || isInline(blob) ? 0 : blob.bytes.length), before === null ? 0 : sizeOf(before)))
+  packet.size = BigInt([job.input, job.files].reduce((sum, blob) => sum + (blob?.bytes == null || isInline(blob) ? 0 : blob.bytes.length), before === null ? 0 : sizeOf(before)))
   return packet
 }
 
 /** Blobs of a job that its packet only names, and those of its state, of which its executor may have some. */
 export function blobsByReference ({ wasm, input, files, step }: Job): Blob[] {
   const before = step?.before ?? null
-  return [...[wasm, input, files].filter(blob => blob !== null).filter(blob => !isInline(blob)), ...(before === null ? [] : blobsOf(before))]
+  const brought = [wasm, input, files].flatMap(blob => blob?.bytes == null || isInline(blob) ? [] : [{ cid: blob.cid, bytes: blob.bytes }])
+  return [...brought, ...(before === null ? [] : blobsOf(before))]
 }
 
-function isInline ({ bytes }: Blob): boolean { return bytes.length <= LIMITS.wire.inlineBytesMax }
+/** Blobs that its caller only named: whoever runs it gets them from whoever has them. */
+export function blobsByName ({ wasm, input, links }: Job): CID[] {
+  return [...[wasm, input].flatMap(({ cid, bytes }) => bytes === null ? [cid] : []), ...links]
+}
+
+function isInline ({ bytes }: Wanted): boolean { return bytes !== null && bytes.length <= LIMITS.wire.inlineBytesMax }
 
 /** A blob as a received packet has it: the bytes, or only their name. */
 export interface Wanted { readonly cid: CID, readonly bytes: Uint8Array | null }
@@ -161,8 +173,12 @@ function wanted (packet: Packet, name: 'wasm' | 'input' | 'files', cid: CID): Wa
   return { cid, bytes: referred ? null : field }
 }
 
-/** The run that a spec and its bytes stand for. @param before the state it begins with, where the spec names one */
-export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Array, files: Uint8Array | null, before: KeptState | null): Run {
+/**
+ * The run that a spec and its bytes stand for.
+ * @param before the state it begins with, where the spec names one
+ * @param mounted what the archive of files names, by CID
+ */
+export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Content, files: Uint8Array | null, before: KeptState | null, mounted?: ReadonlyMap<string, Content>): Run {
   return {
     moduleId: spec.module.toString(),
     wasm,
@@ -170,12 +186,18 @@ export function runOf ({ spec }: EncodedSpec, wasm: Run['wasm'], input: Uint8Arr
     entry: spec.entry,
     args: spec.args,
     env: spec.env,
-    files: files === null ? {} : decodeFiles(files),
+    files: files === null ? {} : Object.fromEntries(Object.entries(decodeFiles(files)).map(([path, file]) => [path, file instanceof Uint8Array ? file : mountedAt(mounted, file)])),
     outputs: spec.outputs,
     limits: spec.limits,
     seed: seedOf(spec),
     ...(spec.state === undefined ? {} : { state: before === null ? null : bytesIn(before) })
   }
+}
+
+function mountedAt (mounted: ReadonlyMap<string, Content> | undefined, cid: CID): Content {
+  const content = mounted?.get(cid.toString())
+  if (content === undefined) throw new InosError('ERR_GONE', `The files of a job name a blob that is not here: ${cid}.`)
+  return content
 }
 
 /** protobuf's types want bytes over a plain ArrayBuffer; ours always are. */

@@ -24,7 +24,7 @@ export async function serveOneShot (node: Rooms, peer: string, packet: Packet, s
     const wasm = await describeModule(packet.wasm, node.platform.digest)
     const limits = { fuelMax: grant.fuelMax, outputBytesMax: LIMITS.wire.frameBytesMax / 2 }
     const job = await describeJob(wasm, packet.input, { limits }, node.platform.digest)
-    const outcome = await node.runtime.execute(runOf(job.spec, wasm.bytes, job.input.bytes, null, null), { payer: peer, signal })
+    const outcome = await node.runtime.execute(runOf(job.spec, wasm.bytes, packet.input, null, null), { payer: peer, signal })
     fuel = outcome.fuel
     const failure = outcomeError(outcome)
     if (failure !== null) throw failure

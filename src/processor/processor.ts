@@ -3,7 +3,7 @@
  * dashboard know of a node. Nothing here names a platform.
  */
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
-import type { Blobs } from './blob-views.ts'
+import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/reachability.ts'
@@ -12,7 +12,7 @@ import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 import type { KeptState } from '../packet/state-views.ts'
 
 export type { PeerTest, Reachability }
-export type { BlobOptions, BlobProgress, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
+export type { BlobOptions, BlobProgress, BlobRef, Blobs, BlobSource, BlobView, PutOptions } from './blob-views.ts'
 export type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView }
 
 /** Where a job may run: anywhere, here, never here, or at one peer. */
@@ -23,8 +23,8 @@ export interface ComputeOptions {
   entry?: string
   args?: readonly string[]
   env?: Readonly<Record<string, string>>
-  /** Absolute path → content: the guest's file system at its start. */
-  files?: Readonly<Record<string, Uint8Array>>
+  /** Absolute path → content: the guest's file system at its start. A blob above 1 MiB is mounted read-only: read where it lies, not held in memory. */
+  files?: Readonly<Record<string, Uint8Array | BlobRef>>
   /** Paths, absolute or from "/": the files the guest leaves at or below one of them come back as `Result.files`. @default none */
   outputs?: readonly string[]
   /**
@@ -318,18 +318,18 @@ export interface Processor extends AsyncDisposable {
   load (wasm: Uint8Array): Promise<Module>
   /**
    * Run a module. The guest's non-zero exit is a result; traps and limits throw.
-   * @param wasm module bytes, or what `load` made of them
-   * @param input stdin of a WASI command, or what `input_read` gives
+   * @param wasm module bytes, what `load` made of them, or a blob by its CID
+   * @param input bytes, text, or a blob by its CID: whoever runs the job fetches it from whoever has it; stdin of a WASI command, or what `input_read` gives
    * @throws {InosError} with code, hint, and for lost peers the attempts
    */
-  compute (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  compute (wasm: Uint8Array | Module | BlobRef, input?: Uint8Array | string | BlobRef, options?: ComputeOptions): Promise<Result>
   /** Like `compute`, but traps and limits come back as results too. */
-  run (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Result>
+  run (wasm: Uint8Array | Module | BlobRef, input?: Uint8Array | string | BlobRef, options?: ComputeOptions): Promise<Result>
   /**
    * Who would take this job and for what, as `compute` would choose now; nothing is run or held.
    * @throws {InosError} ERR_USAGE, ERR_INVALID_MODULE, ERR_INVALID_SPEC, ERR_INPUT_TOO_LARGE
    */
-  quote (wasm: Uint8Array | Module, input?: Uint8Array | string, options?: ComputeOptions): Promise<Quote>
+  quote (wasm: Uint8Array | Module | BlobRef, input?: Uint8Array | string | BlobRef, options?: ComputeOptions): Promise<Quote>
   credits (): Balance
   /** In a private mesh: what this node has at the issuer; null in the open mesh, and for the issuer itself. */
   account (): AccountView | null

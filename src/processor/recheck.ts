@@ -6,8 +6,9 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
+import { bringRun, moduleOf } from './contents.ts'
 import { Family, type Modules } from './family.ts'
-import { factsOf, type Job, outputOf, runOf } from './job.ts'
+import { factsOf, type Job, outputOf } from './job.ts'
 import type { Rooms } from './rooms.ts'
 
 /** Draws are of 32 bits. */
@@ -36,18 +37,19 @@ export async function recheck (node: Rooms, job: Job, modules: Modules, receipt:
 const FIELDS: readonly (keyof RunFacts)[] = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages', 'state']
 
 /** Its children as well, all of them here. */
-async function runAgain (node: Rooms, { spec, wasm, input, files, step }: Job, modules: Modules, signal: AbortSignal): Promise<RunFacts | null> {
+async function runAgain (node: Rooms, job: Job, modules: Modules, signal: AbortSignal): Promise<RunFacts | null> {
   const { platform, runtime } = node
+  const { spec, step } = job
   try {
     const payer = platform.signer.id
-    const before = step?.before ?? null
     const { module, limits } = spec.spec
+    using brought = await bringRun(node, job, signal)
     const family = new Family(node, {
       module, limits, payer, signal, where: 'local', costMax: 0n, prices: null, order: () => node.credits.orderOwn(spec.id).id,
-      modules: async cid => cid === module.toString() ? wasm.bytes : await modules(cid)
+      modules: async cid => cid === module.toString() ? await moduleOf(node, job, signal) : await modules(cid)
     })
-    const outcome = await family.raise(compute => runtime.execute(runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before), { payer, signal, compute }))
-    return factsOf(spec, outcome, await outputOf(spec, outcome, before, platform.digest))
+    const outcome = await family.raise(compute => runtime.execute(brought.run, { payer, signal, compute }))
+    return factsOf(spec, outcome, await outputOf(spec, outcome, step?.before ?? null, platform.digest))
   } catch (thrown) {
     if (signal.aborted) throw thrown
     platform.log('running a bought job again', toInosError(thrown))

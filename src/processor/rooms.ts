@@ -8,6 +8,7 @@ import type { Credits } from '../credits/credits.ts'
 import type { Sessions } from '../network/sessions.ts'
 import type { Signer, Verify } from '../packet/identity.ts'
 import type { Runtime } from '../wasm/runtime.ts'
+import type { Bring } from './blob-fetch.ts'
 import type { Desk } from './desk.ts'
 import type { Events } from './events.ts'
 import type { History } from './history.ts'
@@ -42,6 +43,8 @@ export interface Rooms {
   readonly credits: Credits
   readonly allowance: Allowance
   readonly blobs: BlobStore
+  /** Have a blob here, from wherever it is. */
+  readonly bring: Bring
   /** Of calls that ran here for others. */
   readonly states: StateCache
   /** Null: every job is run. */

@@ -51,7 +51,8 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
-  const { run, before } = await gather(node, peer, job, cancel)
+  using brought = await gather(node, peer, job, cancel)
+  const { run, before } = brought
   const spec = job.spec.id.toString()
   // What keeps a state gets a seed of its own for each call as a rule, and a memory of results would keep its pages.
   const isRemembered = !packet.fresh && run.state === undefined

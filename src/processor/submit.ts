@@ -14,11 +14,11 @@ import type { Order } from '../packet/records.ts'
 import type { Outcome, OutcomeKind } from '../wasm/runtime.ts'
 import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
+import { bringRun, moduleOf, wholeBlob } from './contents.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import { encodeTree } from '../credits/tree.ts'
 import { Family, type Kinship } from './family.ts'
-import { factsOf, type Job, outputOf, runOf } from './job.ts'
-import type { KeptState } from '../packet/state-views.ts'
+import { factsOf, type Job, outputOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput, keepTree } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
@@ -198,10 +198,10 @@ class Submission {
 
   /** Whether this node finds the fault that a peer finds with the module; else another peer is asked, for this one may lie. */
   async #hasFault ({ code }: InosError): Promise<boolean> {
-    const { spec: { spec: { entry, limits } }, wasm: { bytes } } = this.#job
+    const { spec: { spec: { entry, limits } }, wasm: { cid, bytes } } = this.#job
     const names = entry === '' ? ['_start', 'run'] : [entry]
     try {
-      const { exports, memoryPagesMin } = await this.#node.runtime.inspect(bytes)
+      const { exports, memoryPagesMin } = await this.#node.runtime.inspect(bytes ?? await wholeBlob(this.#node, cid, LIMITS.wire.blobBytesMax, this.#signal))
       return code === 'ERR_MISSING_EXPORT' ? !names.some(name => exports.includes(name)) : memoryPagesMin > limits.memoryPagesMax
     } catch (error) {
       // An executor that was lost over it says nothing.
@@ -255,7 +255,7 @@ class Submission {
     const known = results?.get(spec.id.toString())
     let order: Sealed<Order> | undefined
     const family = this.#family(() => (order ??= credits.orderOwn(spec.id, this.#kinship.parent)).id)
-    const outcome = known === undefined ? await this.#execute(family, before) : copyOf(known).outcome
+    const outcome = known === undefined ? await this.#execute(family) : copyOf(known).outcome
     const { facts: ofChildren, files: below, tree } = await family.offspring()
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
     const output = known?.output ?? await outputOf(spec, outcome, before, digest, tree)
@@ -277,14 +277,13 @@ class Submission {
     const { spec: { module, limits } } = this.#job.spec
     return new Family(this.#node, {
       module, limits, order, payer, costMax, prices: null, outer: this.#purse?.below ?? this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
-      modules: async cid => cid === module.toString() ? this.#job.wasm.bytes : await modules(cid)
+      modules: async cid => cid === module.toString() ? await moduleOf(this.#node, this.#job, this.#signal) : await modules(cid)
     })
   }
 
-  async #execute (family: Family, before: KeptState | null): Promise<Outcome> {
-    const { spec, wasm, input, files } = this.#job
-    const run = runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, before)
-    return await family.raise(compute => this.#node.runtime.execute(run, { payer: this.#kinship.payer, signal: this.#signal, compute }))
+  async #execute (family: Family): Promise<Outcome> {
+    using brought = await bringRun(this.#node, this.#job, this.#signal)
+    return await family.raise(compute => this.#node.runtime.execute(brought.run, { payer: this.#kinship.payer, signal: this.#signal, compute }))
   }
 }
 

@@ -22,6 +22,7 @@ import { runGuest, shortName } from './instance.ts'
 import { MemoryPool } from './memory-pool.ts'
 import { capsAfterMetering, meter } from './meter.ts'
 import { TYPE } from './opcodes.ts'
+import { isStored, load } from './ranges.ts'
 import type { ModuleReport, Run, Runtime } from './runtime.ts'
 import { planState } from './state-plan.ts'
 import type { StatePlan } from './state-plan.ts'
@@ -54,7 +55,7 @@ export function createEngine (options: EngineOptions = {}): Runtime {
         const keepsState = run.state !== undefined
         const prepared = await modules.get(keepsState ? `${run.moduleId} with state` : run.moduleId, () => prepare(run.wasm, keepsState, interfaces, options.onEstimate))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
-        return await runGuest(prepared, run, memories, compute === undefined ? undefined : { compute, onWait: onWait ?? (() => {}) })
+        return await runGuest(prepared, await loaded(run), memories, compute === undefined ? undefined : { compute, onWait: onWait ?? (() => {}) })
       } finally {
         busy--
       }
@@ -66,6 +67,14 @@ export function createEngine (options: EngineOptions = {}): Runtime {
       memories.clear()
     }
   }
+}
+
+/** What lies elsewhere comes into memory first: this engine has nobody to ask while a guest runs. */
+async function loaded (run: Run): Promise<Run> {
+  const contents = [run.input, ...Object.values(run.files)]
+  if (!contents.some(isStored)) return run
+  const files = await Promise.all(Object.entries(run.files).map(async ([path, content]) => [path, isStored(content) ? await load(content) : content] as const))
+  return { ...run, input: isStored(run.input) ? await load(run.input) : run.input, files: Object.fromEntries(files) }
 }
 
 /** Prepared modules by id; two runs of one module at a time share its preparation. */

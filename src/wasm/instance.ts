@@ -14,6 +14,7 @@ import type { Ending, Family, GuestContext, GuestInterface, GuestSession, HostFu
 import type { MemoryPool } from './memory-pool.ts'
 import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter.ts'
 import { ENDED } from './meter-parts.ts'
+import { rangesOf } from './ranges.ts'
 import type { Outcome, OutcomeKind, Run, State, StateChange } from './runtime.ts'
 import { checkState, restoreFuel, StateAccess, takeFuel } from './state.ts'
 import type { Room } from './state.ts'
@@ -384,6 +385,7 @@ class Guest {
     const { fuelMax } = this.task.limits
     return {
       run: this.task,
+      input: rangesOf(this.task.input),
       stdoutIsTalk: this.prepared.functions.some(({ provider }) => provider.namesResult === true),
       memory: () => {
         const buffer = this.memory?.buffer

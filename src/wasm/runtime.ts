@@ -4,6 +4,8 @@
  * pool of executor processes in `node/`, which runs that engine where it can be killed.
  */
 
+import type { Content } from './ranges.ts'
+
 /** Name of the rules under which a run is deterministic; changing any rule is a new profile. */
 export const PROFILE = 'inos/1'
 
@@ -26,14 +28,14 @@ export interface Run {
   moduleId: string
   /** The module; a function is called only if no executor at hand has it compiled. */
   wasm: Uint8Array | (() => Promise<Uint8Array>)
-  input: Uint8Array
+  input: Content
   /** Exported function to call; '' means `_start`, else `run`. */
   entry: string
   /** argv without argv[0], which is always "main". */
   args: readonly string[]
   env: Readonly<Record<string, string>>
-  /** Absolute path → content, read and written in memory only. */
-  files: Readonly<Record<string, Uint8Array>>
+  /** Absolute path → content, read and written in memory only; what lies elsewhere is only read. */
+  files: Readonly<Record<string, Content>>
   /** Absolute paths, none below another: the files at or below them come back. */
   outputs: readonly string[]
   limits: RunLimits

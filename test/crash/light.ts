@@ -10,6 +10,7 @@ import { createPlatform } from '../../src/node/platform.ts'
 import { timers } from '../../src/node/timers.ts'
 import { createProcessor } from '../../src/processor/create.ts'
 import { storeIn } from '../../src/testing/blobs.ts'
+import { load } from '../../src/wasm/ranges.ts'
 import type { Runtime } from '../../src/wasm/runtime.ts'
 import { forgetful } from './forgetful.ts'
 import { Fuse, wrapCredits } from './fuse.ts'
@@ -24,7 +25,8 @@ const FUEL_PER_ITEM = 1_000_000n
 
 /** The input comes back; runs with other inputs cost something else, so that payments cannot be mixed up unseen. */
 const runtime: Runtime = {
-  async execute ({ input }) {
+  async execute ({ input: content }) {
+    const input = await load(content)
     const fuel = FUEL_PER_ITEM * BigInt(1 + input.at(-1)! % 16)
     return { outcome: 'ok', exitCode: 0, result: input, files: null, stderr: new Uint8Array(0), fuel, pages: 1, message: '' }
   },

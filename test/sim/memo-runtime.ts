@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createEngine } from '../../src/wasm/engine.ts'
+import { rangesOf, wholeOf } from '../../src/wasm/ranges.ts'
 import type { Outcome, Run, Runtime } from '../../src/wasm/runtime.ts'
 
 export function createMemoRuntime (): Runtime & { readonly runs: number } {
@@ -25,5 +26,5 @@ export function createMemoRuntime (): Runtime & { readonly runs: number } {
 /** All that decides an outcome; jobs of the simulation bring no files. */
 function keyOf ({ moduleId, input, entry, args, env, outputs, limits, seed }: Run): string {
   const { fuelMax, memoryPagesMax, outputBytesMax } = limits
-  return createHash('sha256').update(input).update(seed).update(JSON.stringify([moduleId, entry, args, env, outputs, `${fuelMax}`, memoryPagesMax, outputBytesMax])).digest('hex')
+  return createHash('sha256').update(wholeOf(rangesOf(input))).update(seed).update(JSON.stringify([moduleId, entry, args, env, outputs, `${fuelMax}`, memoryPagesMax, outputBytesMax])).digest('hex')
 }

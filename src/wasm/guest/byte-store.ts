@@ -4,6 +4,8 @@
  * is half of what is there, so the memory held is at most 1.5 times the largest size.
  */
 
+import { type Ranges, wholeOf } from '../ranges.ts'
+
 const EMPTY = new Uint8Array(0)
 
 export class ByteStore {
@@ -11,12 +13,18 @@ export class ByteStore {
   /** Still somebody else's memory: copy before changing. */
   #shared: boolean
   #size: number
+  /** Content that is not in memory: it never changes. */
+  readonly #far: Ranges | null
 
-  constructor (content: Uint8Array = EMPTY) {
-    this.#bytes = content
+  constructor (content: Uint8Array | Ranges = EMPTY) {
+    this.#far = content instanceof Uint8Array ? null : content
+    this.#bytes = content instanceof Uint8Array ? content : EMPTY
     this.#shared = content.length > 0
     this.#size = content.length
   }
+
+  /** Whether it may not be changed. */
+  get isFixed (): boolean { return this.#far !== null }
 
   get size (): number { return this.#size }
 
@@ -44,6 +52,7 @@ export class ByteStore {
 
   /** Copy from `at` into `target`; how many bytes there were. */
   read (at: number, target: Uint8Array): number {
+    if (this.#far !== null) return this.#far.read(at, target)
     const part = this.#bytes.subarray(Math.min(at, this.#size), Math.min(at + target.length, this.#size))
     target.set(part)
     return part.length
@@ -51,7 +60,7 @@ export class ByteStore {
 
   /** The content itself, until it is changed. */
   view (): Uint8Array {
-    return this.#bytes.subarray(0, this.#size)
+    return this.#far === null ? this.#bytes.subarray(0, this.#size) : wholeOf(this.#far)
   }
 
   /** A copy of the content, of exactly its size. */

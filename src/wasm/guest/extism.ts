@@ -16,6 +16,7 @@ import { ByteStore } from './byte-store.ts'
 import { ExtismMemory } from './extism-memory.ts'
 import type { GuestContext, GuestInterface, GuestSession, HostFunction } from './guest.ts'
 import { CALL_COSTS, COSTS } from './wasi-costs.ts'
+import { wholeOf } from '../ranges.ts'
 
 const { small, medium, large } = CALL_COSTS
 const limits = LIMITS.guest
@@ -118,7 +119,7 @@ class Plugin {
 
   constructor (context: GuestContext) {
     this.#context = context
-    this.memory = new ExtismMemory(context.run.input, bytes => this.#charge(bytes))
+    this.memory = new ExtismMemory(context.run.input instanceof Uint8Array ? context.run.input : wholeOf(context.input), bytes => this.#charge(bytes))
   }
 
   setOutput (address: number, length: number): undefined {

@@ -7,6 +7,7 @@
  * on through an open descriptor. Reading a file does not change its access time.
  */
 import { ByteStore } from './byte-store.ts'
+import type { Ranges } from '../ranges.ts'
 import { refuse } from './refusal.ts'
 import { ERRNO } from './wasi-abi.ts'
 
@@ -58,8 +59,9 @@ export class FileSystem {
     this.root = { kind: 'directory', ...this.#stamp(), links: 1, parent: null, entries: new Map(), nextSerial: 0 }
   }
 
-  createFile (parent: DirectoryInode, name: string, content: Uint8Array = new Uint8Array(0)): FileInode {
-    this.#admit(parent, content.length)
+  /** @param content what is not in memory is only read, and takes none */
+  createFile (parent: DirectoryInode, name: string, content: Uint8Array | Ranges = new Uint8Array(0)): FileInode {
+    this.#admit(parent, content instanceof Uint8Array ? content.length : 0)
     const file: FileInode = { kind: 'file', ...this.#stamp(), content: new ByteStore(content), opens: 0 }
     this.#enter(parent, name, file)
     return file
@@ -117,6 +119,7 @@ export class FileSystem {
 
   /** Set a file's size. Beyond the quota: `nospc`, and nothing has changed. */
   resize (file: FileInode, size: number): void {
+    if (file.content.isFixed) refuse(ERRNO.rofs)
     this.#reserve(file, size)
     file.content.resize(size)
     file.mtim = file.ctim = this.#options.now()
@@ -125,6 +128,7 @@ export class FileSystem {
   /** Write `chunks` one after the other from `at`; all of them or, beyond the quota, none. */
   write (file: FileInode, at: number, chunks: readonly Uint8Array[], length: number): void {
     if (length === 0) return
+    if (file.content.isFixed) refuse(ERRNO.rofs)
     this.#reserve(file, Math.max(file.content.size, at + length))
     this.#options.charge(length)
     // Grow once: chunk by chunk would move a growing file again and again.
@@ -168,7 +172,7 @@ export class FileSystem {
     if (inode.kind === 'link') this.#bytes -= inode.bytes
     // A descriptor would else keep a whole branch of removed directories, which count nowhere any more.
     if (inode.kind === 'directory') inode.parent = null
-    if (inode.kind === 'file' && inode.opens === 0) {
+    if (inode.kind === 'file' && inode.opens === 0 && !inode.content.isFixed) {
       this.#bytes -= inode.content.size
       inode.content.resize(0)
     }

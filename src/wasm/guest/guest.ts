@@ -3,6 +3,7 @@
  * `GuestInterface`; the engine looks imports up in them by module name, checks the signature,
  * and reaches them only through metered wrapper functions it writes into the module.
  */
+import type { Ranges } from '../ranges.ts'
 import type { Compute, Outcome, Run } from '../runtime.ts'
 
 /** How a guest ends before its entry function returns. */
@@ -13,6 +14,8 @@ export type Ending =
 /** What the engine lends to an interface for one run. */
 export interface GuestContext {
   readonly run: Run
+  /** The input of the run. */
+  readonly input: Ranges
   /** Another interface of this guest says what its result is: what goes to stdout is talk. */
   readonly stdoutIsTalk: boolean
   /** The guest's exported memory, fetched anew on each call because growth detaches buffers. */

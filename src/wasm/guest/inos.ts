@@ -37,7 +37,7 @@ export const inos: GuestInterface = {
 }
 
 function open (context: GuestContext): GuestSession {
-  const { input, limits } = context.run
+  const { input, run: { limits } } = context
   const output = new ByteStore()
   const log = new ByteStore()
   const children = openChildren(context)
@@ -55,7 +55,7 @@ function open (context: GuestContext): GuestSession {
         const from = offset >>> 0
         if (!fits(to, len >>> 0)) return ERRNO_FAULT
         const count = Math.min(len >>> 0, Math.max(input.length - from, 0))
-        if (charge(count)) context.memory().set(input.subarray(from, from + count), to)
+        if (charge(count)) input.read(from, context.memory().subarray(to, to + count))
         return count
       },
       output_write: (ptr: number, len: number) => {

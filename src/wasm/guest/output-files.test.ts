@@ -17,7 +17,7 @@ const left = (guest: Caller, bytesMax = ROOM): Uint8Array | null | string => gue
 function texts (guest: Caller, bytesMax = ROOM): Record<string, string> {
   const archive = left(guest, bytesMax)
   assert.ok(archive instanceof Uint8Array, String(archive))
-  return Object.fromEntries(Object.entries(decodeFiles(archive)).map(([path, content]) => [path, new TextDecoder().decode(content)]))
+  return Object.fromEntries(Object.entries(decodeFiles(archive)).map(([path, content]) => [path, new TextDecoder().decode(content as Uint8Array)]))
 }
 
 // Goal: the archive is what dag-cbor gives, which the buyer reads and hashes. Method: random names and lengths

@@ -4,6 +4,7 @@
  */
 import { InosError } from '../../packet/errors.ts'
 import { LIMITS } from '../../packet/limits.ts'
+import { type Ranges, rangesOf } from '../ranges.ts'
 import type { Run } from '../runtime.ts'
 import type { DirectoryInode, FileSystem } from './file-system.ts'
 import { checkName } from './path.ts'
@@ -22,7 +23,7 @@ class Planter {
     this.#directories = new Map([['', files.root]])
   }
 
-  plant (path: string, content: Uint8Array): void {
+  plant (path: string, content: Uint8Array | Ranges): void {
     if (path.length > limits.pathBytesMax) refuse(ERRNO.nametoolong)
     const [parent, name] = this.#locate(path)
     if (parent.entries.has(name)) refuse(ERRNO.exist)
@@ -54,7 +55,7 @@ export function plantFiles (files: FileSystem, content: Run['files']): void {
   const planter = new Planter(files)
   for (const path of Object.keys(content).sort()) {
     try {
-      planter.plant(path, content[path]!)
+      planter.plant(path, content[path] instanceof Uint8Array ? content[path] : rangesOf(content[path]!))
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       const reason = error.errno === ERRNO.nospc

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LIMITS } from '../../packet/limits.ts'
+import type { Ranges } from '../ranges.ts'
 import { FDFLAGS, ERRNO, OFLAGS, RIGHTS } from './wasi-abi.ts'
 import { Caller } from './wasi.fixture.ts'
 
@@ -182,4 +183,31 @@ test('time stamps', () => {
   assert.equal(stat(caller, fd).mtim, 42n)
   assert.equal(caller.call('fd_filestat_set_times', fd, 1n, 42n, 12), ERRNO.inval)
   assert.equal(caller.call('fd_filestat_set_times', fd, 1n, 42n, 16), ERRNO.inval)
+})
+
+// Goal: content that lies elsewhere is read like any file, in any order, and cannot be changed. Method: a file of 3 GiB that
+// is never in memory; read at its ends, try all that would change it, and give it back as an output.
+test('files that lie elsewhere are only read', () => {
+  const length = 3 * 2 ** 30
+  const far: Ranges = {
+    length,
+    read (at, target) {
+      const count = Math.min(target.length, Math.max(length - at, 0))
+      for (let i = 0; i < count; i++) target[i] = (at + i) % 251
+      return count
+    }
+  }
+  const caller = new Caller({ files: { '/far': far, '/near': bytes('near') }, outputs: ['/far'] })
+  const fd = caller.open('far')
+  assert.equal(stat(caller, fd).size, length)
+  assert.deepEqual([...bytes(caller.read(fd, 3))], [0, 1, 2])
+  assert.equal(caller.call('fd_seek', fd, BigInt(length - 2), 0, 0), 0)
+  assert.equal(caller.read(fd, 10).length, 2)
+  assert.equal(caller.write(fd, 'x'), ERRNO.rofs)
+  assert.equal(caller.call('fd_filestat_set_size', fd, 5n), ERRNO.rofs)
+  assert.equal(caller.tryOpen('far', { oflags: OFLAGS.trunc }), ERRNO.rofs)
+  assert.equal(stat(caller, fd).size, length)
+  assert.equal(caller.write(caller.open('near'), 'NEAR'), 0)
+  assert.match(String(caller.session.archive!(1_000_000)), /more than/)
+  assert.equal(caller.path('path_unlink_file', 'far'), 0)
 })

@@ -44,7 +44,7 @@ function readable (guest: WasiProcess, fd: number): Partial<Event> {
   if (descriptor.kind === 'file') {
     return { bytes: BigInt(Math.max(descriptor.inode.content.size - descriptor.offset, 0)) }
   }
-  const left = guest.context.run.input.length - guest.inputOffset
+  const left = guest.context.input.length - guest.inputOffset
   return { bytes: BigInt(left), flags: left === 0 ? EVENT_HANGUP : 0 }
 }
 

@@ -43,13 +43,11 @@ function readFile (guest: WasiProcess, { inode }: FileDescriptor, offset: number
 }
 
 function readInput (guest: WasiProcess, { chunks, length }: Vectors): number {
-  const { input } = guest.context.run
+  const { input } = guest.context
   guest.charge(Math.min(length, input.length - guest.inputOffset))
   const start = guest.inputOffset
   for (const chunk of chunks) {
-    const part = input.subarray(guest.inputOffset, guest.inputOffset + chunk.length)
-    chunk.set(part)
-    guest.inputOffset += part.length
+    guest.inputOffset += input.read(guest.inputOffset, chunk)
   }
   return guest.inputOffset - start
 }

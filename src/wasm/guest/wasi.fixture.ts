@@ -7,6 +7,7 @@ import type { Run } from '../runtime.ts'
 import type { Ending, GuestContext, GuestInterface, GuestSession } from './guest.ts'
 import { OFLAGS, RIGHTS_ALL, RIGHTS_FILE } from './wasi-abi.ts'
 import { wasi } from './wasi.ts'
+import { rangesOf } from '../ranges.ts'
 
 export interface CallerOptions extends Partial<Pick<Run, 'args' | 'env' | 'files' | 'input' | 'outputs' | 'seed'>> {
   guest?: GuestInterface
@@ -31,6 +32,7 @@ export class Caller {
     this.view = new DataView(this.memory.buffer)
     this.guest = guest
     const context: GuestContext = {
+      input: rangesOf(run.input ?? new Uint8Array(0)),
       run: {
         moduleId: '', wasm: new Uint8Array(0), entry: '', input: new Uint8Array(0), args: [], env: {}, files: {}, outputs: [],
         seed: new Uint8Array(32), limits: { fuelMax, memoryPagesMax: pages, outputBytesMax }, ...run
