@@ -18,8 +18,18 @@ export interface Brought extends Disposable { readonly run: Run }
 
 export interface HeldContent extends Disposable { readonly content: Content }
 
-/** A job of this node's own caller, ready to run here. @throws {InosError} as `Bring` */
-export async function bringRun (node: Rooms, { spec, wasm, input, files, step }: Job, signal: AbortSignal): Promise<Brought> {
+/**
+ * A job of this node's own caller, ready to run here: at once where nothing of it is only named, because whoever
+ * chooses where the next job runs looks at what has begun.
+ * @throws {InosError} as `Bring`
+ */
+export function bringRun (node: Rooms, job: Job, signal: AbortSignal): Brought | Promise<Brought> {
+  const { spec, wasm, input, files, step, links } = job
+  if (wasm.bytes === null || input.bytes === null || links.length > 0) return bringNamed(node, job, signal)
+  return { run: runOf(spec, wasm.bytes, input.bytes, files?.bytes ?? null, step?.before ?? null), [Symbol.dispose]: () => {} }
+}
+
+async function bringNamed (node: Rooms, { spec, wasm, input, files, step }: Job, signal: AbortSignal): Promise<Brought> {
   using held = new DisposableStack()
   const named = async (cid: CID): Promise<Content> => held.use(await holdContent(node, cid, signal)).content
   const content = input.bytes ?? await named(input.cid)

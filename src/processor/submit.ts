@@ -282,7 +282,8 @@ class Submission {
   }
 
   async #execute (family: Family): Promise<Outcome> {
-    using brought = await bringRun(this.#node, this.#job, this.#signal)
+    const bringing = bringRun(this.#node, this.#job, this.#signal)
+    using brought = bringing instanceof Promise ? await bringing : bringing
     return await family.raise(compute => this.#node.runtime.execute(brought.run, { payer: this.#kinship.payer, signal: this.#signal, compute }))
   }
 }
