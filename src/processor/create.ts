@@ -340,7 +340,8 @@ function creditors (node: Rooms, sessions: Sessions | null): string[] {
 
 function isRef (value: object | string): value is BlobRef { return typeof value === 'object' && 'cid' in value && typeof value.cid === 'string' }
 
-function withHelpers (result: Finished & { readonly job: string }): Result {
+/** What a caller sees; the parts of its receipt are for this room. */
+function withHelpers ({ bundle: _bundle, below: _below, ...result }: Finished & { readonly job: string }): Result {
   return {
     ...result,
     text: () => new TextDecoder().decode(result.bytes),
