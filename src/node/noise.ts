@@ -10,8 +10,9 @@ import { Uint8ArrayList } from 'uint8arraylist'
 type Data = Uint8Array | Uint8ArrayList
 type Components = Parameters<ReturnType<typeof noise>>[0]
 
-/** Bytes of window that may be held back: a quarter of the smallest a stream has, so that no sender ever runs dry of it. */
-const HELD_BYTES_MAX = 64 * 1024
+/** Bytes of window that may be held back: half of the smallest a stream has, as Yamux advises, so that no sender runs dry of it. */
+const HELD_BYTES_MAX = 128 * 1024
+const PIECE_BYTES = 48 * 1024
 /** Small updates that may wait: a peer that only sends, a few bytes at a time, is still told now and then. */
 const HELD_MAX = 256
 /** https://github.com/hashicorp/yamux/blob/master/spec.md: version 0, type, flags, stream, length. */
@@ -36,10 +37,24 @@ export function noiseInOneWrite (): (components: Components) => ConnectionEncryp
   }
 }
 
-/** What is sent in several buffers reaches the transport as one. */
+/** What is sent in several small buffers reaches the transport as one, and bulk in pieces of about a message of Noise, because larger ones cost more to allocate than to write. */
 export function joinBuffers (connection: Pick<MessageStream, 'send'>): MessageStream {
   const send = connection.send.bind(connection)
-  return Object.assign(connection as MessageStream, { send: (data: Data) => send(data instanceof Uint8Array ? data : data.subarray()) })
+  return Object.assign(connection as MessageStream, { send: (data: Data) => send(data instanceof Uint8Array ? data : inPieces(data)) })
+}
+
+function inPieces (data: Uint8ArrayList): Data {
+  if (data.byteLength <= PIECE_BYTES) return data.subarray()
+  const pieces = new Uint8ArrayList()
+  let piece = new Uint8ArrayList()
+  for (const buffer of data) {
+    piece.append(buffer)
+    if (piece.byteLength < PIECE_BYTES) continue
+    pieces.append(piece.subarray())
+    piece = new Uint8ArrayList()
+  }
+  if (piece.byteLength > 0) pieces.append(piece.subarray())
+  return pieces
 }
 
 /** Window updates of Yamux wait for the next frame and travel with it, or until there is much to tell. */
