@@ -62,12 +62,13 @@ async function list (options: CommonOptions, context: Context): Promise<number> 
 async function withReader (options: CommonOptions, context: Context, work: (read: (name: string) => Promise<Uint8Array>) => Promise<number>): Promise<number> {
   const { readReceiptFile } = await import('./files.ts')
   await using held = new AsyncDisposableStack()
-  let operator: Operator | undefined
+  // A promise, because several names are looked up at once.
+  let operator: Promise<Operator> | undefined
   return await work(async name => {
     const isFile = await access(name).then(() => true, () => false)
     if (isFile || !/^b[a-z2-7]{58}$/.test(name)) return await readReceiptFile(name, context.signal)
-    operator ??= held.use(await open(options, context))
-    const bytes = await operator.receipt(name)
+    operator ??= open(options, context).then(opened => held.use(opened))
+    const bytes = await (await operator).receipt(name)
     if (bytes === null) throw new InosError('ERR_USAGE', `This node has no receipt ${name}.`, { hint: '`inos receipts ls` lists those it has.' })
     return bytes
   })
