@@ -10,6 +10,7 @@
  * Some sequences are a private mesh, whose rules are in `mesh.ts`.
  */
 import assert from 'node:assert/strict'
+import { equals } from 'multiformats/bytes'
 import { readBundle } from '../../src/credits/bundle.ts'
 import { InosError } from '../../src/packet/errors.ts'
 import { charterOf } from '../suites/credits-mesh.ts'
@@ -255,8 +256,12 @@ class Play {
   }
 }
 
-/** A receipt that a power cut took from both ends would be a new debt, and rightly so. */
-async function isKnown ({ kind, to, bytes }: Message): Promise<boolean> {
+/**
+ * A receipt that a power cut took from both ends would be a new debt, and rightly so; a cheque that its payee lost in one and its
+ * payer with all its books would be new money, which nobody is left to bring.
+ */
+async function isKnown ({ kind, from, to, bytes }: Message): Promise<boolean> {
+  if (kind === 'cheque') return [from, to].some(({ disk }) => [...disk.rows()].some(([, row]) => equals(row, bytes)))
   return kind !== 'due' || await to.credits.bundle(readBundle(bytes).receipt.id.toString()) !== null
 }
 
