@@ -8,9 +8,9 @@ import { InosError } from '../packet/errors.ts'
 import { CREDIT, LIMITS } from '../packet/limits.ts'
 import { Mesh } from '../processor/mesh.fixture.ts'
 import { Budget } from '../processor/budget.ts'
-import { readBundle } from './bundle.ts'
+import { type Bundle, readBundle } from './bundle.ts'
 import { bill, charge, worstCase } from './pricing.ts'
-import { encodeTree, openTree, readFiles } from './tree.ts'
+import { checkTree, encodeTree, openTree, readFiles } from './tree.ts'
 
 /** Two trees of the same job: a root at home with children there and at a seller, and their children again. */
 let trees: Uint8Array[] = []
@@ -42,6 +42,32 @@ test('every receipt of a tree is there, and no other', () => {
   // A child has the nonce of its parent's order, so that nobody can show it for two.
   const nonces = [root!, otherRoot!].map(file => readBundle(file).order.id.toString())
   assert.equal(new Set(nonces).size, 2)
+})
+
+// Goal: a child counts for the one order of its parent that it was ordered for, and a parent's sums are its children's.
+// Method: the opened tree with one thing said otherwise in a child, or in the root, as if it had been signed so.
+test('a child is its parent’s, and sums are right', () => {
+  const { root, below } = openTree(trees[0]!, verify)
+  const children = new Set(root.receipt.payload.children.map(String))
+  const child = below.find(({ receipt }) => children.has(receipt.id.toString()))!
+  const check = (otherRoot: Bundle, otherChild: Bundle): void => {
+    const found = new Map(below.map(bundle => [bundle.receipt.id.toString(), bundle === child ? otherChild : bundle]))
+    checkTree(otherRoot, id => found.get(id))
+  }
+  const ordered = (change: object): Bundle => ({ ...child, order: { ...child.order, payload: { ...child.order.payload, ...change } } })
+  const said = (bundle: Bundle, change: object): Bundle => ({ ...bundle, receipt: { ...bundle.receipt, payload: { ...bundle.receipt.payload, ...change } } })
+  const sums = root.receipt.payload.below!
+  check(root, child)
+  const wrong: [Bundle, Bundle, RegExp][] = [
+    [root, ordered({ nonce: child.order.payload.nonce.with(0, child.order.payload.nonce[0]! ^ 1) }), /another job/],
+    [root, ordered({ payer: child.order.payload.payer.with(0, child.order.payload.payer[0]! ^ 1) }), /somebody else/],
+    [root, ordered({ net: new Uint8Array(16) }), /another mesh/],
+    [root, said(child, { charge: child.receipt.payload.charge + 1n }), /"below"/],
+    [said(root, { below: { ...sums, fuel: sums.fuel + 1n } }), child, /"below"/],
+    [said(root, { below: { ...sums, charge: sums.charge - 1n } }), child, /"below"/],
+    [said(root, { fuel: 1n }), child, /"fuel"/]
+  ]
+  for (const [parent, other, message] of wrong) assert.throws(() => { check(parent, other) }, message)
 })
 
 // Goal: no bit of a tree can differ. Method: flip each bit of some bytes, spread over the file.
