@@ -3,10 +3,11 @@
  * libp2p stream of the same two processes, which come from memory and are dropped; one pair after the
  * other. Then its holder is killed when half is here, and ten nodes fetch one module at once.
  *
- *   node bench/blobs.ts [--mib 1024] [--pairs 2]
+ *   node bench/blobs.ts [--mib 1024] [--pairs 2] [--only pairs|killed|swarm]
  *
- * The last line of stdout is one JSON object. A ratio is a blob's bytes per second over those of the
- * bare stream; memory is the reader's resident memory at its highest less that before its fetch.
+ * The last line of stdout is one JSON object. The bare stream is one of the same libp2p as the blob's.
+ * A ratio is a blob's bytes per second over those of the bare stream; CPU is in milliseconds of
+ * all threads for each MiB; memory is the reader's resident memory at its highest less that before its fetch.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
@@ -29,14 +30,20 @@ const MODULE_MIB = 24
 const FETCHERS = 10
 const SAMPLE_MS = 50
 
+const PARTS = ['pairs', 'killed', 'swarm'] as const
+type Part = typeof PARTS[number]
+
+/** Milliseconds of all threads for each MiB. */
+interface Cpu { reader: number, holder: number }
+
 export interface BlobFigures {
   mib: number
-  pairs: { bareMBs: number, blobMBs: number, ratio: number }[]
+  pairs?: { bareMBs: number, blobMBs: number, ratio: number, bareCpuMs: Cpu, blobCpuMs: Cpu }[]
   /** Of the best pair. */
-  ratio: number
-  memoryMiB: number
-  killed: { mib: number, atMiB: number, seconds: number, chunks: number, told: number }
-  swarm: { nodes: number, moduleMiB: number, holderMiB: number, times: number, seconds: number }
+  ratio?: number
+  memoryMiB?: number
+  killed?: { mib: number, atMiB: number, seconds: number, chunks: number, told: number }
+  swarm?: { nodes: number, moduleMiB: number, holderMiB: number, times: number, seconds: number }
 }
 
 /** What a child is told, and answers. */
@@ -47,6 +54,7 @@ interface Messages {
   connect: { address: string }
   forget: { cid: string }
   given: Record<string, never>
+  cpu: Record<string, never>
 }
 
 class Child implements AsyncDisposable {
@@ -77,8 +85,12 @@ class Child implements AsyncDisposable {
 
   #next (): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting = resolve
-      this.process.once('exit', () => { reject(new Error('a child has ended')) })
+      const ended = (): void => { reject(new Error('a child has ended')) }
+      this.process.once('exit', ended)
+      this.#waiting = value => {
+        this.process.off('exit', ended)
+        resolve(value)
+      }
     })
   }
 
@@ -90,22 +102,47 @@ class Child implements AsyncDisposable {
 
 interface Fetched { seconds: number, told: number, memoryMiB: number }
 
-export async function benchBlobs (mib: number, pairs: number): Promise<BlobFigures> {
+export async function benchBlobs (mib: number, pairs: number, only?: Part): Promise<BlobFigures> {
+  const isWanted = (part: Part): boolean => only === undefined || only === part
+  return {
+    mib,
+    ...isWanted('pairs') ? await benchPairs(mib, pairs) : {},
+    ...isWanted('killed') ? { killed: await benchKilled(mib) } : {},
+    ...isWanted('swarm') ? { swarm: await benchSwarm() } : {}
+  }
+}
+
+async function benchPairs (mib: number, pairs: number): Promise<Pick<BlobFigures, 'pairs' | 'ratio' | 'memoryMiB'>> {
+  await using holder = await Child.start()
+  await using reader = await Child.start()
+  const cid = await holder.ask('put', { mib, seed: 1 }) as string
+  await reader.ask('connect', { address: holder.addresses.node })
+  const cpuMs = async (): Promise<Cpu> => ({ reader: await reader.ask('cpu', {}) as number, holder: await holder.ask('cpu', {}) as number })
+  const counted = async <T>(work: () => Promise<unknown>): Promise<[T, Cpu]> => {
+    const before = await cpuMs()
+    const value = await work() as T
+    const after = await cpuMs()
+    return [value, { reader: round((after.reader - before.reader) / mib), holder: round((after.holder - before.holder) / mib) }]
+  }
+  const figures: NonNullable<BlobFigures['pairs']> = []
+  let memoryMiB = 0
+  for (let pair = 0; pair < pairs; pair++) {
+    const [bare, bareCpuMs] = await counted<number>(() => reader.ask('bare', { address: holder.addresses.bare, mib }))
+    const [blob, blobCpuMs] = await counted<Fetched>(() => reader.ask('fetch', { cid }))
+    await reader.ask('forget', { cid })
+    memoryMiB = Math.max(memoryMiB, blob.memoryMiB)
+    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds), bareCpuMs, blobCpuMs })
+  }
+  return { pairs: figures, ratio: Math.max(...figures.map(({ ratio }) => ratio)), memoryMiB: round(memoryMiB) }
+}
+
+async function benchKilled (mib: number): Promise<NonNullable<BlobFigures['killed']>> {
   await using holder = await Child.start()
   await using second = await Child.start()
   await using reader = await Child.start()
   const cid = await holder.ask('put', { mib, seed: 1 }) as string
-  await reader.ask('connect', { address: holder.addresses.node })
-  const figures: BlobFigures['pairs'] = []
-  let memoryMiB = 0
-  for (let pair = 0; pair < pairs; pair++) {
-    const bare = await reader.ask('bare', { address: holder.addresses.bare, mib }) as number
-    const blob = await reader.ask('fetch', { cid }) as Fetched
-    await reader.ask('forget', { cid })
-    memoryMiB = Math.max(memoryMiB, blob.memoryMiB)
-    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds) })
-  }
   await second.ask('put', { mib, seed: 1 })
+  await reader.ask('connect', { address: holder.addresses.node })
   await reader.ask('connect', { address: second.addresses.node })
   let atMiB = 0
   reader.onProgress = here => {
@@ -115,12 +152,11 @@ export async function benchBlobs (mib: number, pairs: number): Promise<BlobFigur
     holder.process.kill('SIGKILL')
   }
   const rest = await reader.ask('fetch', { cid }) as Fetched
-  const killed = { mib, atMiB: round(atMiB), seconds: rest.seconds, chunks: mib * MIB / LIMITS.blobs.chunkBytes, told: rest.told }
-  return { mib, pairs: figures, ratio: Math.max(...figures.map(({ ratio }) => ratio)), memoryMiB: round(memoryMiB), killed, swarm: await benchSwarm() }
+  return { mib, atMiB: round(atMiB), seconds: rest.seconds, chunks: mib * MIB / LIMITS.blobs.chunkBytes, told: rest.told }
 }
 
 /** Ten nodes of one process, one holder in another. */
-async function benchSwarm (): Promise<BlobFigures['swarm']> {
+async function benchSwarm (): Promise<NonNullable<BlobFigures['swarm']>> {
   await using holder = await Child.start()
   const cid = await holder.ask('put', { mib: MODULE_MIB, seed: 2 }) as string
   const dirs = await Promise.all(Array.from({ length: FETCHERS }, () => mkdtemp(pathOf(tmpdir(), 'inos-bench-'))))
@@ -172,7 +208,11 @@ async function child (dataDir: string): Promise<void> {
     fetch: ({ cid }) => fetch(cid),
     connect: ({ address }) => node.connect(address),
     forget: ({ cid }) => node.blobs.rm(cid),
-    given: () => node.blobs.usage().givenBytes
+    given: () => node.blobs.usage().givenBytes,
+    cpu: () => {
+      const { user, system } = process.cpuUsage()
+      return (user + system) / 1000
+    }
   }
   process.on('message', (message: Messages[keyof Messages] & { kind: keyof Messages }) => {
     const done = Promise.resolve((work[message.kind] as (message: Messages[keyof Messages]) => unknown)(message))
@@ -211,6 +251,8 @@ async function receiveBare (node: Awaited<ReturnType<typeof startNode>>, address
 if (process.argv[2] === 'child') {
   await child(process.argv[3]!)
 } else if (import.meta.main) {
-  const { values } = parseArgs({ options: { mib: { type: 'string', default: '1024' }, pairs: { type: 'string', default: '2' } } })
-  console.log(JSON.stringify(await benchBlobs(Number(values.mib), Number(values.pairs))))
+  const { values } = parseArgs({ options: { mib: { type: 'string', default: '1024' }, pairs: { type: 'string', default: '2' }, only: { type: 'string' } } })
+  const only = PARTS.find(part => part === values.only)
+  if (values.only !== undefined && only === undefined) throw new Error(`--only takes ${PARTS.join(', ')}.`)
+  console.log(JSON.stringify(await benchBlobs(Number(values.mib), Number(values.pairs), only)))
 }

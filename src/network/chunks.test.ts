@@ -6,14 +6,14 @@ import { encodeCanonical } from '../packet/cbor.ts'
 import { rawCid, recordCid } from '../packet/cid.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
-import type { Giver } from './chunks.ts'
+import { type Giver, ROOM_BYTES } from './chunks.ts'
 import { encodePacket, encodeWithResult } from './framing.ts'
 import { createMemoryHub } from './memory.ts'
 import { HandClock, joinNode, never, openRaw, RawStream, settle } from './network.fixture.ts'
 
 const NAME = recordCid(Uint8Array.of(1))
 const { chunkBytes, stallMsMax, windowChunks } = LIMITS.blobs
-const room = (): Uint8Array => new Uint8Array(chunkBytes)
+const room = (): Uint8Array<ArrayBuffer> => new Uint8Array(ROOM_BYTES)
 const body = (value: object): Uint8Array<ArrayBuffer> => Uint8Array.from(encodeCanonical(value))
 const want = (chunk: unknown = 0): Partial<Packet> => ({ kind: 'want', id: Uint8Array.from(NAME.bytes), body: body({ chunk, insist: false }) })
 
@@ -77,6 +77,32 @@ test('answers that are none', async () => {
     const wish = assert.rejects(tap.ask(0, false, room()), isCode(code))
     await timers.turn(stallMsMax)
     await wish
+  }
+})
+
+// Goal: chunks that arrive in pieces are put where they are asked to be, none over another. Method: two wishes, two packets in one row of pieces that are cut anywhere.
+test('chunks in pieces go to their rooms', async () => {
+  const hub = createMemoryHub()
+  const a = joinNode(hub, 'a', { timers: new HandClock() })
+  const bytes = [0, 1].map(chunk => new Uint8Array(chunkBytes).map((_, i) => (i + chunk) % 251))
+  const given = { others: [], here: null, shared: true }
+  const frames = bytes.flatMap((result, chunk) => [...encodeWithResult({ kind: 'chunk', body: body({ ...given, chunk }) }, result)])
+  hub.network('b').handle(wire => {
+    const raw = new RawStream(wire)
+    const row = new Uint8Array(frames.reduce((sum, { length }) => sum + length, 0))
+    frames.reduce((at, frame) => {
+      row.set(frame, at)
+      return at + frame.length
+    }, 0)
+    for (let at = 0; at < row.length; at += 60_001) wire.write(row.slice(at, at + 60_001))
+    void raw
+  })
+  const tap = await a.sessions.tap('b', NAME.toString(), never)
+  const rooms = [room(), room()]
+  const chunks = await Promise.all(rooms.map((place, chunk) => tap.ask(chunk, false, place)))
+  for (const [chunk, { bytes: got }] of chunks.entries()) {
+    assert.equal(got!.buffer, rooms[chunk]!.buffer)
+    assert.equal(rawCid(got!).toString(), rawCid(bytes[chunk]!).toString())
   }
 })
 

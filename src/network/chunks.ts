@@ -31,14 +31,17 @@ export interface Given {
 export interface Giver {
   /**
    * @param insist the others that were named did not help
+   * @param room where the bytes may be put, `LIMITS.blobs.chunkBytes` long
    * @throws {InosError} ERR_GONE when this peer gets nothing of the blob, ERR_ALLOWANCE_SPENT
    */
-  give (peer: string, cid: string, chunk: number, insist: boolean): Promise<Given>
+  give (peer: string, cid: string, chunk: number, insist: boolean, room: Uint8Array<ArrayBuffer>): Promise<Given>
 }
 
 const { windowChunks, stallMsMax, chunkBytes, addressesMax, addressBytesMax } = LIMITS.blobs
 
 const NOTHING = new Uint8Array(0)
+/** Where one chunk is put: the whole packet, whose other fields are small. */
+export const ROOM_BYTES = chunkBytes + 4 * addressesMax * addressBytesMax
 /** One bit for each chunk of the largest blob. */
 const HERE_BYTES_MAX = LIMITS.blobs.bytesMax / chunkBytes / 8
 
@@ -51,6 +54,12 @@ export class ChunkService implements Talk {
   readonly #giver: Giver
   /** Chunks on their way from the disk, in the order of the wishes. */
   readonly #waiting: Promise<readonly Uint8Array[]>[] = []
+  /**
+   * Where chunks are read to, in turn: whoever asks for one has received the one asked for `windowChunks` earlier, whose
+   * room it gets. An asker that claims so too early spoils only what it gets itself.
+   */
+  #rooms: Uint8Array<ArrayBuffer>[] = []
+  #wishes = 0
   #working = false
   #ended = false
 
@@ -85,18 +94,23 @@ export class ChunkService implements Talk {
         this.#waiting.shift()
       }
       if (this.#ended) await this.#frames.end()
-      // A stream that is left idle is closed.
+      // A stream that is left idle is closed, and holds no memory.
       else this.#frames.expect(limits.stallMsMax)
+      this.#rooms = []
     } catch (error) {
       refuseBlob(this.#frames, error)
     }
     this.#working = false
   }
 
+  #room (): Uint8Array<ArrayBuffer> {
+    return this.#rooms[this.#wishes++ % windowChunks] ??= new Uint8Array(chunkBytes)
+  }
+
   async #answer (want: Packet): Promise<readonly Uint8Array[]> {
     // Both copied before anything is waited for: what arrived is overwritten by what comes next.
     const [{ chunk, insist }, cid] = [readWant(want), decodeCid(want.id.slice()).toString()]
-    const given = await this.#giver.give(this.#frames.peer, cid, chunk, insist)
+    const given = await this.#giver.give(this.#frames.peer, cid, chunk, insist, this.#room())
     return encodeWithResult({ kind: 'chunk', body: bodyOf(given, chunk) }, given.bytes ?? NOTHING, this.#frames.limits)
   }
 }
@@ -117,9 +131,14 @@ function readGiven ({ body, result }: Packet, { chunk: expected, room }: Wish): 
   if (chunk !== expected) throw badPacket('A chunk comes that was not asked for now.')
   if (typeof shared !== 'boolean' || !isAddresses(others) || !(here === null || (isBytes(here) && here.length <= HERE_BYTES_MAX))) throw badPacket('A chunk does not say whose it is.')
   if (result.length > chunkBytes) throw badPacket(`A chunk has more than ${chunkBytes} bytes.`)
-  // What arrived is overwritten by what comes next.
-  room.set(result)
-  return { bytes: result.length === 0 ? null : room.subarray(0, result.length), others, here, shared }
+  return { bytes: result.length === 0 ? null : placed(result, room), others, here, shared }
+}
+
+/** Bytes in `room`, where they mostly are already; elsewhere they are overwritten by what comes next. */
+function placed (bytes: Uint8Array, room: Uint8Array): Uint8Array {
+  if (bytes.buffer === room.buffer) return bytes
+  room.set(bytes)
+  return room.subarray(0, bytes.length)
 }
 
 function isAddresses (value: unknown): value is string[] {
@@ -138,7 +157,7 @@ function readBody (body: Uint8Array): Record<string, unknown> {
 
 interface Wish {
   readonly chunk: number
-  readonly room: Uint8Array
+  readonly room: Uint8Array<ArrayBuffer>
   readonly resolve: (given: Given) => void
   readonly reject: (error: InosError) => void
 }
@@ -159,16 +178,18 @@ export class ChunkTap implements Talk {
 
   /**
    * At most `LIMITS.blobs.windowChunks` at once.
-   * @param room where a chunk is put, `LIMITS.blobs.chunkBytes` long
+   * @param room where a chunk is put, `ROOM_BYTES` long, with a buffer of its own
    * @returns its bytes, not checked, are a view of `room`
    * @throws {InosError} what the holder refused with, ERR_PEER_LOST, ERR_BAD_PACKET; the stream is over then
    */
-  ask (chunk: number, insist: boolean, room: Uint8Array): Promise<Given> {
+  ask (chunk: number, insist: boolean, room: Uint8Array<ArrayBuffer>): Promise<Given> {
     return new Promise((resolve, reject) => {
       if (this.#over !== null) throw this.#over
       this.#wishes.push({ chunk, room, resolve, reject })
       this.#frames.send(encodePacket({ kind: 'want', id: this.#id, body: Uint8Array.from(encodeCanonical({ chunk, insist })) }, this.#frames.limits))
-      if (this.#wishes.length === 1) this.#frames.expect(stallMsMax)
+      if (this.#wishes.length > 1) return
+      this.#frames.expect(stallMsMax)
+      this.#frames.lend(room)
     })
   }
 
@@ -183,6 +204,7 @@ export class ChunkTap implements Talk {
     const given = readGiven(packet, wish)
     this.#wishes.shift()
     this.#frames.expect(this.#wishes.length === 0 ? null : stallMsMax)
+    this.#frames.lend(this.#wishes[0]?.room ?? null)
     wish.resolve(given)
   }
 

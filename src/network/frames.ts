@@ -75,6 +75,9 @@ export class Frames {
     if (this.#failure !== null) throw this.#lost()
   }
 
+  /** Room for the next packet that arrives in pieces, so that none is allocated for it; null: none. */
+  lend (room: Uint8Array<ArrayBuffer> | null): void { this.#decoder.lend(room) }
+
   /** The next frame must begin within `ms`, counted from now; null: whenever it likes. At first: `helloMsMax`. */
   expect (ms: number | null): void {
     this.#idleMs = ms ?? Infinity

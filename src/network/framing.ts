@@ -103,6 +103,7 @@ export class FrameDecoder {
   #size = -1
   #part = EMPTY
   #have = 0
+  #lent: Uint8Array<ArrayBuffer> | null = null
   /** Frames completed so far. */
   frames = 0
 
@@ -113,6 +114,9 @@ export class FrameDecoder {
 
   /** Bytes the frame under way will have; 0 while unknown. */
   get size (): number { return Math.max(this.#size, 0) }
+
+  /** Room for the next frame that arrives in pieces, if it is large enough; whoever lends it says when it may be written to. */
+  lend (room: Uint8Array<ArrayBuffer> | null): void { this.#lent = room }
 
   /**
    * Take a chunk and hand over each frame that ends in it, with its bytes on the wire (prefix included).
@@ -150,6 +154,10 @@ export class FrameDecoder {
   /** Append a piece; the whole frame once it is complete, else null. */
   #keep (piece: Uint8Array): Uint8Array | null {
     const have = this.#have + piece.length
+    if (this.#have === 0 && this.#lent !== null && this.#size <= this.#lent.length) {
+      this.#part = this.#lent
+      this.#lent = null
+    }
     if (have > this.#part.length) {
       const grown = new Uint8Array(Math.min(this.#size, Math.max(have, 2 * this.#part.length, PART_BYTES_MIN)))
       grown.set(this.#part.subarray(0, this.#have))
@@ -157,7 +165,7 @@ export class FrameDecoder {
     }
     this.#part.set(piece, this.#have)
     this.#have = have
-    return have === this.#size ? this.#part : null
+    return have === this.#size ? this.#part.subarray(0, have) : null
   }
 
   #reset (): void {

@@ -5,10 +5,10 @@
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { ChunkTap, Given } from './chunks.ts'
+import { type ChunkTap, type Given, ROOM_BYTES } from './chunks.ts'
 import type { Timers } from './network.ts'
 
-const { chunkBytes, windowChunks, sourcesMax, referredMs, retryMs, searchMs, searchesMax } = LIMITS.blobs
+const { windowChunks, sourcesMax, referredMs, retryMs, searchMs, searchesMax } = LIMITS.blobs
 
 export interface SwarmOptions {
   /** For messages. */
@@ -150,7 +150,7 @@ class Swarm {
 
   /** One of the chunks that are on their way from a holder at once. */
   async #lane (source: Source, tap: ChunkTap): Promise<void> {
-    const room = new Uint8Array(chunkBytes)
+    const room = new Uint8Array(ROOM_BYTES)
     while (!this.#done && !source.over) {
       const next = this.#take(source)
       if (next === null) {

@@ -71,7 +71,7 @@ test('the least recently used go first', async context => {
     await cache.put(cid, bytes)
     await utimes(join(path, cid), at, at)
   }
-  await cache.get(a!.cid)
+  await (await openBlobCache(path, { bytesMax: 300 })).get(a!.cid)
   const again = await openBlobCache(path, { bytesMax: 300 })
   await again.put(d!.cid, d!.bytes)
   assert.deepEqual([a!, b!, c!, d!].map(({ cid }) => again.has(cid)), [true, false, true, true])
@@ -97,15 +97,19 @@ test('only a CID is a name', async context => {
   assert.deepEqual((await readdir(path)).sort(), [cid, 'stranger'].sort())
 })
 
-// Goal: what a crash left half-written goes at the next start, and nothing else.
-// Method: plant a leftover, a blob and a stranger's file.
-test('leftovers go at open', async context => {
+// Goal: what a crash left half-written is found out and written anew, and nobody else's file is touched.
+// Method: cut a blob's file short between two starts; plant a stranger's file.
+test('what is half-written is none', async context => {
   const path = await folder(context)
   const { cid, bytes } = blob(1)
   await (await openBlobCache(path)).put(cid, bytes)
-  await writeFile(join(path, `${cid}.1.1.tmp`), 'half')
+  await truncate(join(path, cid), 50)
   await writeFile(join(path, 'notes.txt'), 'mine')
-  assert.equal((await openBlobCache(path)).bytes, 100)
+  const cache = await openBlobCache(path)
+  assert.equal(await cache.get(cid), null)
+  assert.equal(cache.bytes, 0)
+  await cache.put(cid, bytes)
+  assert.deepEqual(await cache.get(cid), bytes)
   assert.deepEqual((await readdir(path)).sort(), [cid, 'notes.txt'].sort())
 })
 

@@ -1,11 +1,13 @@
 /**
  * Bytes on disk by their name: modules, inputs and results that are too large to travel inline, and
- * the chunks and manifests of blobs. A cache: whatever is lost or damaged is fetched again, so nothing
- * is flushed, and what is read is verified. What is pinned or in use is not evicted. Who may fetch
+ * the chunks and manifests of blobs. A cache: whatever is lost, damaged or half-written is fetched again, so nothing
+ * is flushed or renamed, and what is read is verified. What is pinned or in use is not evicted. Who may fetch
  * what is the business of `processor/`.
  */
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { writeFile as writeFileLater } from 'node:fs'
+import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { equals } from 'multiformats/bytes'
 import { CID, isOurs } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
@@ -21,7 +23,7 @@ export interface BlobCacheOptions {
 
 
 /**
- * Open a directory of blobs, whose parent exists, creating it if missing. What a crashed run left half-written goes.
+ * Open a directory of blobs, whose parent exists, creating it if missing.
  * @throws {InosError} ERR_STORE
  */
 export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobStore> {
@@ -39,7 +41,9 @@ function ignoreExisting (error: unknown): void {
   if (codeOf(error) !== 'EEXIST') throw error
 }
 
-const ASIDE = '.tmp'
+/** In one write; that of `fs/promises` takes several. */
+const writeFile = promisify(writeFileLater)
+
 const LABELS = 'labels.json'
 /** Uses that follow sooner are not written down. */
 const NOTE_MS = 60_000
@@ -48,7 +52,6 @@ const NOTE_MS = 60_000
 async function listBlobs (path: string): Promise<Map<string, number>> {
   const blobs: { name: string, size: number, used: number }[] = []
   for (const name of await readdir(path)) {
-    if (name.endsWith(ASIDE)) await rm(join(path, name), { force: true })
     if (!isBlobName(name)) continue
     const { size, mtimeMs } = await stat(join(path, name))
     blobs.push({ name, size, used: mtimeMs })
@@ -80,7 +83,6 @@ class DiskCache implements BlobStore {
   /** When the disk was last told that a blob is used. */
   readonly #noted = new Map<string, number>()
   #bytes = 0
-  #writes = 0
 
   constructor (path: string, bytesMax: number, sizes: Map<string, number>, labels: LabelsFile) {
     this.#path = path
@@ -94,11 +96,11 @@ class DiskCache implements BlobStore {
 
   has (cid: string): boolean { return this.#sizes.has(cid) }
 
-  async get (cid: string): Promise<Uint8Array | null> {
+  async get (cid: string, room?: Uint8Array<ArrayBuffer>): Promise<Uint8Array | null> {
     const size = this.#sizes.get(cid)
     if (size === undefined) return null
     const file = join(this.#path, cid)
-    const bytes = await readBlob(file, size)
+    const bytes = await readBlob(file, size, room)
     if (bytes === null || !await isNamed(bytes, cid)) {
       // A blob that was evicted and put again in the meantime has been counted anew.
       if (this.#sizes.get(cid) === size) await this.#drop(cid)
@@ -159,19 +161,19 @@ class DiskCache implements BlobStore {
   async #write (cid: string, bytes: Uint8Array): Promise<void> {
     if (bytes.length > this.bytesMax) throw new InosError('ERR_STORE', `A blob of ${bytes.length} bytes does not fit a cache of ${this.bytesMax}.`)
     const file = join(this.#path, cid)
-    const aside = `${file}.${process.pid}.${++this.#writes}${ASIDE}`
     // Counted before it is written, so that blobs written at one time do not overrun the limit together.
     this.#bytes += bytes.length
     try {
       await this.#evict(bytes.length)
-      await writeBlob(aside, bytes)
-      await rename(aside, file)
+      await writeFile(file, bytes, { mode: 0o600 })
     } catch (error) {
       this.#bytes -= bytes.length
-      await rm(aside, { force: true }).catch(() => {})
+      await rm(file, { force: true }).catch(() => {})
       throw storeError(`The blob ${cid} cannot be written`, error)
     }
     this.#sizes.set(cid, bytes.length)
+    // Its file has the time of now.
+    this.#noted.set(cid, Date.now())
   }
 
   /** Make room for bytes that are counted already. @throws {InosError} ERR_STORE when what has to stay leaves none */
@@ -209,22 +211,17 @@ class DiskCache implements BlobStore {
   }
 }
 
-/** A file whose size is not the one it had is not read to its end. */
-async function readBlob (file: string, size: number): Promise<Uint8Array | null> {
+/** As many bytes as the file had; null if it has fewer by now. */
+async function readBlob (file: string, size: number, room?: Uint8Array<ArrayBuffer>): Promise<Uint8Array | null> {
   try {
     await using handle = await open(file)
-    const bytes = new Uint8Array(size + 1)
+    const bytes = room !== undefined && size <= room.length ? room.subarray(0, size) : new Uint8Array(size)
     let have = 0
-    for (let read = 1; read > 0 && have <= size; have += read) read = (await handle.read(bytes, have)).bytesRead
-    return have === size ? bytes.subarray(0, size) : null
+    for (let read = 1; read > 0 && have < size; have += read) read = (await handle.read(bytes, have)).bytesRead
+    return have === size ? bytes : null
   } catch {
     return null
   }
-}
-
-async function writeBlob (file: string, bytes: Uint8Array): Promise<void> {
-  await using handle = await open(file, 'wx', 0o600)
-  await handle.writeFile(bytes)
 }
 
 /** Hashed in slices, as blobs have up to 96 MiB. */

@@ -8,7 +8,14 @@ import { once } from 'node:events'
 import { tcp } from '@libp2p/tcp'
 import type { Transport, Upgrader } from '@libp2p/interface'
 import { staysHere } from '../network/places.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { lend } from '../network/punch.ts'
+
+/**
+ * What a socket queues before it asks to wait. libp2p hands over one buffer after the other and stops at the first that
+ * makes it wait: above the most that is under way at once, they leave together in one vectored write.
+ */
+const SOCKET_OPTIONS = { noDelay: true, highWaterMark: LIMITS.wire.streamWindowBytesMax }
 
 type Create = ReturnType<typeof tcp>
 type DialOptions = Parameters<Transport['dial']>[1]
@@ -18,7 +25,7 @@ const TAKEN = ['EADDRINUSE', 'EADDRNOTAVAIL']
 
 export function tcpFromOnePort (): Create {
   return components => {
-    const transport = tcp()(components)
+    const transport = tcp({ dialOpts: SOCKET_OPTIONS, listenOpts: SOCKET_OPTIONS })(components)
     const dial = transport.dial.bind(transport)
     let port: Promise<number> | null = null
     transport.dial = async (address, options) => {

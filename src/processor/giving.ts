@@ -77,7 +77,7 @@ export function createGiving ({ store, manifests, network, now, isSetOut, hasPai
 
   return {
     get bytes () { return total },
-    async give (peer, cid, chunk, insist): Promise<Given> {
+    async give (peer, cid, chunk, insist, room): Promise<Given> {
       const { shared } = store.label(cid)
       const manifest = isRaw(CID.parse(cid)) || !(shared || isSetOut(peer, cid)) ? null : await manifests.get(cid)
       const name = manifest?.chunks[chunk]
@@ -86,7 +86,7 @@ export function createGiving ({ store, manifests, network, now, isSetOut, hasPai
       const other = otherThan(peer, cid, key, insist)
       const others = other === null ? [] : await routes(peer, other)
       if (others.length > 0) return { bytes: null, others, here: null, shared }
-      const bytes = await store.get(name)
+      const bytes = await store.get(name, room)
       if (bytes === null) {
         given.delete(key)
         // It has been collected since, or has not come yet.

@@ -23,8 +23,8 @@ export interface BlobStore {
   readonly bytesMax: number
   /** Whether something is here, unless it turns out to be damaged. */
   has (cid: string): boolean
-  /** Verified bytes, or null when there are none. */
-  get (cid: string): Promise<Uint8Array | null>
+  /** Verified bytes, or null when there are none. @param room where they may be put, if they fit */
+  get (cid: string, room?: Uint8Array<ArrayBuffer>): Promise<Uint8Array | null>
   /**
    * Keep bytes, which may be changed when this resolves; the least recently used go for them. The name is taken on trust, since `get` verifies.
    * @throws {InosError} ERR_STORE when the disk is full or fails; nothing else is affected
