@@ -256,6 +256,8 @@ export const LIMITS = {
     /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
     batchMax: 16,
     batchMsMax: 5,
+    /** While no other payer's job waits. */
+    batchAloneMsMax: 20,
     batchBytesMax: 16 * KIB,
     recallMs: 50,
     /** V8's heap and its compiled WASM, in MiB, within the process. */
