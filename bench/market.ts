@@ -6,7 +6,7 @@
  * executor of another node, and verified before its result is handed out; the clock stops when the
  * last cheque is acknowledged. Systems take turns, and a ratio is the median over the rounds; what one
  * task takes of the processors, in all processes of a system, is told beside its rate. Beside
- * them a bare libp2p echo of as many bytes, the stages of one job, and map: how much of the cores guests
+ * them a bare libp2p echo of as many bytes, the stages of one job, the same job again from the seller's memory, and map: how much of the cores guests
  * of some milliseconds get, beside the same guests in bare engines, one on each core.
  *
  *   node bench/market.ts [--rounds N] [--alone] [--map]     (--alone: without Ray and Dask; --map: nothing but map)
@@ -37,6 +37,8 @@ const SAMPLES = { latency: { inFlight: 1, count: 300 }, throughput: { inFlight: 
 type Kind = keyof typeof SAMPLES
 const WARM_UP = 1_000
 const STAGE_JOBS = 300
+/** Jobs of some milliseconds that are bought twice, and the turns of their loop. */
+const REPEATS = { count: 100, turns: 5_000_000, limits: { fuelMax: 50_000_000n, memoryPagesMax: 1, outputBytesMax: 1_024 } } as const
 /** A job packet of this bench, as it was measured on the wire: order, spec, module and input. */
 const PACKET_BYTES = 1_100
 const WORKERS = availableParallelism()
@@ -108,6 +110,29 @@ async function measureStages (node: Node, job: Job, child: ChildProcess): Promis
   return stagesOf(moments, (await reportOf(child)).moments)
 }
 
+/** Medians: milliseconds, and µcr charged. */
+interface Purchases { readonly ms: number, readonly cost: number }
+interface Repeats { readonly first: Purchases, readonly again: Purchases }
+
+/** What a job costs that ran at its seller before, one after another, beside its first run. */
+async function measureRepeats (node: Node): Promise<Repeats> {
+  const { count, turns, limits } = REPEATS
+  const module = await node.load(echo(turns))
+  const buyAll = async (isAgain: boolean): Promise<Purchases> => {
+    const rows = []
+    for (let i = 0; i < count; i++) {
+      const start = performance.now()
+      const { cost, cached } = await node.compute(module, `repeat ${i}`, { where: 'remote', limits })
+      rows.push({ ms: performance.now() - start, cost: Number(cost) })
+      if (cached !== isAgain) throw new Error(isAgain ? 'a job that ran before was run again' : 'a job that never ran came from memory')
+    }
+    return { ms: Number(medianOf(rows.map(({ ms }) => ms)).toFixed(3)), cost: medianOf(rows.map(({ cost }) => cost)) }
+  }
+  const found = { first: await buyAll(false), again: await buyAll(true) }
+  await node.settle()
+  return found
+}
+
 async function reportOf (child: ChildProcess): Promise<SellerReport> {
   child.send('report')
   const [report] = await once(child, 'message') as [SellerReport]
@@ -121,7 +146,7 @@ async function processMs (child: ChildProcess): Promise<ProcessMs> {
   return { buyer: (user + system) / 1_000, seller: cpuUs / 1_000, executors: cpuMsOf([child.pid!]) - cpuUs / 1_000 }
 }
 
-interface TaskFigures { rounds: Round[], stages: Stages, cpu: Cpu }
+interface TaskFigures { rounds: Round[], stages: Stages, cpu: Cpu, repeats: Repeats }
 interface Figures { readonly tasks: TaskFigures | null, readonly map: MapFigures }
 
 /** @param neighbours null for map alone */
@@ -147,7 +172,7 @@ async function benchTasks (node: Node, child: ChildProcess, bareAddress: string,
     for (const neighbour of neighbours.values()) await neighbour.measure(64, WARM_UP)
     const figures: Round[] = []
     for (let i = 0; i < rounds; i++) figures.push(await measureRound(node, child.pid!, job, bare, neighbours))
-    return { rounds: figures, stages: await measureStages(node, job, child), cpu: await measureCpu(node, job, child) }
+    return { rounds: figures, stages: await measureStages(node, job, child), cpu: await measureCpu(node, job, child), repeats: await measureRepeats(node) }
   } finally {
     await bareNode.stop()
   }
@@ -185,7 +210,7 @@ function compare (rounds: readonly Round[]): Record<string, number> {
   return found
 }
 
-function showTasks ({ rounds, stages, cpu }: TaskFigures): void {
+function showTasks ({ rounds, stages, cpu, repeats: { first, again } }: TaskFigures): void {
   for (const system of ['inos', 'ray', 'dask', 'echo'] as const) {
     if (rounds[0]!.latency[system] === undefined) continue
     const p50 = medianOf(rounds.map(({ latency }) => latency[system]!.p50Ms))
@@ -195,6 +220,7 @@ function showTasks ({ rounds, stages, cpu }: TaskFigures): void {
   }
   console.error(`one job alone, µs: ${Object.entries(stages).map(([name, us]) => `${name} ${us}`).join(' · ')}`)
   console.error(`CPU of a job of many, µs: buyer ${cpu.buyerUs}, seller ${cpu.sellerUs}`)
+  console.error(`a job of some ms: ${first.ms} ms for ${first.cost} µcr, again from the seller's memory ${again.ms} ms for ${again.cost} µcr`)
 }
 
 const { values, positionals: [mode, dir = ''] } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string', default: '5' }, alone: { type: 'boolean', default: false }, map: { type: 'boolean', default: false } } })
