@@ -30,3 +30,13 @@ function usages (): Map<number, Usage> {
   }
   return found
 }
+
+/** Of all cores together, since the machine started; zeros where the system does not say. `busy`: whoever used them. */
+export interface MachineMs { readonly busy: number, readonly idle: number }
+
+export function machineMs (): MachineMs {
+  if (process.platform !== 'linux') return { busy: 0, idle: 0 }
+  // By proc(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests of a hypervisor use is in user already.
+  const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0, steal = 0] = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'latin1'))![1]!.split(' ').map(ticks => Number(ticks) * 1_000 / TICKS)
+  return { busy: user + nice + system + irq + soft + steal, idle: idle + wait }
+}

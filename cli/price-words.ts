@@ -38,8 +38,16 @@ export function collectPrices (text: string, before: Prices): Prices {
 export function parseBuyers (text: string): readonly string[] | null {
   if (text === 'anyone') return null
   const peers = text.split(',').filter(peer => peer !== '')
-  for (const peer of peers) keyOfPeerId(peer)
-  return peers.length > 0 ? peers : refuse('Buyers are "anyone", or PeerIds with commas between.')
+  const wrong = peers.find(peer => !isPeerId(peer)) ?? (peers.length === 0 ? text : undefined)
+  return wrong === undefined ? peers : refuse(`"${wrong.slice(0, 80)}" is no PeerId. Buyers are "anyone" (in a private mesh: its members), or PeerIds with commas between.`)
+}
+
+function isPeerId (text: string): boolean {
+  try {
+    return keyOfPeerId(text).length > 0
+  } catch {
+    return false
+  }
 }
 
 /** "50%". @throws {InosError} ERR_USAGE */

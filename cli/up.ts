@@ -71,12 +71,19 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
   stack.defer(node.on('reach:change', ({ status, reason, next, addresses }) => tell('reachability', { status, reason, next, addresses }, [`${status}: ${reason}`, ...(next === null ? [] : [next])].join('\n'))))
   stack.defer(node.on('peer:disconnect', ({ peer }) => tell('peer:disconnect', { peer }, `${peer} has left`)))
+  const broken = Promise.withResolvers<InosError>()
+  stack.defer(node.on('credits:broken', ({ code, message, hint }) => {
+    tell('credits:broken', { code, message, hint }, message)
+    broken.resolve(new InosError(code, message, hint === null ? {} : { hint }))
+  }))
   const { metricsUrl } = node
   tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }) }, describeReady(node, dataDir))
-  await interrupted(signal)
+  const failure = await Promise.race([interrupted(signal), broken.promise])
   output.say('stopping')
-  await stack.disposeAsync()
+  // What cannot be written makes the stop fail as well; that it failed is said below.
+  await stack.disposeAsync().catch((error: unknown) => { if (failure === null) throw error })
   tell('stopped', { id: node.id }, 'stopped')
+  if (failure !== null) throw failure
   return 0
 }
 
@@ -120,8 +127,9 @@ function describeReady (node: Node, dataDir: string): string {
 }
 
 /** An interrupt is how a node ends; its exit code is 0. */
-async function interrupted (signal: AbortSignal): Promise<void> {
+async function interrupted (signal: AbortSignal): Promise<null> {
   const { promise, resolve } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => resolve(), { once: true })
   if (!signal.aborted) await promise
+  return null
 }

@@ -218,6 +218,8 @@ export interface Credits {
   dump (): AsyncIterable<readonly [key: string, value: Uint8Array]>
   /** Fold the signed records again, check every signature and link, compare with `balance`. */
   audit (): Promise<AuditReport>
+  /** Resolves when the books could not be written, at once and not at the next command: ERR_STORE. Nothing is bought, sold or paid from then on. */
+  readonly broken: Promise<InosError>
   /** Wait until everything is written. The store is its owner's to close. */
   close (): Promise<void>
 }
@@ -370,6 +372,7 @@ class Room implements Credits {
   }
 
   async audit (): Promise<AuditReport> { return await audit(this.#books) }
+  get broken (): Promise<InosError> { return this.#books.journal.broken }
   async close (): Promise<void> { await this.#books.journal.written() }
 }
 

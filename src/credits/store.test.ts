@@ -33,12 +33,13 @@ test('commands that wait share one batch', async () => {
   assert.deepEqual(batches, [{ keys: ['a'], sync: false }, { keys: ['b', 'c'], sync: true }])
 })
 
-// Goal: a queued write that fails is noticed by whoever comes next, though nobody waited for it. Method: a disk that fails once.
+// Goal: a queued write that fails is told at once, though nobody waited for it, and noticed by whoever comes next. Method: a disk that fails once.
 test('after a failed write nothing more is taken', async () => {
   let writes = 0
   const batch = async (): Promise<void> => { if (writes++ === 0) throw new Error('full') }
   const journal = new Journal({ get: async () => undefined, batch, iterator: () => (async function * () {})() }, signerOf('a'))
   await journal.commit([put('a', value)])
+  assert.equal((await journal.broken).code, 'ERR_STORE', 'before any other command')
   await assert.rejects(journal.written(), { code: 'ERR_STORE' })
   await assert.rejects(journal.commit([put('b', value)]), { code: 'ERR_STORE' })
   await assert.rejects(journal.look(() => {}), { code: 'ERR_STORE' })

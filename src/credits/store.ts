@@ -140,11 +140,15 @@ export class Journal {
   /** The first one is being written. */
   readonly #queue: Group[] = []
   #failure: InosError | null = null
+  readonly #broken = Promise.withResolvers<InosError>()
 
   constructor (store: Store, signer: Signer) {
     this.#store = store
     this.#signer = signer
   }
+
+  /** Resolves when a write has failed: ERR_STORE, as every command gets from then on. */
+  get broken (): Promise<InosError> { return this.#broken.promise }
 
   /**
    * Write all of `ops` or nothing, after everything committed before.
@@ -262,6 +266,7 @@ export class Journal {
     const failure = this.#failure = new InosError('ERR_STORE', 'The books could not be written to disk.', {
       cause, hint: 'No payment was sent or acknowledged that was not written. Check the disk, then start the node again.'
     })
+    this.#broken.resolve(failure)
     for (const { written, late } of this.#queue.splice(0)) {
       written.reject(failure)
       for (const { done } of late) done.reject(failure)

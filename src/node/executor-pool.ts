@@ -205,17 +205,20 @@ class Pool implements ExecutorPool {
 
   /**
    * Jobs of the same payer that go along in the same write, if they and the first are known to be short:
-   * then writes and wake-ups cost more than jobs. Other payers wait a few milliseconds longer at most.
+   * then writes and wake-ups cost more than jobs, and an executor rests until it is sent the next. Others wait a few milliseconds
+   * longer at most; as long as nobody else waits, a payer's own may be a few more.
    * @param countMax this executor's share of the queue
    */
   #companions ({ payer, task }: Job, worker: Worker, countMax: number): Job[] {
     const companions: Job[] = []
     if (task.kind === 'run' && this.#parents.has(task.run.moduleId)) return companions
+    const { batchMsMax, batchAloneMsMax } = LIMITS.executor
+    const msMax = this.#queue.isOnly(payer) ? batchAloneMsMax : batchMsMax
     let ms = worker.expects(task) ?? Infinity
     while (companions.length < Math.min(countMax, LIMITS.executor.batchMax - 1)) {
       const next = this.#queue.peek(payer)
       ms += next === undefined ? Infinity : worker.expects(next.task) ?? Infinity
-      if (next === undefined || ms > LIMITS.executor.batchMsMax || (next.task.kind === 'run' && this.#parents.has(next.task.run.moduleId))) break
+      if (next === undefined || ms > msMax || (next.task.kind === 'run' && this.#parents.has(next.task.run.moduleId))) break
       this.#queue.remove(next)
       companions.push(next)
     }

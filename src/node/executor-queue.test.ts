@@ -5,7 +5,7 @@ import { TurnQueue } from './executor-queue.ts'
 
 interface Job { readonly payer: string, readonly at: number, readonly depth: number }
 
-// Goal: payers take turns, each one's deepest jobs come first and keep their order, and no job is lost or doubled.
+// Goal: payers take turns, each one's deepest jobs come first and keep their order, no job is lost or doubled, and it is known who waits alone.
 // Method: random pushes, shifts and removals against a plain list; after it, drain.
 test('turns', () => {
   const step = fc.oneof(fc.record({ push: fc.constantFrom('a', 'b', 'c'), depth: fc.nat(2) }), fc.constant('shift' as const), fc.nat(5).map(index => ({ remove: index })))
@@ -35,6 +35,7 @@ test('turns', () => {
         if (!waiting.some(one => one.payer === job.payer)) turn.splice(turn.indexOf(job.payer), 1)
       }
       assert.equal(queue.size, waiting.length)
+      assert.equal(queue.isOnly('a'), waiting.every(({ payer }) => payer === 'a'))
     }
     assert.deepEqual(new Set(queue.drain()), new Set(waiting))
     assert.equal(queue.size, 0)

@@ -29,6 +29,9 @@ export class TurnQueue<T extends { readonly payer: string, readonly depth: numbe
   /** The next job of one payer, out of turn. */
   peek (payer: string): T | undefined { return this.#waiting.get(payer)?.[0] }
 
+  /** Whether nobody else's job waits. */
+  isOnly (payer: string): boolean { return this.#waiting.size <= (this.#waiting.has(payer) ? 1 : 0) }
+
   /** The next job that may go; its payer goes to the end of the turn. */
   shift (mayGo: (job: T) => boolean = () => true): T | undefined {
     for (const [payer, own] of this.#waiting) {

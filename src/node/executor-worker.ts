@@ -139,7 +139,7 @@ export class Worker {
   perform (tasks: readonly Task[]): Performance[] {
     const performances: Performance[] = []
     this.#process.together(() => { for (const task of tasks) performances.push(this.#add(task)) })
-    if (tasks.length > 1) this.#recallTimer = setTimeout(() => { this.#recall() }, LIMITS.executor.recallMs)
+    this.#awaitTurns()
     return performances
   }
 
@@ -216,6 +216,12 @@ export class Worker {
 
   /** Milliseconds that the first call has run, while it does. */
   #ranFor (): number { return this.#ranMs + performance.now() - this.#since }
+
+  /** What waits behind a job that takes longer than all were expected to is taken back, and no sooner: what it has done by then is done again. */
+  #awaitTurns (): void {
+    clearTimeout(this.#recallTimer)
+    if (this.#calls.length > 1) this.#recallTimer = setTimeout(() => { this.#recall() }, LIMITS.executor.recallMs)
+  }
 
   /** The executor is not told: a run changes nothing, and what comes of it is not looked at. */
   #recall (): void {
@@ -322,7 +328,7 @@ export class Worker {
     this.#events.worked(ms, fuel === undefined || known === undefined || known === Infinity ? null : fuel)
     if (call?.task.kind === 'run' && known !== undefined) this.#noteModule(call.task.run.moduleId, ms)
     const [next] = this.#calls
-    if (this.#calls.length <= 1) clearTimeout(this.#recallTimer)
+    this.#awaitTurns()
     if (next !== undefined) {
       this.#turnTo(next)
     } else {

@@ -256,6 +256,8 @@ export const LIMITS = {
     /** Jobs of one payer sent in one go: so many, expected to take so long together, each so small; taken back when they take longer. */
     batchMax: 16,
     batchMsMax: 5,
+    /** While no other payer's job waits. */
+    batchAloneMsMax: 20,
     batchBytesMax: 16 * KIB,
     recallMs: 50,
     /** V8's heap and its compiled WASM, in MiB, within the process. */
@@ -388,8 +390,9 @@ export const LIMITS = {
     busyPercent: 75,
     /** A speed or a free disk is said anew when it has changed by this much. */
     changePercent: 25,
-    /** Answers to a peer with many jobs here leave together this often, once so many were done that it is known how fast. */
-    roundMs: 20,
+    /** Answers to a peer with many jobs here leave together, so far apart at the least and at the most, once so many were done that it is known how fast. */
+    roundMsMin: 20,
+    roundMsMax: 100,
     roundSamples: 16,
     /** Before anything is known: the time there and back, and how fast a slot is. */
     wayMs: 5,
@@ -450,7 +453,7 @@ export const LIMITS = {
     samplesMin: 3,
     samplesMax: 64,
     /** Items in flight last about so many ms at the rate at which they are done; within these, for each slot of the nodes. */
-    aheadMs: 100,
+    aheadMs: 200,
     perSlotMin: 2,
     perSlotMax: 64,
     /** How often running items, and the nodes' slots, are looked at. */
@@ -672,6 +675,7 @@ relate(wire.parkMsMax < wire.helloMsMax, 'a parked stream is taken up before its
 relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.market.inputBytesPerPeerMax <= LIMITS.market.inputBytesMax, 'input and files of one job fit the memory for inputs')
 relate(LIMITS.market.offerMsMin < LIMITS.market.measureMs, 'no changed offer comes too soon')
 relate(LIMITS.market.priceQuartersMin <= 4 && 4 <= LIMITS.market.priceQuartersMax, 'the list itself is a step')
+relate(LIMITS.market.roundMsMin < LIMITS.market.roundMsMax && 2 * LIMITS.market.roundMsMax <= LIMITS.map.aheadMs, 'a map has as much ahead as two rounds of answers')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')

@@ -149,6 +149,10 @@ export function createProcessor (parts: ProcessorParts): Processor {
     },
     announce (role, bundle) { events.emit('receipt', () => viewOf(role, bundle)) }
   }
+  void credits.broken.then(error => {
+    platform.log('writing the books', error)
+    events.emit('credits:broken', () => ({ code: error.code, message: error.message, hint: error.hint ?? null }))
+  })
   const settlement = createSettlement(node)
   const bring = createFetching({
     platform, store: blobs, manifests, timers, network, sessions: node.sessions, stopping: stopping.signal,

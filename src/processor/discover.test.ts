@@ -12,12 +12,16 @@ interface World {
   readonly offering: ReadonlySet<string>
   /** Names, then goes on searching for ever. */
   readonly names?: readonly string[]
+  /** Who answers that it offers nothing. */
+  readonly idle?: ReadonlySet<string>
+  /** The search for names ends when all are told. */
+  readonly ends?: boolean
 }
 
 const never = (signal: AbortSignal): Promise<never> => unlessAborted(new Promise<never>(() => {}), signal)
 
 /** A node in a world where no long wait ever ends by itself. */
-function nodeIn ({ peers, offering, names = [] }: World) {
+function nodeIn ({ peers, offering, names = [], idle = new Set(), ends = false }: World) {
   const offers = new Set<string>()
   let change = Promise.withResolvers<void>()
   const network: Pick<Network, 'id' | 'peers' | 'find' | 'routesTo'> = {
@@ -26,7 +30,7 @@ function nodeIn ({ peers, offering, names = [] }: World) {
     routesTo: async () => [],
     async * find (_capability, signal) {
       yield * names
-      await never(signal).catch(() => {})
+      if (!ends) await never(signal).catch(() => {})
     }
   }
   const node = {
@@ -40,8 +44,8 @@ function nodeIn ({ peers, offering, names = [] }: World) {
     market: { candidates: () => [...offers].map(peer => ({ peer })), offerBy: (peer: string) => offers.has(peer) ? {} : null },
     sessions: () => ({
       connect: async (peer: string, signal: AbortSignal) => {
-        if (!offering.has(peer)) await never(signal)
-        offers.add(peer)
+        if (offering.has(peer)) offers.add(peer)
+        else if (!idle.has(peer)) await never(signal)
       }
     }),
     change: () => change.promise
@@ -60,6 +64,17 @@ test('the first one reached ends the search', { timeout: 20_000 }, async () => {
   assert.equal(await nodeIn({ peers: ['silent', 'seller'], offering: new Set(['seller']) }).seek('any'), true)
   assert.equal(await nodeIn({ peers: ['silent'], offering: new Set(['seller']), names: ['gone', 'seller'] }).seek('remote'), true)
   assert.equal(await nodeIn({ peers: ['other', 'seller'], offering: new Set(['seller']) }).seek('seller'), true)
+})
+
+// Goal: where all that could be asked have answered, the search ends, for whoever waits for a refusal is to be told at once.
+// Method: connected and found peers that offer nothing, or are known already; no wait ends by itself.
+test('nobody left to ask', { timeout: 20_000 }, async () => {
+  const idle = new Set(['a', 'b'])
+  assert.equal(await nodeIn({ peers: ['a'], names: ['b', 'a'], offering: new Set(), idle, ends: true }).seek('any'), false)
+  assert.equal(await nodeIn({ peers: ['a'], offering: new Set(), idle, ends: true }).seek('b'), false)
+  const { seek, offers } = nodeIn({ peers: ['a', 'seller'], offering: new Set(), idle, ends: true })
+  offers.add('seller')
+  assert.equal(await seek('remote'), false)
 })
 
 // Goal: a peer named that nobody can tell of is said to be missing at once. Method: a node without company or addresses.

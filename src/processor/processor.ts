@@ -295,6 +295,8 @@ export interface ProcessorEvents {
   /** Once for each job of this node's callers, and each that a peer ordered here: how it ended, by its guest or by an error, and after how long. */
   'job:end': { readonly role: 'buyer' | 'seller', readonly end: OutcomeKind | ErrorCode, readonly ms: number }
   'credits:change': Balance
+  /** The books could not be written: nothing is bought, sold or paid until the node is started again. */
+  'credits:broken': { readonly code: ErrorCode, readonly message: string, readonly hint: string | null }
   receipt: ReceiptView
 }
 

@@ -6,8 +6,11 @@
 import { LIMITS } from '../packet/limits.ts'
 import type { Platform } from './rooms.ts'
 
-/** What one peer has here: jobs not yet done, when the latest were, and the round that leaves next. */
-interface Traffic { jobs: number, readonly done: number[], round: Promise<void> | null }
+/** Answers that wait to leave together, and how few jobs may be left undone until they do. */
+interface Round { readonly undoneMin: number, readonly end: AbortController, readonly over: Promise<void> }
+
+/** What one peer has here: jobs, those of them that are not done, when the latest were, and the round that leaves next. */
+interface Traffic { jobs: number, undone: number, readonly done: number[], round: Round | null }
 
 export class Rounds {
   readonly #platform: Pick<Platform, 'now' | 'sleep'>
@@ -21,30 +24,37 @@ export class Rounds {
 
   /** Do a job of a peer; what comes of it is handed out with the peer's next round. @throws what `work` throws, at once */
   async run<T> (peer: string, work: () => Promise<T>): Promise<T> {
-    const traffic = this.#peers.get(peer) ?? { jobs: 0, done: [], round: null }
+    const traffic = this.#peers.get(peer) ?? { jobs: 0, undone: 0, done: [], round: null }
     this.#peers.set(peer, traffic)
     traffic.jobs++
+    traffic.undone++
     try {
-      const found = await work()
-      if (this.#isBusy(traffic)) await (traffic.round ??= this.#wait(traffic))
+      const found = await work().finally(() => { this.#note(traffic) })
+      await (traffic.round ??= this.#begin(traffic))?.over
       return found
     } finally {
       if (--traffic.jobs === 0) this.#peers.delete(peer)
     }
   }
 
-  /** Whether what else is here lasts for two rounds: one is what was done in this one, and no executor rests before the peer has sent more. */
-  #isBusy ({ jobs, done }: Traffic): boolean {
-    const { roundMs, roundSamples } = LIMITS.market
+  /** One more is done. Of what was here when the round began one half is done in it: no executor rests before the peer has sent more. */
+  #note (traffic: Traffic): void {
+    const { done, round } = traffic
+    traffic.undone--
     done.push(this.#platform.now())
-    if (done.length > roundSamples) done.shift()
-    const ms = done.at(-1)! - done[0]!
-    return done.length === roundSamples && (jobs - 1) * ms >= 2 * roundMs * (roundSamples - 1)
+    if (done.length > LIMITS.market.roundSamples) done.shift()
+    if (round !== null && traffic.undone <= round.undoneMin) round.end.abort()
   }
 
-  async #wait (traffic: Traffic): Promise<void> {
+  /** @returns null where a round would be too short for several answers */
+  #begin (traffic: Traffic): Round | null {
+    const { undone, done } = traffic
+    const { roundMsMin, roundMsMax, roundSamples } = LIMITS.market
+    const ms = undone / 2 * (done.at(-1)! - done[0]!) / (roundSamples - 1)
+    if (done.length < roundSamples || ms < roundMsMin) return null
+    const end = new AbortController()
     // Nobody waits for a node that stops.
-    await this.#platform.sleep(LIMITS.market.roundMs, this.#stopping).catch(() => {})
-    traffic.round = null
+    const over = this.#platform.sleep(roundMsMax, AbortSignal.any([this.#stopping, end.signal])).catch(() => {}).then(() => { traffic.round = null })
+    return { undoneMin: Math.floor(undone / 2), end, over }
   }
 }
