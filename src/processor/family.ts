@@ -104,7 +104,6 @@ export class Family {
       using _place = await places.take(signal)
       const { bundle, below, ...finished } = await this.#submit(child, budget, signal)
       this.#born[at] = { bundle, below }
-      if (!bundle.selfExecuted) budget.burnt(finished.fuel)
       return { outcome: finished.outcome, exitCode: finished.exitCode, result: finished.bytes, fuel: finished.fuel, descendants: below.length }
     } catch (thrown) {
       const error = toInosError(thrown)
@@ -121,7 +120,7 @@ export class Family {
     const cid = module === null ? this.#parts.module : CID.parse(module)
     const bytes = await modules(cid.toString())
     const job = await describeJob({ cid, bytes }, input, { entry, args, limits }, this.#node.platform.digest)
-    const options = { where, purse: budget.purseFor(limits.fuelMax) }
+    const options = { where, purse: budget.purseFor(limits) }
     return await submitJob(this.#node, job, options, quietly(signal), { modules, parent: this.#parts.order(), payer })
   }
 }

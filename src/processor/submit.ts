@@ -143,7 +143,8 @@ class Submission {
     const wish = {
       ...this.#wish,
       avoid: alsoAvoid === undefined ? avoid : new Set([...avoid, alsoAvoid]),
-      costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free)
+      costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free),
+      freeAt: this.#purse?.freeAt
     }
     return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
   }
@@ -171,8 +172,8 @@ class Submission {
     const { history, platform } = this.#node
     // An order of an earlier call counts in that one's budget.
     const purse = choice.again === undefined ? this.#purse : undefined
-    purse?.hold(choice.costMax)
-    let charged = 0n
+    purse?.hold(choice.costMax, choice.offer.payload)
+    let [charged, burnt] = [0n, 0n]
     const began = platform.now()
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
@@ -180,7 +181,7 @@ class Submission {
         signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, kinship: this.#kinship, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge, cached } = done.bundle.receipt.payload
-      charged = charge
+      ;[charged, burnt] = [charge, fuel]
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
       // What was not run, or not from now on, says nothing of the pace of runs.
@@ -192,7 +193,7 @@ class Submission {
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
-      purse?.end(choice.costMax, charged)
+      purse?.end(choice.costMax, charged, burnt)
     }
   }
 
@@ -276,7 +277,7 @@ class Submission {
     const { modules, payer } = this.#kinship
     const { spec: { module, limits } } = this.#job.spec
     return new Family(this.#node, {
-      module, limits, order, payer, costMax, prices: null, outer: this.#purse?.below ?? this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
+      module, limits, order, payer, costMax, prices: null, outer: this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
       modules: async cid => cid === module.toString() ? await moduleOf(this.#node, this.#job, this.#signal) : await modules(cid)
     })
   }
