@@ -127,6 +127,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
     bring: (cid, options) => bring(cid, options),
+    submit: (job, options, entry, kinship) => submitJob(node, job, options, entry, kinship),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),
     get settlement () { return settlement },

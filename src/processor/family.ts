@@ -10,13 +10,12 @@ import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import type { RunFacts } from '../credits/seller.ts'
-import type { Child, ChildEnd, Compute } from '../wasm/runtime.ts'
+import type { Child, ChildEnd, Compute, OutcomeKind } from '../wasm/runtime.ts'
 import { Budget, type BudgetParts } from './budget.ts'
 import { type Blob, describeBlob, describeJob } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import type { Where } from './processor.ts'
 import type { Rooms } from './rooms.ts'
-import { type Finished, submitJob } from './submit.ts'
 
 /** Modules by CID as text, for the children of a job and of its children. @throws {InosError} when it is nowhere, as fetching does */
 export type Modules = (cid: string) => Promise<Uint8Array>
@@ -28,6 +27,17 @@ export interface Kinship {
   readonly parent: CID | undefined
   /** In whose turn it runs here. */
   readonly payer: string
+}
+
+/** A child that is over, as far as its parent asks. */
+export interface Grown {
+  readonly outcome: OutcomeKind
+  readonly exitCode: number | null
+  readonly bytes: Uint8Array
+  readonly fuel: bigint
+  readonly bundle: Bundle
+  /** Receipt files of all that its guest had computed. */
+  readonly below: readonly Uint8Array[]
 }
 
 export interface FamilyParts extends Pick<BudgetParts, 'costMax' | 'prices' | 'outer'> {
@@ -102,9 +112,9 @@ export class Family {
   async #bear (child: Child, at: number, { places, budget, signal, cancel }: Means): Promise<ChildEnd> {
     try {
       using _place = await places.take(signal)
-      const { bundle, below, ...finished } = await this.#submit(child, budget, signal)
+      const { bundle, below, ...grown } = await this.#submit(child, budget, signal)
       this.#born[at] = { bundle, below }
-      return { outcome: finished.outcome, exitCode: finished.exitCode, result: finished.bytes, fuel: finished.fuel, descendants: below.length }
+      return { outcome: grown.outcome, exitCode: grown.exitCode, result: grown.bytes, fuel: grown.fuel, descendants: below.length }
     } catch (thrown) {
       const error = toInosError(thrown)
       if (OF_CHILD.has(error.code) && !signal.aborted) return REFUSED
@@ -115,13 +125,13 @@ export class Family {
     }
   }
 
-  async #submit ({ module, input, entry, args, limits }: Child, budget: Budget, signal: AbortSignal): Promise<Finished> {
+  async #submit ({ module, input, entry, args, limits }: Child, budget: Budget, signal: AbortSignal): Promise<Grown> {
     const { modules, payer, where } = this.#parts
     const cid = module === null ? this.#parts.module : CID.parse(module)
     const bytes = await modules(cid.toString())
     const job = await describeJob({ cid, bytes }, input, { entry, args, limits }, this.#node.platform.digest)
     const options = { where, purse: budget.purseFor(limits) }
-    return await submitJob(this.#node, job, options, quietly(signal), { modules, parent: this.#parts.order(), payer })
+    return await this.#node.submit(job, options, quietly(signal), { modules, parent: this.#parts.order(), payer })
   }
 }
 
