@@ -32,22 +32,30 @@ export class Budget {
     this.#own = parts.prices ?? FREE
   }
 
-  /** For one child with these limits; it holds for one order at a time. */
-  purseFor (limits: SpecLimits): Purse {
+  /** What was bought when the job ran before: it counts until the child it was for is asked for, and its purse takes it over. */
+  claim (amount: bigint): void { this.#extra += amount }
+
+  /**
+   * For one child with these limits; it holds for one order at a time.
+   * @param claimed what of `claim` is for this child; it counts no more when the purse is used, or disposed of
+   */
+  purseFor (limits: SpecLimits, claimed = 0n): Purse & Disposable {
     const budget = this
     const { outer: whole } = this.#parts
-    const outer = whole?.below?.(limits) ?? whole
-    let stake = 0n
+    const outer = whole?.below?.(limits, claimed) ?? whole
+    // Claims are made where the money is: at the outermost budget with a purse for each child.
+    let stake = whole?.below === undefined ? claimed : 0n
     return {
-      get free () { return least(budget.#left + budget.#saved(limits.fuelMax), outer?.free) },
-      freeAt: prices => least(budget.#left + worstCase(prices, limits) - budget.#mostBeyond(prices, limits), outer?.freeAt?.(prices) ?? outer?.free),
+      get free () { return least(budget.#left + stake + budget.#saved(limits.fuelMax), outer?.free) },
+      freeAt: prices => least(budget.#left + stake + worstCase(prices, limits) - budget.#mostBeyond(prices, limits), outer?.freeAt?.(prices) ?? outer?.free),
       get held () { return budget.#held + (outer?.held ?? 0n) },
-      below: limits => budget.purseFor(limits),
+      below: (limits, claimed) => budget.purseFor(limits, claimed),
       hold (amount, prices) {
         outer?.hold(amount, prices)
-        stake = prices === undefined ? amount : amount - worstCase(prices, limits) + budget.#mostBeyond(prices, limits)
+        const most = prices === undefined ? amount : amount - worstCase(prices, limits) + budget.#mostBeyond(prices, limits)
         budget.#held += amount
-        budget.#extra += stake
+        budget.#extra += most - stake
+        stake = most
       },
       end (amount, charged, fuel = 0n) {
         outer?.end(amount, charged, fuel)
@@ -55,6 +63,11 @@ export class Budget {
         budget.#extra += charged - budget.#saved(fuel) - stake
         stake = 0n
         budget.#changed()
+      },
+      [Symbol.dispose] () {
+        outer?.[Symbol.dispose]?.()
+        budget.#extra -= stake
+        stake = 0n
       },
       change: () => outer === undefined ? budget.#change.promise : Promise.race([budget.#change.promise, outer.change()])
     }

@@ -5,6 +5,7 @@ import { childSpec, FAN, fanInput, fanSize, type FanOptions, guestOf } from '../
 import { verify } from '../node/keys.ts'
 import { rawCid } from '../packet/cid.ts'
 import { CREDIT } from '../packet/limits.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
 import { openTree } from '../credits/tree.ts'
 import { Mesh, type MeshNode, settled, until } from './mesh.fixture.ts'
 import type { ComputeOptions, Result } from './processor.ts'
@@ -159,3 +160,54 @@ test('cancel reaches the whole tree', async () => {
   await until(() => stuck.every(signal => signal.aborted), 'the guests at the seller are ended')
   await settled(a, b)
 })
+
+/** What `b` has bought of others: orders with what was charged, one entry for each payment that is owed or made. */
+async function bought (node: MeshNode): Promise<string[]> {
+  const orders: string[] = []
+  for await (const { role, order } of node.receipts()) if (role === 'bought') orders.push(order)
+  return orders
+}
+
+// Goal: an executor that is killed in the middle of a tree pays no child twice: what it has bought is there when the same order comes again, on both levels,
+// and the tree verifies. Method: a parent at a node with one slot, whose children another one runs; the first is killed when so many of them
+// are paid or owed, and again later; its buyer presents the order again. Then all receipts at all nodes are counted.
+for (const levels of [1, 2]) {
+  test(`an executor killed in the middle pays for no child twice, ${levels} levels`, async () => {
+    await using mesh = new Mesh()
+    const shape = { levels, width: levels === 1 ? 24 : 6, work: 2_000 }
+    const size = fanSize(shape)
+    const rich = { resultCache: false, lineMax: 10_000n * CREDIT, poolMax: 100_000n * CREDIT, sellerPoolMax: 10_000n * CREDIT }
+    const a = await mesh.start('a', { ...rich, serve: false })
+    let seen = 0
+    let gate = Promise.withResolvers<void>()
+    const c = await mesh.start('c', { ...rich, slots: 2, before: async () => { if (++seen === 4 || seen === 8) { gate.resolve(); await new Promise(resolve => { setTimeout(resolve, 50) }) } } })
+    const parts = { ...rich, slots: 1 }
+    let b = await mesh.start('b', parts)
+    const meet = async (): Promise<void> => {
+      await mesh.connect(a, b)
+      await mesh.connect(b, c)
+    }
+    await meet()
+    const work = fan(a, shape, { where: b.id, key: 'tree', limits: { ...FAN_LIMITS, descendantsMax: 2 * size } })
+    let [kills, isOver] = [0, false]
+    void work.finally(() => { isOver = true })
+    for (; kills < 2; kills++) {
+      await Promise.race([gate.promise, work])
+      if (isOver) break
+      gate = Promise.withResolvers()
+      await mesh.kill(b)
+      b = await mesh.start('b', parts)
+      await meet()
+    }
+    const { outcome, bytes, receipt } = await work
+    assert.deepEqual([outcome, u32(bytes)], ['ok', 1 + size])
+    const { root, below } = openTree(receipt, verify)
+    assert.equal(below.length, size)
+    assert.ok(kills > 0)
+    await settled(a, b, c)
+    const ofB = below.filter(({ selfExecuted, order }) => !selfExecuted && peerIdOfKey(order.payload.payer) === b.id)
+    assert.deepEqual((await bought(b)).toSorted(), ofB.map(({ order }) => order.id.toString()).toSorted())
+    assert.equal(b.credits().spent, root.receipt.payload.below!.charge)
+    assert.equal(c.credits().earned, b.credits().spent)
+  })
+}

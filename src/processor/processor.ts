@@ -100,7 +100,8 @@ export interface Purse {
   /** @param prices of the order that may cost so much */
   hold (amount: bigint, prices?: Prices): void
   /** For what is bought for the children of a job that runs here, each with limits of its own. @default this one */
-  below? (limits: SpecLimits): Purse
+  below? (limits: SpecLimits, claimed?: bigint): Purse
+  [Symbol.dispose]? (): void
   /** A job that held `amount` is over, was charged so much of it and has burnt so much fuel. */
   end (amount: bigint, charged: bigint, fuel?: bigint): void
   /** The next change; to be asked before one looks. */
