@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { childSpec, FAN, fanInput, fanSize, type FanOptions, guestOf } from '../../test/family-guests.ts'
 import { verify } from '../node/keys.ts'
 import { rawCid } from '../packet/cid.ts'
-import { CREDIT } from '../packet/limits.ts'
+import { CREDIT, LIMITS } from '../packet/limits.ts'
 import { peerIdOfKey } from '../packet/identity.ts'
 import { openTree } from '../credits/tree.ts'
 import { Mesh, type MeshNode, settled, until } from './mesh.fixture.ts'
@@ -209,5 +209,43 @@ for (const levels of [1, 2]) {
     assert.deepEqual((await bought(b)).toSorted(), ofB.map(({ order }) => order.id.toString()).toSorted())
     assert.equal(b.credits().spent, root.receipt.payload.below!.charge)
     assert.equal(c.credits().earned, b.credits().spent)
+  })
+}
+
+// Goal: a receipt that comes alone, because its payer was killed before the answer, is owed with the receipts of all that was bought for it, and not
+// without. Method: the buyer of a tree is killed while it runs and starts again when it is over, where the seller has lost the tree, and then
+// has it again, small enough for the packet and too large for it.
+for (const width of [4, 180]) {
+  test(`a late receipt is not paid without its tree, ${width} children`, async () => {
+    await using mesh = new Mesh()
+    const rich = { resultCache: false, lineMax: 10_000n * CREDIT, poolMax: 100_000n * CREDIT, sellerPoolMax: 10_000n * CREDIT }
+    const began = Promise.withResolvers<void>()
+    const killed = Promise.withResolvers<void>()
+    let a = await mesh.start('a', { ...rich, serve: false })
+    const b = await mesh.start('b', { ...rich, before: async () => { began.resolve(); await killed.promise } })
+    await mesh.connect(a, b)
+    const shape = { levels: 1, width }
+    const work = assert.rejects(fan(a, shape, { where: b.id, limits: { ...FAN_LIMITS, descendantsMax: width } }))
+    await began.promise
+    await mesh.kill(a)
+    killed.resolve()
+    await work
+    await until(() => b.credits().due > 0n, 'the job is over')
+    const tree = [...b.stored.keys()].find(cid => rawCid(b.stored.get(cid)!).toString() === cid && b.stored.get(cid)![0]! >> 5 === 4)!
+    const bytes = b.stored.get(tree)!
+    assert.equal(bytes.length > LIMITS.wire.inlineBytesMax, width > 4)
+    b.stored.delete(tree)
+    a = await mesh.start('a', { ...rich, serve: false })
+    await mesh.connect(a, b)
+    await until(() => b.log.some(line => line.startsWith('presenting a receipt')), 'the receipt is refused')
+    assert.deepEqual([a.credits().owed, a.credits().spent, b.credits().due > 0n], [0n, 0n, true])
+    b.stored.set(tree, bytes)
+    await mesh.lose(a)
+    a = await mesh.start('a', { ...rich, serve: false })
+    await mesh.connect(a, b)
+    await settled(a, b)
+    assert.ok(a.credits().spent > 0n)
+    const [receipt] = await Array.fromAsync(a.receipts())
+    assert.equal(openTree((await a.receipt(receipt!.id))!, verify).below.length, width)
   })
 }
