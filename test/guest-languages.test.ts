@@ -33,6 +33,8 @@ function hasRustTarget (): boolean {
   return status === 0 && works('cargo', ['--version']) && works('ls', [stdout.trim()], 'libstd')
 }
 
+const OFFLINE = { ...process.env, CARGO_NET_OFFLINE: 'true', GOFLAGS: '-mod=mod', GOPROXY: 'off', GOTOOLCHAIN: 'local' }
+
 interface Language { readonly lang: string, readonly name: string, readonly files: readonly string[], readonly missing: string | false }
 
 const LANGUAGES: readonly Language[] = [
@@ -60,13 +62,55 @@ for (const { lang, name, files, missing } of LANGUAGES) {
     // The compiler of this checkout stands in for what npm would fetch.
     if (lang === 'as') symlinkSync(MODULES, join(dir, 'node_modules'))
     assert.equal(project.build, 'sh build.sh')
-    execFileSync('sh', ['build.sh'], { cwd: dir, encoding: 'utf8', stdio: 'pipe', env: { ...process.env, CARGO_NET_OFFLINE: 'true', GOFLAGS: '-mod=mod', GOPROXY: 'off', GOTOOLCHAIN: 'local' } })
+    execFileSync('sh', ['build.sh'], { cwd: dir, encoding: 'utf8', stdio: 'pipe', env: OFFLINE })
     for (const [input, words] of [['one two  three\n', 3], ['', 0], ['word '.repeat(40_000), 40_000]] as const) {
       const { code, stdout, stderr } = inos(['run', join(dir, 'job.wasm')], input)
       assert.deepEqual([code, stdout], [0, `${words}\n`], stderr)
     }
   })
 }
+
+const GO_FAN = String.raw`package main
+
+import (
+	"bytes"
+	"strconv"
+
+	"job/inos"
+)
+
+func main() {
+	lines := bytes.Split(inos.Input(), []byte("\n"))
+	if len(lines) == 1 {
+		inos.Output([]byte(strconv.Itoa(len(bytes.Fields(lines[0])))))
+		return
+	}
+	var handles []inos.Handle
+	for _, line := range lines {
+		handles = append(handles, inos.Child{Input: line, FuelMax: 100_000_000}.Start())
+	}
+	sum := 0
+	for _, handle := range handles {
+		if handle.ExitCode() != 0 {
+			inos.Log("a child ended by " + strconv.Itoa(handle.ExitCode()))
+		}
+		words, _ := strconv.Atoi(string(handle.Result()))
+		sum += words
+	}
+	refused := inos.Child{FuelMax: 1}.Start()
+	inos.Output([]byte(strconv.Itoa(sum) + " " + strconv.Itoa(int(refused)) + "\n"))
+}
+`
+
+// Goal: a guest in Go has others computed. Method: one that counts the words of each line in a child of its own; one child more than it may have.
+test('a guest in Go has children', { skip: LANGUAGES.find(({ lang }) => lang === 'go')!.missing }, () => {
+  const dir = join(root, 'go-fan')
+  assert.equal(inos(['module', 'init', '--lang', 'go', dir]).code, 0)
+  writeFileSync(join(dir, 'main.go'), GO_FAN)
+  execFileSync('sh', ['build.sh'], { cwd: dir, encoding: 'utf8', stdio: 'pipe', env: OFFLINE })
+  const { code, stdout, stderr } = inos(['run', join(dir, 'job.wasm'), '--children', '3'], 'one two\nthree\nfour five six')
+  assert.deepEqual([code, stdout], [0, '6 -76\n'], stderr)
+})
 
 // Goal: nobody's work is overwritten. Method: init where one of the files exists, then look at all of them.
 test('module init overwrites nothing', () => {

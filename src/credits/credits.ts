@@ -23,6 +23,7 @@ import { audit } from './audit.ts'
 import { type Books, type CreditsComponents, openBooks } from './books.ts'
 import { type Bundle, type BundleRecords, encodeBundle } from './bundle.ts'
 import { Buyer, type OrderRequest } from './buyer.ts'
+import { boughtBelow, forgetBelow, keepOffer, keepOrder, keptOffer } from './children.ts'
 import { Clearings, pagesOf } from './clearings.ts'
 import { explain } from './explain.ts'
 import { frauds, history, receipts } from './history.ts'
@@ -175,6 +176,16 @@ export interface Credits {
   recordOwn (spec: CID, facts: RunFacts, records?: OwnRecords): Promise<Bundle>
   /** The order of such a job, before it runs: its children’s orders name it. Nothing is stored. @param parent order of the job whose child it is */
   orderOwn (spec: CID, parent?: CID): Sealed<Order>
+  /** The same for a job that may have to run again: the first one under this key, kept before any order of its children is. */
+  keepOrderOwn (key: string, spec: CID, parent?: CID): Promise<Sealed<Order>>
+  /** The offer that a peer's order accepts, where something is bought for that order, so that it can run again after a restart; until the job is over. */
+  keepOffer (peer: string, order: Sealed<Order>, offer: Sealed<Offer>): Promise<void>
+  /** @returns null where none is kept */
+  keptOffer (order: Sealed<Order>): Promise<Sealed<Offer> | null>
+  /** What was bought for the children of a job under their keys, µcr: charges, and the most of orders without an answer. @param base see `keyBelow` */
+  boughtBelow (base: string): Promise<ReadonlyMap<string, bigint>>
+  /** A job is over: the keys of its children stand for nothing any more. */
+  forgetBelow (base: string): Promise<void>
 
   /**
    * Whether the peer has said since this start which cheques of this node it holds, and all of them
@@ -329,6 +340,12 @@ class Room implements Credits {
       net, payer: signer.publicKey, executor: signer.publicKey, offer: null, spec, costMax: 0n, level: 0, tick: 0n, expires: now() + LIMITS.job.orderSeconds, nonce: nonceOf(parent, randomBytes)
     }), signer)
   }
+
+  async keepOrderOwn (key: string, spec: CID, parent?: CID): Promise<Sealed<Order>> { return await keepOrder(this.#books, key, spec, () => this.orderOwn(spec, parent)) }
+  async keepOffer (peer: string, order: Sealed<Order>, offer: Sealed<Offer>): Promise<void> { await keepOffer(this.#books, peer, order, offer) }
+  async keptOffer (order: Sealed<Order>): Promise<Sealed<Offer> | null> { return await keptOffer(this.#books, order) }
+  async boughtBelow (base: string): Promise<ReadonlyMap<string, bigint>> { return await boughtBelow(this.#books, base) }
+  async forgetBelow (base: string): Promise<void> { await forgetBelow(this.#books, base) }
 
   async recordOwn (spec: CID, facts: RunFacts, { original, key, order = this.orderOwn(spec) }: OwnRecords = {}): Promise<Bundle> {
     const { journal, signer } = this.#books

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rawCid } from '../packet/cid.ts'
 import { type Node, factsOf, LIMITS_OF_JOB, World } from '../../test/suites/credits-world.ts'
-import { Keys } from './keys.ts'
+import { keyBelow, Keys } from './keys.ts'
 import type { Op } from './store.ts'
 
 const SPEC = rawCid(Uint8Array.of(1))
@@ -50,6 +50,25 @@ test('of too many keys the oldest that is settled is forgotten', () => {
   assert.deepEqual([...written(...rows).keys()], ['key!a', 'key!c', 'key!d'])
   assert.deepEqual(['a', 'b', 'c', 'd'].map(name => keys.orders(name, SPEC).length), [1, 0, 1, 1])
   assert.equal(keys.has('b'), false)
+})
+
+// Goal: children have keys of their own, beside those of callers: found and forgotten together, over a restart as well, and neither takes the other's room.
+// Method: a limit of two keys and of three children of two jobs, a key that looks like a child's but for its beginning, read again from the rows.
+test('the children of a job are kept and forgotten together', () => {
+  const keys = new Keys(2, 3)
+  const names = ['a', keyBelow('j', '0'), keyBelow('k', '0'), 'j/0', keyBelow('k', '1')]
+  const rows = names.map((name, at) => keys.add(name, SPEC, order(name), at, () => false))
+  assert.deepEqual(names.map(name => keys.orders(name, SPEC).length), [1, 1, 1, 1, 1])
+  const again = new Keys(2, 3)
+  again.restore(Array.from(written(...rows), ([key, value]) => [key.slice('key!'.length), value] as const))
+  for (const each of [keys, again]) {
+    assert.deepEqual(each.below('k'), [1, 2].map(at => [names[2 * at], [order(names[2 * at]!)]]))
+    // One too many: the oldest child goes, and no caller's key.
+    assert.equal(each.add(keyBelow('k', '2'), SPEC, order('z'), 9, () => false).length, 3)
+    assert.deepEqual([each.below('j'), each.orders('a', SPEC)], [[], [order('a')]])
+    assert.equal(each.forgetBelow('k').length, 6)
+    assert.deepEqual([each.below('k'), each.has('z'), each.has('j/0')], [[], false, true])
+  }
 })
 
 /** An order for a key, run by its seller. @returns its id and the receipt the buyer has not seen */

@@ -3,8 +3,11 @@
  * spec and the orders placed for it: one, or two while a second node is tried. Whether such an order
  * is open, answered or given up, the rows of the order itself say.
  *
- * In memory are all keys, at most `LIMITS.credits.keysMax`; of those above it the oldest that are
- * settled are forgotten.
+ * Children of a job that may run again have keys as well: they begin with what no caller's key may hold, and
+ * with what their job is known by, so that all of them are forgotten together.
+ *
+ * In memory are all keys, at most `LIMITS.credits.keysMax`, and of children `childKeysMax`; of those above it the
+ * oldest that are settled are forgotten.
  */
 import type { CID } from '../packet/cid.ts'
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
@@ -14,6 +17,15 @@ import { del, KEYS, type Op, put } from './store.ts'
 
 /** One order under a key: its CID as text, and the PeerId of who has it; this node's own for a job that ran here. */
 export interface KeyedOrder { readonly order: string, readonly peer: string }
+
+/** What begins the key of a child, and is in no other. */
+export const OF_CHILD = '\0'
+
+/** The key of something that was bought, or begun, for a job. @param base what the job is known by; without a slash */
+export function keyBelow (base: string, name: string): string { return `${OF_CHILD}${base}/${name}` }
+
+/** What the job of a child's key is known by; null for a caller's key. */
+function baseOf (key: string): string | null { return key.startsWith(OF_CHILD) ? key.slice(1, key.indexOf('/')) : null }
 
 interface Row {
   /** CID as text. */
@@ -27,10 +39,15 @@ export class Keys {
   /** Oldest first. */
   readonly #rows = new Map<string, Row>()
   readonly #byOrder = new Map<string, string>()
+  /** Keys of children by what their job is known by. */
+  readonly #below = new Map<string, Set<string>>()
+  #children = 0
   readonly #max: number
+  readonly #childrenMax: number
 
-  constructor (max: number = LIMITS.credits.keysMax) {
+  constructor (max: number = LIMITS.credits.keysMax, childrenMax: number = LIMITS.credits.childKeysMax) {
     this.#max = max
+    this.#childrenMax = childrenMax
   }
 
   /** Orders placed under a key and not given up, oldest first. @throws {InosError} ERR_USAGE when they are for another spec */
@@ -46,6 +63,14 @@ export class Keys {
   /** Whether an order has a key. */
   has (order: string): boolean { return this.#byOrder.has(order) }
 
+  /** Keys of a job's children, each with its orders. */
+  below (base: string): (readonly [key: string, orders: readonly KeyedOrder[]])[] {
+    return Array.from(this.#below.get(base) ?? [], key => [key, this.#rows.get(key)!.orders])
+  }
+
+  /** A job is over: nothing is asked for under the keys of its children any more. */
+  forgetBelow (base: string): Op[] { return this.below(base).flatMap(([key, orders]) => this.#forget(key, orders)) }
+
   /** Keys with more than one order. */
   shared (): (readonly KeyedOrder[])[] {
     return this.#rows.values().map(({ orders }) => orders).filter(orders => orders.length > 1).toArray()
@@ -57,9 +82,9 @@ export class Keys {
    */
   add (key: string, spec: CID, placed: KeyedOrder, now: number, isOpen: (order: string) => boolean): Op[] {
     const orders = [...this.orders(key, spec), placed]
-    this.#rows.delete(key)
+    this.#delete(key)
     this.#set(key, { spec: spec.toString(), at: now, orders })
-    return [this.#row(key), ...this.#shrink(isOpen)]
+    return [this.#row(key), ...this.#shrink(isOpen, baseOf(key) !== null)]
   }
 
   /** An order was given up: its key stands for the others, or, when there are none, for nothing. */
@@ -71,7 +96,7 @@ export class Keys {
     this.#byOrder.delete(order)
     const gone = del(KEYS.offer(order))
     if (orders.length === 0) {
-      this.#rows.delete(key)
+      this.#delete(key)
       return [gone, del(KEYS.key(key))]
     }
     this.#rows.set(key, { ...row, orders })
@@ -91,6 +116,19 @@ export class Keys {
   #set (key: string, row: Row): void {
     this.#rows.set(key, row)
     for (const { order } of row.orders) this.#byOrder.set(order, key)
+    const base = baseOf(key)
+    if (base === null) return
+    this.#children++
+    this.#below.set(base, (this.#below.get(base) ?? new Set<string>()).add(key))
+  }
+
+  #delete (key: string): void {
+    const base = baseOf(key)
+    if (!this.#rows.delete(key) || base === null) return
+    this.#children--
+    const others = this.#below.get(base)!
+    others.delete(key)
+    if (others.size === 0) this.#below.delete(base)
   }
 
   #row (key: string): Op {
@@ -98,16 +136,19 @@ export class Keys {
     return put(KEYS.key(key), encodeCanonical([spec, at, orders.map(({ order, peer }) => [order, peer])]))
   }
 
-  #shrink (isOpen: (order: string) => boolean): Op[] {
-    if (this.#rows.size <= this.#max) return []
-    for (const [key, { orders }] of this.#rows) {
-      if (!orders.some(({ order }) => isOpen(order))) return this.#forget(key, orders)
+  #shrink (isOpen: (order: string) => boolean, ofChildren: boolean): Op[] {
+    if (ofChildren ? this.#children <= this.#childrenMax : this.#rows.size - this.#children <= this.#max) return []
+    for (const key of ofChildren ? this.#ofChildren() : this.#rows.keys()) {
+      const { orders } = this.#rows.get(key)!
+      if ((baseOf(key) !== null) === ofChildren && !orders.some(({ order }) => isOpen(order))) return this.#forget(key, orders)
     }
     return []
   }
 
+  * #ofChildren (): Iterable<string> { for (const keys of this.#below.values()) yield * keys }
+
   #forget (key: string, orders: readonly KeyedOrder[]): Op[] {
-    this.#rows.delete(key)
+    this.#delete(key)
     for (const { order } of orders) this.#byOrder.delete(order)
     return [del(KEYS.key(key)), ...orders.map(({ order }) => del(KEYS.offer(order)))]
   }

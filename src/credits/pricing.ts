@@ -26,11 +26,16 @@ const NOTHING_BELOW = { fuel: 0n, charge: 0n }
  */
 export function charge (prices: Prices, { fuel, pages, resultBytes, filesBytes, below = NOTHING_BELOW }: Usage, cached = false): bigint {
   const own = fuel - below.fuel
-  return cached ? prices.base : prices.base +
-    divideUp(own * prices.perMFuel, MILLION) +
-    divideUp(BigInt(pages) * own * prices.perPageSec, FUEL_PER_SECOND) +
+  const { compute, memory } = fuelPrice(prices, own, pages, 'up')
+  return cached ? prices.base : prices.base + compute + memory +
     divideUp(BigInt(resultBytes + filesBytes) * prices.perKiB, KIB) +
     below.charge
+}
+
+/** The two parts of a charge that grow with fuel, µcr, each rounded up as it is billed, or down. */
+export function fuelPrice ({ perMFuel, perPageSec }: Prices, fuel: bigint, pages: number, round: 'up' | 'down'): { readonly compute: bigint, readonly memory: bigint } {
+  const divide = round === 'up' ? divideUp : divideDown
+  return { compute: divide(fuel * perMFuel, MILLION), memory: divide(BigInt(pages) * fuel * perPageSec, FUEL_PER_SECOND) }
 }
 
 /**
@@ -61,6 +66,6 @@ export function scale (list: PriceList, quarters: number): PriceList {
   return scaled
 }
 
-function divideUp (amount: bigint, by: bigint): bigint {
-  return (amount + by - 1n) / by
-}
+function divideUp (amount: bigint, by: bigint): bigint { return divideDown(amount + by - 1n, by) }
+
+function divideDown (amount: bigint, by: bigint): bigint { return amount / by }

@@ -18,8 +18,8 @@
  *     order!ORDER                   order of mine that is open     until its receipt, refusal or expiry
  *     cancel!ORDER                  payer's word that it gave the order up: mine for good, a peer's where I had run it
  *     untold!PEER!ORDER             such an order of mine that the peer has not heard of
- *     key!TEXT                      a caller's key: spec, orders placed under it and not given up
- *     offer!ORDER                   offer that such an order of mine accepted, until it is answered or given up
+ *     key!TEXT                      a caller's key, or a child's: spec, orders placed under it and not given up
+ *     offer!ORDER                   offer that such an order of mine accepted, until it is answered or given up; of a child that ran here the order itself
  *     waived!PEER                   derived: charges that peer gave up after it was answered, less what its cheques made good
  *     line!PEER                     derived: both lanes of a line
  *     owed!PEER!ORDER, due!…        derived: amount not yet on a cheque

@@ -1,15 +1,12 @@
 /** Trees of receipts: what one must hold together by, and that whatever differs is refused. */
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import fc from 'fast-check'
 import { FAN, fanInput } from '../../test/family-guests.ts'
 import { verify } from '../node/keys.ts'
 import { InosError } from '../packet/errors.ts'
-import { CREDIT, LIMITS } from '../packet/limits.ts'
+import { CREDIT } from '../packet/limits.ts'
 import { Mesh } from '../processor/mesh.fixture.ts'
-import { Budget } from '../processor/budget.ts'
 import { type Bundle, readBundle } from './bundle.ts'
-import { bill, charge, worstCase } from './pricing.ts'
 import { checkTree, encodeTree, openTree, readFiles } from './tree.ts'
 
 /** Two trees of the same job: a root at home with children there and at a seller, and their children again. */
@@ -78,38 +75,4 @@ test('a flipped bit is refused', () => {
     copy[at]! ^= 1 << at % 8
     assert.throws(() => openTree(copy, verify), InosError, `byte ${at}`)
   }
-})
-
-// Goal: a budget never lets a job be charged more than its order says, whatever children cost and burn; and the bill is capped even then.
-// Method: random prices of the parent and of sellers, random children within what is free; the bill of all that was spent.
-test('children never cost more than the job may', () => {
-  const price = fc.bigInt(0n, 3_000n)
-  const prices = fc.record({ base: price, perMFuel: price, perPageSec: price, perKiB: price })
-  const child = fc.record({ prices, fuel: fc.bigInt(1n, 400_000_000n), burnt: fc.integer({ min: 0, max: 100 }), bytes: fc.nat(65_536) })
-  const limits = { fuelMax: 1_000_000_000n, memoryPagesMax: 16, outputBytesMax: 1_024, descendantsMax: 20 }
-  fc.assert(fc.property(prices, fc.array(child, { maxLength: 20 }), (own, children) => {
-    const costMax = worstCase(own, limits)
-    const budget = new Budget({ costMax, prices: own, limits })
-    const below = { fuel: 0n, charge: 0n }
-    let fuel = 0n
-    for (const { prices: seller, fuel: fuelMax, burnt, bytes } of children) {
-      if (fuel + fuelMax > limits.fuelMax) continue
-      const usage = { fuel: fuelMax * BigInt(burnt) / 100n, pages: 16, resultBytes: bytes, filesBytes: 0 }
-      const most = worstCase(seller, { fuelMax, memoryPagesMax: 16, outputBytesMax: LIMITS.guest.childOutputBytes })
-      const purse = budget.purseFor(fuelMax)
-      fuel += usage.fuel
-      if (most > purse.free) continue
-      purse.hold(most)
-      const cost = charge(seller, usage)
-      purse.end(most, cost)
-      budget.burnt(usage.fuel)
-      below.fuel += usage.fuel
-      below.charge += cost
-      // While one is under way what it may cost is nobody else's.
-      assert.ok(purse.free >= 0n && purse.held === 0n)
-    }
-    const total = bill(own, { fuel: limits.fuelMax, pages: 16, resultBytes: 1_024, filesBytes: 0, below }, costMax)
-    assert.ok(total <= costMax)
-    assert.ok(below.charge <= costMax)
-  }))
 })

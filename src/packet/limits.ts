@@ -326,6 +326,8 @@ export const LIMITS = {
     openOrdersMax: 65_536,
     /** Keys that callers gave their jobs; of more, the oldest that are settled are forgotten. */
     keysMax: 65_536,
+    /** Keys of children, beside those of callers: as many as one job may have descendants. */
+    childKeysMax: 16_384,
     ordersPerSyncMax: 1_024,
     /** Questions to one peer whose answers are awaited, and peers that have answered since the start. */
     questionsMax: 128,
@@ -704,6 +706,7 @@ relate(2 * credits.itemsPerChequeMax * 128 < credits.fraudBytesMax, 'two full ch
 relate(credits.ordersPerSyncMax * 64 < wire.frameBytesMax, 'a full sync fits a frame')
 relate(credits.openOrdersMax / credits.ordersPerSyncMax < credits.questionsMax, 'all open orders can be asked about at once')
 relate(credits.openOrdersMax <= credits.keysMax, 'of more keys than are kept one is settled')
+relate(spec.descendantsMax <= credits.childKeysMax, 'all descendants of a job can be kept')
 relate(4 * credits.recordsPerSyncBytes < wire.frameBytesMax, 'cheques and replicas of a sync fit a frame beside its orders')
 relate(credits.itemsPerChequeMax * 128 <= credits.recordsPerSyncBytes, 'any one cheque can be brought back')
 relate(credits.replicasPerPeerMax <= credits.recordsPerSyncMax, 'replicas come back in one answer')

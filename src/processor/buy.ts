@@ -13,12 +13,13 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Packet } from '../packet/packet.pb.js'
 import { checkReceipt, type Order, type Receipt } from '../packet/records.ts'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
+import { type Prices, worstCase } from '../credits/pricing.ts'
 import { openBelow } from '../credits/tree.ts'
 import { errorOf } from '../network/talk.ts'
 import type { Choice } from './choose.ts'
-import type { Kinship } from './family.ts'
 import { blobsByName, blobsByReference, BY_REFERENCE, describeBlob, describeOutput, type Job, type Output, own, packJob } from './job.ts'
 import { keepOutput, keepTree } from './kept.ts'
+import type { Kinship } from './kin.ts'
 import type { JobState, Step } from './processor.ts'
 import { isDrawn, recheck } from './recheck.ts'
 import type { Rooms } from './rooms.ts'
@@ -144,7 +145,7 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (answer.kind !== 'answer' || record === undefined || answer.records.length !== 1) throw wrong(peer, 'It has no receipt.')
   const receipt = await right(peer, () => {
     const opened = openEnvelope(record.slice(), 'receipt', checkReceipt)
-    checkFacts(job, opened.payload)
+    checkFacts(job, opened.payload, offer.payload, order.payload.costMax)
     return opened
   })
   const said = receipt.payload
@@ -228,8 +229,8 @@ function wrong (peer: string, why: string, cause?: unknown): InosError {
   return new InosError('ERR_VERIFICATION', `The answer of ${peer} is wrong. ${why}`, { cause })
 }
 
-/** A receipt may only say what this job's spec allows. */
-function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
+/** A receipt may only say what this job's spec allows; where a guest had others computed, what was bought for it may cost what is left beside all its fuel, and no more for fuel that nobody burnt. */
+function checkFacts ({ spec: { spec } }: Job, receipt: Receipt, prices: Prices, costMax: bigint): void {
   const { limits } = spec
   const field = !receipt.module.equals(spec.module) ? 'module'
     : !receipt.input.equals(spec.input) ? 'input'
@@ -238,6 +239,7 @@ function checkFacts ({ spec: { spec } }: Job, receipt: Receipt): void {
           : receipt.pages > limits.memoryPagesMax ? 'pages'
             : receipt.resultBytes + receipt.filesBytes > (receipt.outcome === 'ok' ? limits.outputBytesMax : 0) ? 'resultBytes'
               : receipt.state !== undefined && spec.state === undefined ? 'state'
-                : null
+                : receipt.charge > costMax - worstCase(prices, limits) + worstCase(prices, { ...limits, fuelMax: receipt.fuel }) ? 'charge'
+                  : null
   if (field !== null) throw new InosError('ERR_RECEIPT_INVALID', `The receipt says of "${field}" what this job cannot have done.`)
 }

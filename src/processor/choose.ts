@@ -13,7 +13,7 @@ import type { Offer } from '../packet/records.ts'
 import { PROFILE } from '../wasm/runtime.ts'
 import type { Job } from './job.ts'
 import { nobody } from './nobody.ts'
-import type { Bid, Where } from './processor.ts'
+import type { Bid, Purse, Where } from './processor.ts'
 import type { Rooms } from './rooms.ts'
 
 export type Choice =
@@ -27,6 +27,8 @@ export interface Wish {
   readonly where: Where
   readonly costMax: bigint | undefined
   readonly avoid: ReadonlySet<string>
+  /** What a shared budget leaves for an order at these prices, where it has one. */
+  readonly freeAt?: Purse['freeAt']
   /** Who gets it if it can. */
   readonly prefer?: string | undefined
 }
@@ -94,8 +96,10 @@ function weigh (node: Rooms, job: Job, wish: Wish, candidate: Candidate): Bid {
     return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits; above ${formatCredits(LIMITS.job.costMax)} costMax must be set.`)
   }
   if (wish.costMax !== undefined && costMax > wish.costMax) return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits, more than ${formatCredits(wish.costMax)}.`)
-  const { free, says, hint } = node.credits.taken(peer)
-  if (free < costMax) {
+  const free = wish.freeAt?.(payload)
+  if (free !== undefined && costMax > free) return against('ERR_BUDGET', `It may charge up to ${formatCredits(costMax)} at these limits; at its prices the budget leaves ${formatCredits(free)}.`)
+  const { free: room, says, hint } = node.credits.taken(peer)
+  if (room < costMax) {
     if (candidate.inFlight > 0) return { ...NO_NUMBERS, peer, costMax, waits: true, reason: 'earlier jobs there hold its line' }
     return against('ERR_INSUFFICIENT_CREDITS', `The job may cost ${formatCredits(costMax)}; ${says}.`, hint)
   }

@@ -26,7 +26,7 @@ import { createJobs } from './jobs.ts'
 import { createMingling } from './mingle.ts'
 import { createMarket, type MarketOptions } from './market.ts'
 import { serveOneShot } from './one-shot.ts'
-import type { Modules } from './family.ts'
+import type { Modules } from './kin.ts'
 import { wholeReceipt } from './kept.ts'
 import { outcomeError } from '../packet/outcome.ts'
 import { checkKey } from './keyed.ts'
@@ -127,6 +127,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     rounds: new Rounds(platform, stopping.signal),
     atKeys: new Map(),
     bring: (cid, options) => bring(cid, options),
+    submit: (job, options, entry, kinship) => submitJob(node, job, options, entry, kinship),
     stopping: stopping.signal,
     isOpen: peer => open.has(peer),
     get settlement () { return settlement },

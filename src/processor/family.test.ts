@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import { childSpec, FAN, fanInput, fanSize, type FanOptions, guestOf } from '../../test/family-guests.ts'
 import { verify } from '../node/keys.ts'
 import { rawCid } from '../packet/cid.ts'
-import { CREDIT } from '../packet/limits.ts'
+import { CREDIT, LIMITS } from '../packet/limits.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
 import { openTree } from '../credits/tree.ts'
 import { Mesh, type MeshNode, settled, until } from './mesh.fixture.ts'
 import type { ComputeOptions, Result } from './processor.ts'
@@ -159,3 +160,92 @@ test('cancel reaches the whole tree', async () => {
   await until(() => stuck.every(signal => signal.aborted), 'the guests at the seller are ended')
   await settled(a, b)
 })
+
+/** What `b` has bought of others: orders with what was charged, one entry for each payment that is owed or made. */
+async function bought (node: MeshNode): Promise<string[]> {
+  const orders: string[] = []
+  for await (const { role, order } of node.receipts()) if (role === 'bought') orders.push(order)
+  return orders
+}
+
+// Goal: an executor that is killed in the middle of a tree pays no child twice: what it has bought is there when the same order comes again, on both levels,
+// and the tree verifies. Method: a parent at a node with one slot, whose children another one runs; the first is killed when so many of them
+// are paid or owed, and again later; its buyer presents the order again. Then all receipts at all nodes are counted.
+for (const levels of [1, 2]) {
+  test(`an executor killed in the middle pays for no child twice, ${levels} levels`, async () => {
+    await using mesh = new Mesh()
+    const shape = { levels, width: levels === 1 ? 24 : 6, work: 2_000 }
+    const size = fanSize(shape)
+    const rich = { resultCache: false, lineMax: 10_000n * CREDIT, poolMax: 100_000n * CREDIT, sellerPoolMax: 10_000n * CREDIT }
+    const a = await mesh.start('a', { ...rich, serve: false })
+    let seen = 0
+    let gate = Promise.withResolvers<void>()
+    const c = await mesh.start('c', { ...rich, slots: 2, before: async () => { if (++seen === 4 || seen === 8) { gate.resolve(); await new Promise(resolve => { setTimeout(resolve, 50) }) } } })
+    const parts = { ...rich, slots: 1 }
+    let b = await mesh.start('b', parts)
+    const meet = async (): Promise<void> => {
+      await mesh.connect(a, b)
+      await mesh.connect(b, c)
+    }
+    await meet()
+    const work = fan(a, shape, { where: b.id, key: 'tree', limits: { ...FAN_LIMITS, descendantsMax: 2 * size } })
+    let [kills, isOver] = [0, false]
+    void work.finally(() => { isOver = true })
+    for (; kills < 2; kills++) {
+      await Promise.race([gate.promise, work])
+      if (isOver) break
+      gate = Promise.withResolvers()
+      await mesh.kill(b)
+      b = await mesh.start('b', parts)
+      await meet()
+    }
+    const { outcome, bytes, receipt } = await work
+    assert.deepEqual([outcome, u32(bytes)], ['ok', 1 + size])
+    const { root, below } = openTree(receipt, verify)
+    assert.equal(below.length, size)
+    assert.ok(kills > 0)
+    await settled(a, b, c)
+    const ofB = below.filter(({ selfExecuted, order }) => !selfExecuted && peerIdOfKey(order.payload.payer) === b.id)
+    assert.deepEqual((await bought(b)).toSorted(), ofB.map(({ order }) => order.id.toString()).toSorted())
+    assert.equal(b.credits().spent, root.receipt.payload.below!.charge)
+    assert.equal(c.credits().earned, b.credits().spent)
+  })
+}
+
+// Goal: a receipt that comes alone, because its payer was killed before the answer, is owed with the receipts of all that was bought for it, and not
+// without. Method: the buyer of a tree is killed while it runs and starts again when it is over, where the seller has lost the tree, and then
+// has it again, small enough for the packet and too large for it.
+for (const width of [4, 180]) {
+  test(`a late receipt is not paid without its tree, ${width} children`, async () => {
+    await using mesh = new Mesh()
+    const rich = { resultCache: false, lineMax: 10_000n * CREDIT, poolMax: 100_000n * CREDIT, sellerPoolMax: 10_000n * CREDIT }
+    const began = Promise.withResolvers<void>()
+    const killed = Promise.withResolvers<void>()
+    let a = await mesh.start('a', { ...rich, serve: false })
+    const b = await mesh.start('b', { ...rich, before: async () => { began.resolve(); await killed.promise } })
+    await mesh.connect(a, b)
+    const shape = { levels: 1, width }
+    const work = assert.rejects(fan(a, shape, { where: b.id, limits: { ...FAN_LIMITS, descendantsMax: width } }))
+    await began.promise
+    await mesh.kill(a)
+    killed.resolve()
+    await work
+    await until(() => b.credits().due > 0n, 'the job is over')
+    const tree = [...b.stored.keys()].find(cid => rawCid(b.stored.get(cid)!).toString() === cid && b.stored.get(cid)![0]! >> 5 === 4)!
+    const bytes = b.stored.get(tree)!
+    assert.equal(bytes.length > LIMITS.wire.inlineBytesMax, width > 4)
+    b.stored.delete(tree)
+    a = await mesh.start('a', { ...rich, serve: false })
+    await mesh.connect(a, b)
+    await until(() => b.log.some(line => line.startsWith('presenting a receipt')), 'the receipt is refused')
+    assert.deepEqual([a.credits().owed, a.credits().spent, b.credits().due > 0n], [0n, 0n, true])
+    b.stored.set(tree, bytes)
+    await mesh.lose(a)
+    a = await mesh.start('a', { ...rich, serve: false })
+    await mesh.connect(a, b)
+    await settled(a, b)
+    assert.ok(a.credits().spent > 0n)
+    const [receipt] = await Array.fromAsync(a.receipts())
+    assert.equal(openTree((await a.receipt(receipt!.id))!, verify).below.length, width)
+  })
+}

@@ -10,24 +10,23 @@ import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
 import type { RunFacts } from '../credits/seller.ts'
-import type { Child, ChildEnd, Compute } from '../wasm/runtime.ts'
+import type { Child, ChildEnd, Compute, OutcomeKind } from '../wasm/runtime.ts'
 import { Budget, type BudgetParts } from './budget.ts'
 import { type Blob, describeBlob, describeJob } from './job.ts'
 import type { JobEntry } from './jobs.ts'
+import { type Kin, keyOfChild, type Modules } from './kin.ts'
 import type { Where } from './processor.ts'
 import type { Rooms } from './rooms.ts'
-import { type Finished, submitJob } from './submit.ts'
 
-/** Modules by CID as text, for the children of a job and of its children. @throws {InosError} when it is nowhere, as fetching does */
-export type Modules = (cid: string) => Promise<Uint8Array>
-
-/** What is told of a job to whoever computes it as a child. */
-export interface Kinship {
-  readonly modules: Modules
-  /** Order of the job whose child it is; undefined for one that is nobody's. */
-  readonly parent: CID | undefined
-  /** In whose turn it runs here. */
-  readonly payer: string
+/** A child that is over, as far as its parent asks. */
+export interface Grown {
+  readonly outcome: OutcomeKind
+  readonly exitCode: number | null
+  readonly bytes: Uint8Array
+  readonly fuel: bigint
+  readonly bundle: Bundle
+  /** Receipt files of all that its guest had computed. */
+  readonly below: readonly Uint8Array[]
 }
 
 export interface FamilyParts extends Pick<BudgetParts, 'costMax' | 'prices' | 'outer'> {
@@ -36,8 +35,10 @@ export interface FamilyParts extends Pick<BudgetParts, 'costMax' | 'prices' | 'o
   readonly limits: SpecLimits
   readonly modules: Modules
   readonly payer: string
-  /** Its order, asked for when the first child is begun. */
-  order (): CID
+  /** Its order, asked for when the first child is begun, and for each again. */
+  order (): CID | Promise<CID>
+  /** What was bought when it ran before: as it stands, where its own parent has opened it, or to be opened. @default it will not run again */
+  readonly kin?: Kin | (() => Promise<Kin>) | undefined
   /** Where its children may run. */
   readonly where: Where
   readonly signal: AbortSignal
@@ -52,7 +53,7 @@ const REFUSED: ChildEnd = { outcome: 'refused', exitCode: null, result: new Uint
 
 interface Born { readonly bundle: Bundle, readonly below: readonly Uint8Array[] }
 
-interface Means { readonly budget: Budget, readonly places: Places, readonly cancel: AbortController, readonly signal: AbortSignal }
+interface Means { readonly budget: Budget, readonly kin: Promise<Kin | undefined>, readonly places: Places, readonly cancel: AbortController, readonly signal: AbortSignal }
 
 export class Family {
   readonly #node: Rooms
@@ -99,13 +100,20 @@ export class Family {
     return work
   }
 
-  async #bear (child: Child, at: number, { places, budget, signal, cancel }: Means): Promise<ChildEnd> {
+  /** Its receipt stands: it will not run again, and what was kept of its children is forgotten. */
+  async forget (): Promise<void> {
+    if (this.#means === undefined || typeof this.#parts.kin !== 'function') return
+    const kin = await this.#means.kin
+    if (kin !== undefined) await this.#node.credits.forgetBelow(kin.base)
+  }
+
+  async #bear (child: Child, at: number, means: Means): Promise<ChildEnd> {
+    const { places, signal, cancel } = means
     try {
       using _place = await places.take(signal)
-      const { bundle, below, ...finished } = await this.#submit(child, budget, signal)
+      const { bundle, below, ...grown } = await this.#submit(child, at, means)
       this.#born[at] = { bundle, below }
-      if (!bundle.selfExecuted) budget.burnt(finished.fuel)
-      return { outcome: finished.outcome, exitCode: finished.exitCode, result: finished.bytes, fuel: finished.fuel, descendants: below.length }
+      return { outcome: grown.outcome, exitCode: grown.exitCode, result: grown.bytes, fuel: grown.fuel, descendants: below.length }
     } catch (thrown) {
       const error = toInosError(thrown)
       if (OF_CHILD.has(error.code) && !signal.aborted) return REFUSED
@@ -116,19 +124,30 @@ export class Family {
     }
   }
 
-  async #submit ({ module, input, entry, args, limits }: Child, budget: Budget, signal: AbortSignal): Promise<Finished> {
+  async #submit ({ module, input, entry, args, limits }: Child, at: number, { budget, kin: opening, signal }: Means): Promise<Grown> {
     const { modules, payer, where } = this.#parts
     const cid = module === null ? this.#parts.module : CID.parse(module)
     const bytes = await modules(cid.toString())
     const job = await describeJob({ cid, bytes }, input, { entry, args, limits }, this.#node.platform.digest)
-    const options = { where, purse: budget.purseFor(limits.fuelMax) }
-    return await submitJob(this.#node, job, options, quietly(signal), { modules, parent: this.#parts.order(), payer })
+    const [parent, kin] = [await this.#parts.order(), await opening]
+    const key = kin === undefined ? undefined : keyOfChild(kin, parent, at, job.spec.id)
+    using purse = budget.purseFor(limits, key === undefined ? 0n : kin!.bought.get(key))
+    return await this.#node.submit(job, { where, purse }, quietly(signal), { modules, parent, payer, kept: key === undefined ? undefined : { key, kin: kin! } })
   }
 }
 
 function meansOf (parts: FamilyParts): Means {
   const cancel = new AbortController()
-  return { budget: new Budget(parts), places: new Places(LIMITS.market.childrenAtOnceMax), cancel, signal: AbortSignal.any([parts.signal, cancel.signal]) }
+  const budget = new Budget(parts)
+  return { budget, kin: kinOf(parts, budget), places: new Places(LIMITS.market.childrenAtOnceMax), cancel, signal: AbortSignal.any([parts.signal, cancel.signal]) }
+}
+
+/** What was bought before counts from the start, whatever is asked for first this time: that of its children's children, too. */
+async function kinOf ({ kin }: FamilyParts, budget: Budget): Promise<Kin | undefined> {
+  if (typeof kin !== 'function') return kin
+  const opened = await kin()
+  budget.claim(opened.bought.values().reduce((sum, amount) => sum + amount, 0n))
+  return opened
 }
 
 /** A job that nobody lists: its parent is listed, and its end is known by its receipt. */

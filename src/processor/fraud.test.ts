@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ECHO, ENDLESS } from '../../test/guests.ts'
 import { SAVE } from '../../test/wasi-guests.ts'
+import { worstCase } from '../credits/pricing.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { rawCid } from '../packet/cid.ts'
 import { openEnvelope } from '../packet/envelope.ts'
@@ -117,6 +118,23 @@ test('an audit catches what only a run can show', async () => {
     assert.deepEqual([result.text(), buyer.runs()], ['true', 2])
     await assert.rejects(buyer.compute(SAVE, 'true', { verify: { audit: 1.5 } }), (error: unknown) => error instanceof InosError && error.code === 'ERR_USAGE')
   }
+})
+
+// Goal: what was bought for a job may cost what its order leaves beside all its fuel, and no more for fuel that nobody burnt, though the order says more.
+// Method: a seller that says so much for children, to the µcr and one µcr beyond; up to it the answer is looked at further, and has no such children.
+test('children may not cost fuel that was not burnt', async () => {
+  await using mesh = new Mesh()
+  const buyer = await mesh.start('buyer', { serve: false })
+  const limits = { ...SMALL.limits, descendantsMax: 2 }
+  const liar = startRogue(mesh, 'liar', job => {
+    const { order, offer: { payload: prices }, facts } = job
+    const left = order.payload.costMax - worstCase(prices, limits) + worstCase(prices, { ...limits, fuelMax: facts.fuel })
+    const said = left + BigInt(liar.jobs.length - 1)
+    return job.answer(job.receipt({ charge: said, children: [facts.input], below: { fuel: 0n, charge: said, tree: facts.input } }))
+  })
+  await mesh.connect(buyer, liar)
+  for (const message of [/receipts of its children/, /"charge"/]) await assert.rejects(buyer.compute(SAVE, 'true', { ...SMALL, limits, where: liar.id }), { code: 'ERR_VERIFICATION', message })
+  assert.equal(buyer.credits().owed + buyer.credits().spent, 0n)
 })
 
 // Goal: what a seller refuses it cannot charge for, and what it says of itself is not what the caller did.

@@ -8,6 +8,7 @@ import { InosError, toInosError } from '../packet/errors.ts'
 import { decodeOutputs } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { BundleRecords } from '../credits/bundle.ts'
+import { OF_CHILD } from '../credits/keys.ts'
 import { readFiles } from '../credits/tree.ts'
 import { errorOf, unlessAborted } from '../network/talk.ts'
 import { bringOutput, type Done, PASSING, PAUSES_MS, type Purchase } from './buy.ts'
@@ -32,8 +33,8 @@ const NOTHING = new Uint8Array(0)
 
 /** @throws {InosError} ERR_USAGE */
 export function checkKey (key: unknown): void {
-  if (key === undefined || (typeof key === 'string' && key.length > 0 && key.length <= LIMITS.job.keyCharsMax && key.isWellFormed())) return
-  throw new InosError('ERR_USAGE', `A key is text of 1 to ${LIMITS.job.keyCharsMax} characters.`)
+  if (key === undefined || (typeof key === 'string' && key.length > 0 && key.length <= LIMITS.job.keyCharsMax && key.isWellFormed() && !key.startsWith(OF_CHILD))) return
+  throw new InosError('ERR_USAGE', `A key is text of 1 to ${LIMITS.job.keyCharsMax} characters, the first of them not NUL.`)
 }
 
 /**

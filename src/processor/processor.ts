@@ -2,12 +2,14 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
+import type { Prices } from '../credits/pricing.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
+import type { SpecLimits } from '../packet/spec.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 import type { KeptState } from '../packet/state-views.ts'
 
@@ -91,13 +93,17 @@ export interface Step {
 export interface Purse {
   /** µcr that nobody has spent or holds. */
   readonly free: bigint
+  /** The same for an order at these prices, where it depends on them. @default free */
+  freeAt? (prices: Prices): bigint
   /** µcr that jobs under way may still cost. */
   readonly held: bigint
-  hold (amount: bigint): void
-  /** For what is bought for the children of a job that runs here. @default this one */
-  readonly below?: Purse
-  /** A job that held `amount` is over and was charged so much of it. */
-  end (amount: bigint, charged: bigint): void
+  /** @param prices of the order that may cost so much */
+  hold (amount: bigint, prices?: Prices): void
+  /** For what is bought for the children of a job that runs here, each with limits of its own. @default this one */
+  below? (limits: SpecLimits, claimed?: bigint): Purse
+  [Symbol.dispose]? (): void
+  /** A job that held `amount` is over, was charged so much of it and has burnt so much fuel. */
+  end (amount: bigint, charged: bigint, fuel?: bigint): void
   /** The next change; to be asked before one looks. */
   change (): Promise<void>
 }

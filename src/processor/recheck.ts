@@ -7,8 +7,9 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Receipt } from '../packet/records.ts'
 import type { RunFacts } from '../credits/seller.ts'
 import { bringRun, moduleOf } from './contents.ts'
-import { Family, type Modules } from './family.ts'
+import { Family } from './family.ts'
 import { factsOf, type Job, outputOf } from './job.ts'
+import type { Modules } from './kin.ts'
 import type { Rooms } from './rooms.ts'
 
 /** Draws are of 32 bits. */

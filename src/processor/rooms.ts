@@ -12,10 +12,13 @@ import type { Bring } from './blob-fetch.ts'
 import type { Desk } from './desk.ts'
 import type { Events } from './events.ts'
 import type { History } from './history.ts'
-import type { Digest } from './job.ts'
+import type { Grown } from './family.ts'
+import type { Digest, Job } from './job.ts'
+import type { JobEntry } from './jobs.ts'
 import type { AtKey } from './keyed.ts'
+import type { Kinship } from './kin.ts'
 import type { Market } from './market.ts'
-import type { ProcessorEvents, ReceiptView, Where } from './processor.ts'
+import type { ComputeOptions, ProcessorEvents, ReceiptView, Where } from './processor.ts'
 import type { ResultCache } from './result-cache.ts'
 import type { Rounds } from './rounds.ts'
 import type { Settlement } from './settle.ts'
@@ -58,6 +61,8 @@ export interface Rooms {
   readonly atKeys: Map<string, AtKey>
   readonly settlement: Settlement
   readonly events: Events<ProcessorEvents>
+  /** Compute a child like any other job: here, or bought. As `submitJob`. */
+  submit (job: Job, options: ComputeOptions, entry: JobEntry, kinship: Kinship): Promise<Grown>
   /** Aborts when this node stops. */
   readonly stopping: AbortSignal
   /** @throws {InosError} ERR_NO_OFFER when this node works alone */

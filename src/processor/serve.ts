@@ -20,6 +20,7 @@ import { Family } from './family.ts'
 import { gather, modulesOf } from './gather.ts'
 import { BY_REFERENCE, factsOf, type Output, outputByReference, outputOf, own, packOutput, type ReceivedJob, unpackJob } from './job.ts'
 import { keepTree } from './kept.ts'
+import { type Kin, openKin } from './kin.ts'
 import type { Computed } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -47,7 +48,7 @@ async function answerOnce (node: Rooms, peer: string, packet: Packet, order: Sea
 
 async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>, cancel: AbortSignal): Promise<{ readonly outcome: OutcomeKind, readonly answer: Partial<Packet> }> {
   const job = admit(node, peer, packet, order)
-  const offer = node.market.offerOf(order)
+  const offer = await node.credits.keptOffer(order) ?? node.market.offerOf(order)
   await using hold = await node.credits.acceptOrder(peer, order, offer, job.spec.spec.limits)
   node.events.emit('job:state', () => ({ job: order.id.toString(), role: 'seller', state: 'running', peer }))
   using _room = await node.desk.room(peer, job.bytesByReference, cancel)
@@ -69,6 +70,7 @@ async function execute (node: Rooms, peer: string, packet: Packet, order: Sealed
     answer = answerOf(settled, outcome, output, change)
     return Packet.encode(answer)
   }, known?.original)
+  await family.forget()
   // Another payer gets no receipts of what others bought.
   if (known === undefined && isRemembered && tree === undefined) node.results?.keep(spec, { outcome, output, original: bundle })
   node.changed()
@@ -104,8 +106,13 @@ function admit (node: Rooms, peer: string, packet: Packet, order: Sealed<Order>)
 /** What its guest has computed is paid by this node, within what the order allows, and charged with the job. */
 function familyOf (node: Rooms, peer: string, { spec: { spec: { module, limits } }, wasm }: ReceivedJob, order: Sealed<Order>, offer: Sealed<Offer>, signal: AbortSignal): Family {
   return new Family(node, {
-    module, limits, payer: peer, signal, where: 'any', costMax: order.payload.costMax, prices: offer.payload, order: () => order.id, modules: modulesOf(node, peer, wasm, signal)
+    module, limits, payer: peer, signal, where: 'any', costMax: order.payload.costMax, prices: offer.payload, order: () => order.id, kin: () => kinOf(node, peer, order, offer), modules: modulesOf(node, peer, wasm, signal)
   })
+}
+
+async function kinOf (node: Rooms, peer: string, order: Sealed<Order>, offer: Sealed<Offer>): Promise<Kin> {
+  await node.credits.keepOffer(peer, order, offer)
+  return await openKin(node, order.id.toString())
 }
 
 /** To the payer it is a fault of this host, whatever it is here. */

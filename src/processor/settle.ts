@@ -13,6 +13,7 @@ import { createClearing } from './clear.ts'
 import { within } from './deadline.ts'
 import { own } from './job.ts'
 import { keepLate } from './keyed.ts'
+import { checkLate, packDue } from './late.ts'
 import type { Rooms } from './rooms.ts'
 
 export interface Settlement {
@@ -139,10 +140,11 @@ export function createSettlement (node: Rooms): Settlement {
   }
 
   /** @returns this node's word that it gave the order up, for who shows a receipt of it */
-  const takeDue = async (peer: string, bundle: Uint8Array): Promise<Uint8Array | null> => {
+  const takeDue = async (peer: string, bundle: Uint8Array, tree: Uint8Array): Promise<Uint8Array | null> => {
     const records = readBundle(bundle)
     const order = records.order.id.toString()
     if (awaited.has(order)) throw new InosError('ERR_BUSY', `The answer to the order ${order} is still awaited.`)
+    await checkLate(node, peer, records, tree)
     try {
       await node.credits.acceptReceipt(peer, records)
     } catch (error) {
@@ -188,7 +190,7 @@ export function createSettlement (node: Rooms): Settlement {
         case 'clear': case 'clearing': return await clearing.answer(peer, packet)
         case 'sync': return { kind: 'answer', body: own(await answerSync(peer, packet.body.slice())) }
         case 'due': {
-          const cancel = await takeDue(peer, packet.body.slice())
+          const cancel = await takeDue(peer, packet.body.slice(), packet.tree.slice())
           if (cancel !== null) return { kind: 'answer', records: [own(cancel)] }
           // Paid after the answer, so that whoever presents many is not kept waiting.
           void join(peer, 'pay')
@@ -303,7 +305,7 @@ async function sendAll (node: Rooms, peer: string, records: AsyncIterable<Resend
       if (isBehind(answer)) return answer.body.slice()
       await takeAck(node, peer, answer)
     } else {
-      const reply = await ask(node, peer, { kind, body: own(bytes) })
+      const reply = await ask(node, peer, await packDue(node, peer, bytes))
       await takeCancels(node, peer, reply)
       if (reply.kind === 'refusal') node.platform.log(`presenting a receipt to ${peer}`, new InosError('ERR_VERIFICATION', reply.text))
     }

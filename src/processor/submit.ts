@@ -16,12 +16,14 @@ import { buy, type Done, PAUSES_MS, type Purchase, takeOnce } from './buy.ts'
 import { type Choice, choose, type Decision, type Wish } from './choose.ts'
 import { bringRun, moduleOf, wholeBlob } from './contents.ts'
 import type { Bundle } from '../credits/bundle.ts'
+import { keyBelow } from '../credits/keys.ts'
 import { encodeTree } from '../credits/tree.ts'
-import { Family, type Kinship } from './family.ts'
+import { Family } from './family.ts'
 import { factsOf, type Job, outputOf } from './job.ts'
 import type { JobEntry } from './jobs.ts'
 import { keepOutput, keepTree } from './kept.ts'
 import { recallJob, underKey } from './keyed.ts'
+import { baseOfKey, isBegun, type Kinship, openKin, ownKey } from './kin.ts'
 import type { ComputeOptions, Experience, Purse, Result } from './processor.ts'
 import { copyOf } from './result-cache.ts'
 import type { Rooms } from './rooms.ts'
@@ -95,7 +97,8 @@ class Submission {
     this.#signal = entry.signal
     this.#entry = entry
     this.#kinship = kinship
-    this.#wish = { where, costMax, prefer, avoid: new Set(avoid) }
+    const { kept } = kinship
+    this.#wish = { where, costMax, prefer: kept !== undefined && isBegun(kept) ? node.platform.signer.id : prefer, avoid: new Set(avoid) }
     this.#purse = purse
     this.#once = once
     this.#key = key
@@ -106,9 +109,13 @@ class Submission {
 
   /** @param recalls whether to look first for what was bought under its key */
   async run (recalls: boolean): Promise<Finished> {
-    if (recalls && this.#key !== undefined) {
-      const found = await recallJob(this.#node, this.#job, this.#key, this.#entry)
-      if (found !== null && 'bundle' in found) return finish(this.#job, found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+    const key = this.#keptAs
+    if (key !== undefined && (recalls || this.#kinship.kept !== undefined)) {
+      const found = await recallJob(this.#node, this.#job, key, this.#entry)
+      if (found !== null && 'bundle' in found) {
+        this.#countAgain(found.bundle)
+        return finish(this.#job, found, peerIdOfKey(found.bundle.receipt.payload.executor), [])
+      }
       const done = found === null ? null : await this.#attempt(found)
       if (done !== null) return done
     }
@@ -137,13 +144,22 @@ class Submission {
     }
   }
 
+  /** The key under which what is bought is kept: its caller's, or that of a child. */
+  get #keptAs (): string | undefined { return this.#key ?? this.#kinship.kept?.key }
+
+  /** A child that was bought when its parent ran before costs this run what it cost then. */
+  #countAgain ({ receipt: { payload: { charge, fuel } } }: Bundle): void {
+    if (this.#kinship.kept !== undefined) this.#purse?.end(0n, charge, fuel)
+  }
+
   /** A choice, or why there is none. */
   #choose (alsoAvoid?: string): Decision {
     const { avoid, costMax } = this.#wish
     const wish = {
       ...this.#wish,
       avoid: alsoAvoid === undefined ? avoid : new Set([...avoid, alsoAvoid]),
-      costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free)
+      costMax: this.#purse === undefined ? costMax : least(costMax ?? LIMITS.job.costMax, this.#purse.free),
+      freeAt: this.#purse?.freeAt
     }
     return choose(this.#node, this.#job, wish, this.#node.market.candidates(), this.#attempts)
   }
@@ -169,18 +185,18 @@ class Submission {
 
   async #buy (choice: Purchase): Promise<Done> {
     const { history, platform } = this.#node
-    // An order of an earlier call counts in that one's budget.
-    const purse = choice.again === undefined ? this.#purse : undefined
-    purse?.hold(choice.costMax)
-    let charged = 0n
+    // An order of an earlier call counts in that one's budget; a child's is part of what its parent may spend, whenever it was placed.
+    const purse = choice.again === undefined || this.#kinship.kept !== undefined ? this.#purse : undefined
+    purse?.hold(choice.costMax, choice.offer.payload)
+    let [charged, burnt] = [0n, 0n]
     const began = platform.now()
     this.#entry.say({ state: 'offered', peer: choice.peer, costMax: choice.costMax })
     try {
       const done = await buy(this.#node, this.#job, choice, {
-        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#key, fresh: this.#fresh, kinship: this.#kinship, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
+        signal: this.#signal, say: state => { this.#entry.say(state) }, audit: this.#audit, once: this.#once, key: this.#keptAs, fresh: this.#fresh, kinship: this.#kinship, lastHope: () => this.#choose(choice.peer).choice instanceof InosError
       })
       const { fuel, pages, resultBytes, filesBytes, charge, cached } = done.bundle.receipt.payload
-      charged = charge
+      ;[charged, burnt] = [charge, fuel]
       history.ran(this.#job.wasm.cid.toString(), { fuel, pages, resultBytes, filesBytes })
       const ms = platform.now() - began
       // What was not run, or not from now on, says nothing of the pace of runs.
@@ -192,7 +208,7 @@ class Submission {
       if (experience !== undefined && !this.#signal.aborted) history.note(choice.peer, experience)
       throw error
     } finally {
-      purse?.end(choice.costMax, charged)
+      purse?.end(choice.costMax, charged, burnt)
     }
   }
 
@@ -253,8 +269,8 @@ class Submission {
     this.#entry.say({ state: 'running', peer: id })
     const results = this.#fresh || step !== undefined ? null : this.#node.results
     const known = results?.get(spec.id.toString())
-    let order: Sealed<Order> | undefined
-    const family = this.#family(() => (order ??= credits.orderOwn(spec.id, this.#kinship.parent)).id)
+    let order: Promise<Sealed<Order>> | undefined
+    const family = this.#family(async () => (await (order ??= this.#orderOwn())).id)
     const outcome = known === undefined ? await this.#execute(family) : copyOf(known).outcome
     const { facts: ofChildren, files: below, tree } = await family.offspring()
     const files = decodeOutputs(outcome.files, spec.spec.outputs)
@@ -263,20 +279,32 @@ class Submission {
     if (this.#key !== undefined) await keepOutput(this.#node, output, step)
     await keepTree(this.#node, tree)
     if (output.state !== undefined) await step?.keep?.(output.state, encodeDelta(before, output.state), outcome.result)
-    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, { original: known?.original, key: this.#key, order: order ?? credits.orderOwn(spec.id, this.#kinship.parent) }))
+    const placed = await (order ?? credits.orderOwn(spec.id, this.#kinship.parent))
+    const bundle = await takeOnce(this.#once, () => credits.recordOwn(spec.id, facts, { original: known?.original, key: this.#key, order: placed }))
+    await family.forget()
     if (known === undefined && tree === undefined) results?.keep(spec.id.toString(), { outcome, output, original: bundle })
     this.#node.history.ran(wasm.cid.toString(), facts)
     announce('own', bundle)
     return { bundle, bytes: outcome.result, below, files, state: output.state, stderr: outcome.stderr, message: outcome.message }
   }
 
+  /** The order of a job that runs here and has children; where it may have to run again it is the same then, for theirs name it. */
+  async #orderOwn (): Promise<Sealed<Order>> {
+    const { credits } = this.#node
+    const { kept, parent } = this.#kinship
+    const { id } = this.#job.spec
+    const key = kept !== undefined ? ownKey(kept) : this.#key === undefined ? undefined : keyBelow(baseOfKey(this.#key), `own/${id}`)
+    return key === undefined ? credits.orderOwn(id, parent) : await credits.keepOrderOwn(key, id, parent)
+  }
+
   /** What its guest has computed costs at most what the job itself may. */
-  #family (order: () => CID): Family {
+  #family (order: () => Promise<CID>): Family {
     const { costMax = LIMITS.job.costMax, where } = this.#wish
-    const { modules, payer } = this.#kinship
+    const { modules, payer, kept } = this.#kinship
+    const key = this.#key
     const { spec: { module, limits } } = this.#job.spec
     return new Family(this.#node, {
-      module, limits, order, payer, costMax, prices: null, outer: this.#purse?.below ?? this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
+      module, limits, order, payer, kin: kept?.kin ?? (key === undefined ? undefined : () => openKin(this.#node, baseOfKey(key))), costMax, prices: null, outer: this.#purse, where: where === 'local' ? 'local' : 'any', signal: this.#signal,
       modules: async cid => cid === module.toString() ? await moduleOf(this.#node, this.#job, this.#signal) : await modules(cid)
     })
   }

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { CRASH_MUTANTS, CREDITS_MUTANTS, MUTANTS } from './mutants.ts'
+import { BUDGET_MUTANTS, CRASH_MUTANTS, CREDITS_MUTANTS, MUTANTS } from './mutants.ts'
 import type { Mutant } from './mutants.ts'
 import { copyTree, edit } from './tree.ts'
 
@@ -57,6 +57,18 @@ test('the fuzzer finds nothing when nothing is planted', async () => {
     rmSync(folder, { recursive: true, force: true })
   }
 })
+
+for (const { name, edits } of BUDGET_MUTANTS) {
+  test(`the test of budgets finds it when ${name}`, async () => {
+    const folder = plant({ edits })
+    try {
+      const child = spawn(process.execPath, [join(folder, 'src', 'processor', 'budget.test.ts')], { stdio: 'ignore' })
+      assert.deepEqual(await once(child, 'close'), [1, null])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+}
 
 for (const { name, edits } of CREDITS_MUTANTS) {
   test(`the campaign of credits finds it when ${name}`, async () => {

@@ -44,6 +44,22 @@ export const CREDITS_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
   }
 ]
 
+/** What the test of the budget of children must find. */
+export const BUDGET_MUTANTS: ReadonlyArray<Pick<Mutant, 'name' | 'edits'>> = [
+  {
+    name: 'a budget forgets the own part of the parent',
+    edits: [{ file: 'src/processor/budget.ts', find: /return costMax - charge\(this\.#own, \{.*?\}\) - this/g, replace: 'return costMax - this' }]
+  },
+  {
+    name: 'a child under way counts as if it burnt all its fuel',
+    edits: [{ file: 'src/processor/budget.ts', find: /amount - worstCase\(prices, limits\) \+ budget\.#mostBeyond\(prices, limits\)/g, replace: 'amount - budget.#saved(limits.fuelMax)' }]
+  },
+  {
+    name: 'a budget leaves rounding out',
+    edits: [{ file: 'src/processor/budget.ts', find: / \+ \(isRounded \? 1n : 0n\)/g, replace: '' }]
+  }
+]
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'i32.const costs one unit too much',
