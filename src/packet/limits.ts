@@ -263,6 +263,8 @@ export const LIMITS = {
     codeMiBMax: 512,
     /** Pages of ended guests that may still be uncollected when the next one begins. */
     leftPagesMax: 4_096,
+    /** Of a state's pages that an executor holds until the next run, so that they need not be sent again. */
+    heldBytesMax: 16 * MIB,
     /** What speed is measured by: warm runs of this length and longer, the latest so many milliseconds of them. */
     speedMsMin: 2,
     speedMsMax: 10_000,
