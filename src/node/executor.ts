@@ -2,6 +2,7 @@
  * Main of an executor process: takes jobs from the pipe, runs one at a time on the engine, answers in their order.
  * It holds no secret and decides nothing; what it may cost is watched from outside.
  */
+import { Buffer } from 'node:buffer'
 import { Socket } from 'node:net'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -13,7 +14,10 @@ import { decodeChildEnd, decodeRun, encodeChild, encodeOutcome, encodeRefusal, e
 import { alone, heldAfter, NONE } from './executor-pages.ts'
 
 const pipe = new Socket({ fd: 3 })
-const engine = createEngine({ onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) } })
+const engine = createEngine({
+  onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) },
+  isEqual: (one, other) => Buffer.compare(one, other) === 0
+})
 /** The job at hand: there is one at a time. */
 let current = 0
 /** The end of the last job that came. */
