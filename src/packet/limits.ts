@@ -593,6 +593,8 @@ export const LIMITS = {
   store: {
     /** Modules and results cached on disk. */
     blobsBytesMax: 2_048 * MIB,
+    /** The least that they can be given. */
+    blobsBytesMin: 128 * MIB,
     repliesMax: 10_000,
     repliesBytesMax: 512 * MIB
   },
@@ -675,6 +677,7 @@ relate(2 * spec.inputBytesMax <= LIMITS.market.inputBytesPerPeerMax && LIMITS.ma
 relate(LIMITS.market.offerMsMin < LIMITS.market.measureMs, 'no changed offer comes too soon')
 relate(LIMITS.market.priceQuartersMin <= 4 && 4 <= LIMITS.market.priceQuartersMax, 'the list itself is a step')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
+relate(wire.blobBytesMax <= LIMITS.store.blobsBytesMin && LIMITS.store.blobsBytesMin <= LIMITS.store.blobsBytesMax, 'any blob that is fetched whole fits the smallest cache')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')
