@@ -7,6 +7,7 @@ import { LIMITS } from '../src/packet/limits.ts'
 import type { ActorOptions, ActorView } from '../src/emergent/actor.ts'
 import type { VerifiedChain } from '../src/index.ts'
 import type { Operator } from '../src/node/operator.ts'
+import { asBlob } from './blob.ts'
 import { addData, addJson, addPeers, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
 import { collectEnv, exitCodeOf, parseWhere } from './run.ts'
@@ -41,7 +42,7 @@ export function addActor (program: Command, context: Context): void {
 
 function addSpawn (family: Command, context: Context): void {
   const command = family.command('spawn').description('begin an actor, or go on with the one of that name')
-    .argument('<name>', 'its name here').argument('<file.wasm>', 'the module; its memory, globals and tables are what it keeps')
+    .argument('<name>', 'its name here').argument('<file.wasm>', 'the module, or its CID; its memory, globals and tables are what it keeps')
     .option('--entry <export>', 'function to call for each message (default: run)')
     .option('--env <name=value>', 'environment variable of the guest; may be given several times', collectEnv, {})
     .option('--fuel <n>', `instructions each message may execute (default: ${groupDigits(LIMITS.job.fuelMax)})`, read(text => parseCount(text, LIMITS.spec.fuelMax)))
@@ -49,10 +50,10 @@ function addSpawn (family: Command, context: Context): void {
     .option('--max-cost <amount>', 'most each message may cost', read(parseCredits))
     .option('--where <place>', 'any, local, remote (never here), or a PeerId', read(parseWhere), 'any')
   addJson(addData(command))
-  examples(command, [['inos actor spawn counter counter.wasm --fuel 10_000_000', 'begin one']])
+  examples(command, [['inos actor spawn counter counter.wasm --fuel 10_000_000', 'begin one'], ['inos actor spawn counter bafy…', 'its module by name: whoever runs a message fetches it']])
   command.action(async (name: string, file: string, options: SpawnOptions) => {
     const { readModule } = await import('./files.ts')
-    const wasm = await readModule(file, context.signal)
+    const wasm = asBlob(file) ?? await readModule(file, context.signal)
     await using operator = await open(options, context)
     const view = await operator.actor({ do: 'spawn', name, wasm, options: optionsOf(options) })
     if (options.json === true) await context.output.json(viewInOrder(view))

@@ -40,7 +40,7 @@ export function addMap (program: Command, context: Context): void {
   const command = program.command('map')
     .description('run a WASM module, or a script, once per input; results come in the order of the inputs')
     .usage('[options] <file.wasm|file.js|file.py> [inputs...] [-- args...]')
-    .argument('<file>', 'the module or script')
+    .argument('<file>', 'the module or script, or the CID of a module')
     .argument('[inputs...]', 'files to read, - for stdin (default: stdin)')
     .addOption(new Option('--each <what>', 'what is one input (default: file where files are named, else line)').choices(PIECES))
     .option('-j, --jobs <n>', 'items at once (default: by itself)', read(text => Number(parseCount(text, BigInt(LIMITS.wire.requestsQueuedMax)))))
@@ -63,6 +63,7 @@ export function addMap (program: Command, context: Context): void {
     ['inos map shrink.wasm *.png --json --budget 2cr', 'once per file, never above 2 credits'],
     ['inos map big.wasm inputs.jsonl --each jsonl --joblog done.tsv', 'keep a log …'],
     ['inos map big.wasm inputs.jsonl --each jsonl --resume done.tsv', '… and go on from there'],
+    ['inos map bafy… numbers.txt --where remote', 'module by name: whoever runs an item fetches it'],
     ['inos map big.wasm inputs.jsonl --each jsonl --resume sweep-42', 'begin a map by name; the same again after a crash buys only the rest']
   ])
   command.action(async (file: string, inputs: string[], options: Options) => {
@@ -75,9 +76,7 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   const isLog = options.resume !== undefined && existsSync(options.resume)
   if (options.joblog !== undefined && isLog) throw new InosError('ERR_USAGE', '--resume continues the log it names; --joblog begins one anew.', { hint: 'Give one of the two.' })
   const { readProgram } = await import('./script.ts')
-  const program = await readProgram(file, guestArgs, signal)
-  const { wasm } = program
-  if (!(wasm instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'A map takes its module as a file.', { hint: 'Write it to one with `inos blob get CID -o FILE`.' })
+  const { wasm, job } = await readProgram(file, guestArgs, signal)
   const log = isLog ? options.resume : options.joblog
   const resume = isLog ? undefined : options.resume
   if (resume !== undefined) output.say(`There is no log "${resume}": this map has it as its name.`)
@@ -90,7 +89,7 @@ async function run (file: string, inputs: readonly string[], options: Options, c
   const source = work.inputs(readInputs(inputs.length === 0 ? ['-'] : inputs, piece, signal))
   const total = piece === 'file' ? Math.max(1, inputs.length) : null
   try {
-    for await (const item of operator.map(wasm, source, { ...program.job, ...optionsOf(options), ...(resume === undefined ? {} : { resume }), signal, onProgress: progress => work.show(progress, total) })) {
+    for await (const item of operator.map(wasm, source, { ...job, ...optionsOf(options), ...(resume === undefined ? {} : { resume }), signal, onProgress: progress => work.show(progress, total) })) {
       await work.deliver(item, piece)
       if (output.closed) break
     }

@@ -8,7 +8,7 @@ import type { SettingsChange } from '../src/node/settings.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { parseBuyers, parsePercent, parsePriceName, PRICE_MEANINGS } from './price-words.ts'
-import { formatBytes } from './units.ts'
+import { formatBytes, parseBytes } from './units.ts'
 
 export function addPrice (program: Command, context: Context): void {
   const price = program.command('price').description('what this node takes for work, and how to change it')
@@ -22,15 +22,16 @@ export function addPrice (program: Command, context: Context): void {
 
 function addSet (price: Command, context: Context): void {
   const command = price.command('set')
-    .description('set prices, buyers or the share of the CPU; kept in the data directory, and at once in force where the node runs')
-    .argument('<name=value...>', `${Object.keys(DEFAULT_PRICES).join(', ')}: an amount, or auto; relay: an amount for each MiB relayed, or auto; buyers: anyone, or PeerIds with commas between; cpu: a percentage`)
+    .description('set prices, buyers, the share of the CPU or the room for blobs; kept in the data directory, and at once in force where the node runs')
+    .argument('<name=value...>', `${Object.keys(DEFAULT_PRICES).join(', ')}: an amount, or auto; relay: an amount for each MiB relayed, or auto; buyers: anyone, or PeerIds with commas between; cpu: a percentage; blobs: room for them on the disk, or auto`)
   addJson(addData(command), 'one object, as of `inos price`')
   examples(command, [
     ['inos price set perMFuel=500ucr base=0ucr', 'prices that do not move with the load'],
     ['inos price set perMFuel=auto', 'let the node find this one again'],
     ['inos price set buyers=12D3KooW…,12D3KooW…', 'work for these peers only; buyers=anyone ends that'],
     ['inos price set relay=5000ucr', 'for each MiB this node relays to a peer beyond what is free'],
-    ['inos price set cpu=50%', 'give jobs half of all cores on average']
+    ['inos price set cpu=50%', 'give jobs half of all cores on average'],
+    ['inos price set blobs=5GiB', 'room for all blobs on the disk; `inos blob ls` shows what they take']
   ])
   command.action(async (words: string[], options: CommonOptions) => { context.finish(await set(words, options, context)) })
 }
@@ -51,7 +52,7 @@ async function set (words: readonly string[], options: CommonOptions, context: C
 /** @throws {InosError} ERR_USAGE */
 function readChange (words: readonly string[]): SettingsChange {
   const prices: Partial<Record<keyof PriceList, bigint | null>> = {}
-  const change: { buyers?: readonly string[] | null, cpuPercent?: number, relayPerMiB?: bigint | null } = {}
+  const change: { buyers?: readonly string[] | null, cpuPercent?: number, relayPerMiB?: bigint | null, blobCache?: number | null } = {}
   for (const word of words) {
     const at = word.indexOf('=')
     if (at < 1) throw new InosError('ERR_USAGE', `"${word.slice(0, 40)}" is not NAME=VALUE.`)
@@ -59,6 +60,7 @@ function readChange (words: readonly string[]): SettingsChange {
     if (name === 'buyers') change.buyers = parseBuyers(value)
     else if (name === 'cpu') change.cpuPercent = parsePercent(value)
     else if (name === 'relay') change.relayPerMiB = value === 'auto' ? null : parseCredits(value)
+    else if (name === 'blobs') change.blobCache = value === 'auto' ? null : Number(parseBytes(value))
     else prices[parsePriceName(name)] = value === 'auto' ? null : parseCredits(value)
   }
   return { prices, ...change }

@@ -9,8 +9,9 @@ import type { Node } from '../src/node/join.ts'
 import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
+import { parseBytes } from './units.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -27,6 +28,7 @@ export function addUp (program: Command, context: Context): void {
     .option('--no-upnp', 'never do')
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
+    .option('--blob-cache <size>', 'room for all blobs on the disk, such as 5GiB (default: what `inos price set blobs=SIZE` has kept, 2GiB at first)', read(text => Number(parseBytes(text))))
     .option('--buyers <who>', 'work for anyone, or for these PeerIds only, with commas between', read(parseBuyers))
     .option('--no-cache', 'run every job, also one that ran here before; else that is answered from memory at the base price')
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
@@ -55,10 +57,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, mdns = false, relay, upnp, buyers, cpu, cache } = options
+  const { slots, mesh, mdns = false, relay, upnp, buyers, cpu, blobCache, cache } = options
   const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu })
+    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu }), ...(blobCache === undefined ? {} : { blobCache })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { TRAP } from './guests.ts'
+import { ECHO, TRAP } from './guests.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const NOTES = fileURLToPath(new URL('../examples/actor/notes.wasm', import.meta.url))
@@ -72,9 +72,26 @@ async function live (data: string, name: string): Promise<void> {
   assert.deepEqual((await actor(data, ['ls', '--json'])).stdout, '')
 }
 
-// Goal: actors work from the command line, each command a process of its own. Method: all commands, with no node that runs.
+/** An actor and a map whose modules are named by their CIDs. */
+async function liveByName (data: string): Promise<void> {
+  writeFileSync(join(root, 'echo.wasm'), ECHO)
+  const cids = await Promise.all([NOTES, join(root, 'echo.wasm')].map(async file => {
+    const { code, stdout, stderr } = await start(['blob', 'put', file, '--json', '--data', data]).done
+    assert.equal(code, 0, stderr)
+    return (JSON.parse(stdout) as { cid: string }).cid
+  }))
+  const [notes, echo] = cids as [string, string]
+  assert.equal((await json(data, ['spawn', 'named', notes, '--where', 'local']))['module'], notes)
+  assert.equal((await actor(data, ['call', 'named'], 'put a one')).stdout, '1 puts, 1 notes')
+  assert.equal((await actor(data, ['call', 'named'], 'put b two')).stdout, '2 puts, 2 notes')
+  const mapped = await start(['map', echo, '--where', 'local', '--data', data], 'one\ntwo\n').done
+  assert.deepEqual([mapped.code, mapped.stdout], [0, 'one\ntwo\n'], mapped.stderr)
+}
+
+// Goal: actors work from the command line, each command a process of its own. Method: all commands, with no node that runs; modules by file and by CID.
 test('actors without a running node', async () => {
   await live(join(root, 'alone'), 'alone')
+  await liveByName(join(root, 'alone'))
 })
 
 // Goal: the same through the socket of a node that runs, and what its guest or its words are wrong with is told.
@@ -85,6 +102,7 @@ test('actors of a running node', async () => {
   const [line] = await once(createInterface(child.stdout!), 'line') as [string]
   const { id } = JSON.parse(line) as { id: string }
   await live(data, 'served')
+  await liveByName(data)
   writeFileSync(join(root, 'trap.wasm'), TRAP)
   assert.equal((await actor(data, ['spawn', 'trap', join(root, 'trap.wasm')])).code, 0)
   const trapped = await actor(data, ['call', 'trap', '--json'], 'x')

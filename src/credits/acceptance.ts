@@ -37,10 +37,11 @@ export class Acceptance {
   }
 
   /** See `Credits.acceptReceipt`. */
-  async accept (peer: string, given: Uint8Array | BundleRecords): Promise<Bundle> {
+  async accept (peer: string, given: Uint8Array | BundleRecords, kept?: Promise<void>): Promise<Bundle> {
     const { ledger, offers, verify } = this.#books
     const records = given instanceof Uint8Array ? readBundle(given) : given
     const bundle = checkBundle(records, verify, { order: id => ledger.openOrder(id.toString())?.order, offer: id => offers.get(id) })
+    await kept
     const role = this.#roleIn(bundle, peer)
     const id = bundle.order.id.toString()
     // An open order has no receipt yet; only for others must the disk be asked.

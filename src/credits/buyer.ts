@@ -23,8 +23,10 @@ export interface OrderRequest {
   readonly costMax: bigint
   /** How long the order binds this node. */
   readonly seconds: number
-  /** A caller's name for the job; kept with the order, which is durable then before it leaves. @default none */
+  /** A caller's name for the job; kept with the order, which is on disk then before it leaves. @default none */
   readonly key?: string | undefined
+  /** What an order with a key outlives from then on; the end of this process alone is a write without its sync. @default 'power cut' */
+  readonly outlives?: 'process' | 'power cut' | undefined
   /** The order of the job whose child this one is: its nonce says so. @default none */
   readonly parent?: CID | undefined
 }
@@ -38,7 +40,7 @@ export class Buyer {
     this.#books = books
   }
 
-  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name, parent }: OrderRequest): Promise<Sealed<Order>> {
+  async placeOrder ({ executor, offer, spec, costMax, seconds, key: name, outlives, parent }: OrderRequest): Promise<Sealed<Order>> {
     const { net, ledger, journal, keys, offers, signer, now, randomBytes } = this.#books
     const { key } = ledger.line(executor)
     if (name !== undefined) keys.orders(name, spec)
@@ -53,7 +55,7 @@ export class Buyer {
     ledger.hold(executor, costMax, now())
     return await journal.commitSealed('order', payload, order => [
       ...ledger.placeOrder(order, executor), ...name === undefined ? [] : this.#name(name, order, executor, offer)
-    ], name !== undefined)
+    ], name === undefined ? 'queued' : outlives === 'process' ? 'written' : 'durable')
   }
 
   #name (key: string, { id, payload: { spec } }: Sealed<Order>, peer: string, offer: Sealed<Offer>): Op[] {

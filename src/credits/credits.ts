@@ -107,9 +107,10 @@ export interface Credits {
    * A receipt bundle from a peer, its bytes or its opened records, with an answer or as `due`. As payer this node owes its charge
    * from now on; as executor that lost it in a crash, the charge is due again. The same one again
    * changes nothing.
+   * @param kept what must be on the disk before the books say that the receipt is here; checked meanwhile @default nothing
    * @throws {InosError} ERR_RECEIPT_INVALID, ERR_WRONG_MESH, ERR_GONE when this node has given the order up, ERR_BUSY when it comes late and is to come again; nothing has changed
    */
-  acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords): Promise<Bundle>
+  acceptReceipt (peer: string, bundle: Uint8Array | BundleRecords, kept?: Promise<void>): Promise<Bundle>
   /**
    * One cheque over what is owed to a peer, durable when this resolves. Null when nothing is owed,
    * too many cheques wait for their ack, or the line is not synced.
@@ -296,7 +297,7 @@ class Room implements Credits {
     return this.#books.ledger.lines().filter(line => line.owed.size > 0 || line.unacked.length > 0).map(({ peer }) => peer)
   }
 
-  async acceptReceipt (peer: string, given: Uint8Array | BundleRecords): Promise<Bundle> { return await this.#acceptance.accept(peer, given) }
+  async acceptReceipt (peer: string, given: Uint8Array | BundleRecords, kept?: Promise<void>): Promise<Bundle> { return await this.#acceptance.accept(peer, given, kept) }
   async recall (key: string, spec: CID): Promise<Recalled | null> { return await this.#acceptance.recall(key, spec) }
   async placeOrder (request: OrderRequest): Promise<Sealed<Order>> { return await this.#buyer.placeOrder(request) }
   async refuseOrder (order: string): Promise<void> { await this.#buyer.refuseOrder(order) }

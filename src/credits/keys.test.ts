@@ -122,3 +122,24 @@ test('an expired order under a key is given up before the key is free', async ()
   assert.equal(await a.credits.recall('k', OTHER), null)
   assert.equal(a.credits.isKeyed(id), false)
 })
+
+// Goal: an order that need only outlive its process is on the disk when it may be sent, and costs no sync; a power cut may take it, and
+// then its receipt is still paid. Method: the batches of both kinds counted when the order is there, then a cut and the receipt.
+test('an order under a key is written before it leaves, synced unless its caller asks for less', async () => {
+  for (const outlives of ['process', 'power cut'] as const) {
+    const world = new World()
+    const [a, b] = [await world.node('a'), await world.node('b')]
+    const { syncs } = a.disk
+    const placed = await a.credits.placeOrder({ executor: b.id, offer: b.offer, spec: SPEC, costMax: 10_000_000n, seconds: 3_600, key: 'k', outlives })
+    assert.ok(a.disk.rows().has(`order!${placed.id}`) && a.disk.rows().has('key!k'))
+    assert.equal(a.disk.syncs - syncs, outlives === 'process' ? 0 : 1)
+    await using hold = await b.credits.acceptOrder(a.id, placed, b.offer, LIMITS_OF_JOB)
+    const { bytes } = await hold.settle(factsOf(placed.id), bundle => bundle.bytes)
+    a.disk.cut(0)
+    a.disk.detach()
+    await a.start()
+    assert.equal((await a.credits.recall('k', SPEC))?.kind, outlives === 'process' ? undefined : 'open')
+    await a.credits.acceptReceipt(b.id, bytes)
+    assert.ok(a.credits.line(b.id).owed > 0n)
+  }
+})

@@ -104,9 +104,12 @@ export function del (key: string): Op { return { type: 'del', key } }
 export function encodeText (text: string): Uint8Array { return new TextEncoder().encode(text) }
 export function decodeText (bytes: Uint8Array): string { return new TextDecoder().decode(bytes) }
 
+/** How far rows have come when whoever committed them goes on; what is written outlives this process, what is durable a power cut. */
+export type Until = 'queued' | 'written' | 'durable'
+
 /** A record that is signed when its group is written, and the rows that follow from it. */
 interface Late extends Draft {
-  readonly durable: boolean
+  readonly until: Until
   readonly rows: (record: Sealed) => readonly Op[]
   readonly done: PromiseWithResolvers<Sealed>
 }
@@ -168,15 +171,15 @@ export class Journal {
    * Sign a record, at once or with others of its batch when its turn comes, and write what follows from it.
    * @param rows called once, synchronously with the signature; it may change memory. What it throws is
    * this record's failure alone
-   * @param durable as for `commit`
-   * @returns the record; its rows are read from now on, and written as by `commit`
+   * @param until how far its rows have come when the promise resolves; where they are only queued, as by `commit`
+   * @returns the record; its rows are read from now on
    * @throws {InosError} ERR_STORE
    */
-  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[], durable = false): Promise<Sealed<T>> {
+  commitSealed<T extends object> (type: string, payload: T, rows: (record: Sealed<T>) => readonly Op[], until: Until = 'queued'): Promise<Sealed<T>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const done = Promise.withResolvers<Sealed>()
     const group = this.#tail()
-    group.late.push({ type, payload, rows: rows as Late['rows'], durable, done })
+    group.late.push({ type, payload, rows: rows as Late['rows'], until, done })
     if (!group.pressing) {
       group.pressing = true
       // Those of this turn come before what is queued here; who comes later is under load, and waits for its batch.
@@ -195,11 +198,11 @@ export class Journal {
       for (const { done } of late) done.reject(error)
       return
     }
-    for (const [i, { rows, durable, done }] of late.entries()) {
+    for (const [i, { rows, until, done }] of late.entries()) {
       try {
         add(group, rows(records[i]!))
-        group.durable ||= durable
-        const written = durable ? group.written.promise : this.#room(group)
+        group.durable ||= until === 'durable'
+        const written = until === 'queued' ? this.#room(group) : group.written.promise
         written.then(() => { done.resolve(records[i]!) }, done.reject)
       } catch (error) {
         done.reject(error)

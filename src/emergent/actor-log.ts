@@ -3,7 +3,7 @@
  * Nothing here sends or runs anything.
  *
  *     actor!NAME                its id, module and options
- *     module!CID                the module
+ *     module!CID                the module, where an actor was spawned with its bytes
  *     log!ID!N                  message N: its spec, receipt, how it ended, the state after it, its reply if it has a name
  *     delta!ID!N                what message N changed of the state
  *     image!ID!N                the whole state after message N, the last two

@@ -13,6 +13,7 @@ import { LIMITS } from '../packet/limits.ts'
 import { Mesh, type MeshNode } from '../processor/mesh.fixture.ts'
 import type { ActorStore } from './actor-log.ts'
 import { type ActorMethods, actorsOf } from './actors.ts'
+import { map } from './map.ts'
 
 const SMALL = { limits: { fuelMax: 1_000_000n, memoryPagesMax: 64, outputBytesMax: 1_024 } }
 
@@ -201,4 +202,25 @@ test('a history that is not whole is refused', async () => {
   for (const [file, message] of wrong) assert.throws(() => openChain(encodeCanonical(file), verify), { code: 'ERR_RECEIPT_INVALID', message }, String(message))
   // Without its last message it is a history that ends earlier.
   assert.equal(openChain(encodeCanonical({ actor, steps: steps.slice(0, 3) }), verify).messages, 3)
+})
+
+// Goal: the module of an actor and of a map may be only a name: whoever runs it fetches it, and the caller never holds its bytes.
+// Method: a third node has the module; messages and items go to a host that has not, also after a restart of the caller; given its bytes the actor is the same.
+test('a module by its name', async () => {
+  await using mesh = new Mesh()
+  const { actors, hosts: [host], buyer, rows } = await meshOf(mesh, 'host')
+  const holder = await mesh.start('holder', { serve: false })
+  await mesh.connect(host!, holder)
+  const [counter, echo] = await Promise.all([COUNTER, ECHO].map(async bytes => ({ cid: await holder.blobs.put(bytes) })))
+  const actor = await actors.spawn(counter!, { name: 'counter', where: 'remote', ...SMALL })
+  for (const count of [1, 2]) assert.equal(counted((await actor.call(number(1))).bytes).count, count)
+  const again = await actorsAt(buyer, rows).actor('counter')
+  assert.equal(counted((await again.call(number(1))).bytes).count, 3)
+  assert.deepEqual([again.view().module, again.view().home], [counter!.cid, host!.id])
+  const items = await Array.fromAsync(map(buyer, echo!, ['a', 'b', 'c'], { where: 'remote', limits: { ...SMALL.limits, memoryPagesMax: 256 } }), item => item.text())
+  assert.deepEqual(items, ['a', 'b', 'c'])
+  assert.deepEqual([counter!, echo!].filter(({ cid }) => buyer.stored.has(cid)), [])
+  const given = await actorsAt(buyer, rows).spawn(COUNTER, { name: 'counter', where: 'remote', ...SMALL })
+  assert.equal(counted((await given.call(number(1))).bytes).count, 4)
+  await assert.rejects(actors.spawn({ cid: 'x' }, { name: 'other' }), { code: 'ERR_USAGE' })
 })

@@ -11,7 +11,7 @@ import { applyDelta } from '../packet/kept-state.ts'
 import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { outcomeError } from '../packet/outcome.ts'
-import type { ComputeOptions, Module, Processor, Result, Step } from '../processor/processor.ts'
+import type { BlobRef, ComputeOptions, Module, Processor, Result, Step } from '../processor/processor.ts'
 import type { ActorLog, Digest, LogEntry, Standing } from './actor-log.ts'
 
 /** So much of a message's hash stands in the key of its job. */
@@ -76,7 +76,9 @@ export interface ActorParts {
   readonly digest: Digest
   readonly id: string
   readonly name: string
-  readonly module: Module
+  /** What each message is computed with, and its CID as text. */
+  readonly module: Module | BlobRef
+  readonly moduleId: string
   readonly options: ActorOptions
   /** Where its rows lie. */
   readonly start: Standing
@@ -179,7 +181,7 @@ export class Actor {
   view (): ActorView {
     const pages = this.#state?.record.pages.length ?? 0
     const bytes = Array.from(this.#state?.pages.values() ?? []).reduce((sum, page) => sum + page.length, 0)
-    return { name: this.name, id: this.id, module: this.#parts.module.id, state: this.#state?.id ?? null, n: this.#n, queued: this.#queued, home: this.#home ?? null, pages, bytes, stopped: this.#stopped }
+    return { name: this.name, id: this.id, module: this.#parts.moduleId, state: this.#state?.id ?? null, n: this.#n, queued: this.#queued, home: this.#home ?? null, pages, bytes, stopped: this.#stopped }
   }
 
   async #turn<T> (work: () => Promise<T>): Promise<T> {

@@ -4,11 +4,12 @@
  */
 import { ACTOR_ID_BYTES } from '../packet/actor.ts'
 import { decodeCanonical, encodeCanonical } from '../packet/cbor.ts'
+import { parseCid } from '../packet/cid.ts'
 import { isBytes, isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { toHex } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Module, Processor } from '../processor/processor.ts'
+import type { BlobRef, Module, Processor } from '../processor/processor.ts'
 import { Actor, type ActorOptions, type ActorView } from './actor.ts'
 import { ActorLog, type ActorStore, below, type Digest, ROWS } from './actor-log.ts'
 
@@ -21,9 +22,10 @@ export interface SpawnOptions extends ActorOptions {
 export interface ActorMethods {
   /**
    * An actor: a module that keeps its memory from message to message. Its entry `run`, or the one named, is called for each of them.
+   * @param wasm its bytes, which are kept with the actor; named by its CID it is fetched by whoever runs a message, as long as somebody has it
    * @throws {InosError} ERR_USAGE for a name that belongs to an actor of another module; ERR_STORE
    */
-  spawn (wasm: Uint8Array | Module, options: SpawnOptions): Promise<Actor>
+  spawn (wasm: Uint8Array | Module | BlobRef, options: SpawnOptions): Promise<Actor>
   /** One that was spawned before, as it was. @throws {InosError} ERR_USAGE */
   actor (name: string): Promise<Actor>
   actors (): Promise<ActorView[]>
@@ -63,24 +65,27 @@ class Registry {
     return await turn
   }
 
-  async spawn (wasm: Uint8Array | Module, { name, ...given }: SpawnOptions): Promise<Actor> {
+  async spawn (wasm: Uint8Array | Module | BlobRef, { name, ...wanted }: SpawnOptions): Promise<Actor> {
     checkName(name)
     const { processor, randomBytes } = this.#parts
     const store = await this.#parts.store()
-    const module = await processor.load(wasm instanceof Uint8Array ? wasm : wasm.bytes)
+    const bytes = wasm instanceof Uint8Array ? wasm : 'cid' in wasm ? null : wasm.bytes
+    const given = bytes === null ? null : await processor.load(bytes)
+    const module = given?.id ?? parseCid((wasm as BlobRef).cid).toString()
     const row = await this.#row(store, name)
-    if (row !== null && row.module !== module.id) throw new InosError('ERR_USAGE', `"${name}" is an actor of another module, ${row.module}.`, { hint: 'Take another name, or stop that one with `forget`.' })
+    if (row !== null && row.module !== module) throw new InosError('ERR_USAGE', `"${name}" is an actor of another module, ${row.module}.`, { hint: 'Take another name, or stop that one with `forget`.' })
     const live = this.#live.get(name)
     if (live !== undefined) return live
     if (row === null) await this.#makeRoom(store)
-    const options = clean(given)
+    const options = clean(wanted)
     const id = row?.id ?? toHex(randomBytes(ACTOR_ID_BYTES))
-    const next: Row = { id, module: module.id, options, stopped: false }
+    const next: Row = { id, module, options, stopped: false }
+    const isKept = await store.get(ROWS.module(module)) !== undefined
     await store.batch([
-      ...(row === null ? [{ type: 'put' as const, key: ROWS.module(module.id), value: module.bytes }] : []),
+      ...(given === null || isKept ? [] : [{ type: 'put' as const, key: ROWS.module(module), value: given.bytes }]),
       { type: 'put', key: ROWS.actor(name), value: encodeCanonical(next) }
     ], { sync: true })
-    return await this.#open(store, name, next, module)
+    return await this.#open(store, name, next, given ?? await this.#moduleOf(store, module))
   }
 
   async find (name: string): Promise<Actor> {
@@ -90,9 +95,7 @@ class Registry {
     const row = await this.#row(store, name)
     if (row === null) throw new InosError('ERR_USAGE', `There is no actor "${name.slice(0, 80)}" here.`, { hint: 'Spawn it.' })
     if (row.stopped) throw new InosError('ERR_USAGE', `"${name}" is stopped.`, { hint: 'Spawn it again.' })
-    const bytes = await store.get(ROWS.module(row.module))
-    if (bytes === undefined) throw new InosError('ERR_STORE', `The module of "${name}" is lost.`, { hint: 'Spawn it with its module.' })
-    return await this.#open(store, name, row, await this.#parts.processor.load(bytes))
+    return await this.#open(store, name, row, await this.#moduleOf(store, row.module))
   }
 
   async list (): Promise<ActorView[]> {
@@ -112,6 +115,12 @@ class Registry {
     return { name, id, module, state: state?.id ?? null, n, queued: 0, home, pages: state?.record.pages.length ?? 0, bytes, stopped }
   }
 
+  /** Its bytes where an actor was spawned with them; else whoever runs a message fetches them. */
+  async #moduleOf (store: ActorStore, cid: string): Promise<Module | BlobRef> {
+    const bytes = await store.get(ROWS.module(cid))
+    return bytes === undefined ? { cid } : await this.#parts.processor.load(bytes)
+  }
+
   async #row (store: ActorStore, name: string): Promise<Row | null> {
     const bytes = await store.get(ROWS.actor(name))
     return bytes === undefined ? null : decodeRow(bytes)
@@ -123,11 +132,11 @@ class Registry {
     if (count >= LIMITS.actor.actorsMax) throw new InosError('ERR_USAGE', `There are ${count} actors here already.`, { hint: 'Stop one with `forget`.' })
   }
 
-  async #open (store: ActorStore, name: string, row: Row, module: Module): Promise<Actor> {
+  async #open (store: ActorStore, name: string, row: Row, module: Module | BlobRef): Promise<Actor> {
     const { processor, digest } = this.#parts
     const log = new ActorLog(store, digest, row.id)
     const actor: Actor = new Actor({
-      processor, log, digest, name, module, id: row.id, options: row.options, start: await log.open(),
+      processor, log, digest, name, module, moduleId: row.module, id: row.id, options: row.options, start: await log.open(),
       stopped: forget => this.alone(async () => {
         if (forget) await this.#forget(store, name, row, log)
         else await store.batch([{ type: 'put', key: ROWS.actor(name), value: encodeCanonical({ ...row, stopped: true }) }], { sync: true })

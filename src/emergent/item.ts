@@ -6,14 +6,14 @@
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { SpecLimits } from '../packet/spec.ts'
-import type { ComputeOptions, JobState, Module, Processor, Result } from '../processor/processor.ts'
+import type { BlobRef, ComputeOptions, JobState, Module, Processor, Result } from '../processor/processor.ts'
 import type { Needs } from './needs.ts'
 import { LOST, type Pace } from './pace.ts'
 
 /** What all items of a map have in common. */
 export interface Errand {
   readonly node: Processor
-  readonly module: Module
+  readonly module: Module | BlobRef
   /** Of the map, where it may be begun again. */
   readonly name: string | undefined
   readonly options: Omit<ComputeOptions, 'signal' | 'onProgress' | 'limits' | 'key'>

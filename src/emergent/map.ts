@@ -5,7 +5,7 @@
  */
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { ComputeOptions, Module, Processor, Result } from '../processor/processor.ts'
+import type { BlobRef, ComputeOptions, Module, Processor, Result } from '../processor/processor.ts'
 import { Crew } from './crew.ts'
 import type { Errand } from './item.ts'
 import { Needs } from './needs.ts'
@@ -61,20 +61,20 @@ export type Inputs = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | 
 
 /** `map` of one node. */
 export interface MapMethod {
-  (wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
-  (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
-  (wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
+  (wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
+  (wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
+  (wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
 }
 
 /**
- * Run `wasm` once per input. Breaking out of the loop cancels what is still running.
+ * Run `wasm` once per input; named by its CID, it is fetched by whoever runs an item. Breaking out of the loop cancels what is still running.
  * @throws {InosError} the first item's failure, unless they are yielded; the others are cancelled then. ERR_BUDGET
  * where the next item could pass the budget, ERR_USAGE, ERR_CANCELLED
  */
-export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
-export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
-export function map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
-export async function * map (node: Processor, wasm: Uint8Array | Module, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
+export function map (node: Processor, wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options: MapOptions & { onError: 'yield' }): AsyncGenerator<MapItem | MapFailure, void>
+export function map (node: Processor, wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options?: MapOptions & { onError?: 'throw' }): AsyncGenerator<MapItem, void>
+export function map (node: Processor, wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options?: MapOptions): AsyncGenerator<MapItem | MapFailure, void>
+export async function * map (node: Processor, wasm: Uint8Array | Module | BlobRef, inputs: Inputs, options: MapOptions = {}): AsyncGenerator<MapItem | MapFailure, void> {
   const { concurrency, ordered = true, onError = 'throw', budget: most, hedge = true, narrow = true, limits, resume, onProgress, signal, ...compute } = options
   if (concurrency !== undefined && (!Number.isSafeInteger(concurrency) || concurrency < 1)) throw new InosError('ERR_USAGE', `${concurrency} items at once are none.`)
   if (resume !== undefined && (typeof resume !== 'string' || resume.length === 0 || resume.length > LIMITS.map.nameCharsMax)) {

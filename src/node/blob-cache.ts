@@ -1,7 +1,7 @@
 /**
  * Bytes on disk by their name: modules, inputs and results that are too large to travel inline, and
- * the chunks and manifests of blobs. A cache: whatever is lost, damaged or half-written is fetched again, so nothing
- * is flushed or renamed, and what is read is verified. What is pinned or in use is not evicted. Who may fetch
+ * the chunks and manifests of blobs. A cache: whatever is lost, damaged or half-written is fetched again, so nothing is
+ * renamed, and nothing flushed but what is pinned; what is read is verified. What is pinned or in use is not evicted. Who may fetch
  * what is the business of `processor/`.
  */
 import { writeFile as writeFileLater } from 'node:fs'
@@ -12,21 +12,24 @@ import { equals } from 'multiformats/bytes'
 import { CID, isOurs } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { type BlobStore, createPins, type Label } from '../processor/store.ts'
+import { type BlobStore, createPins, type Label, partsOf } from '../processor/store.ts'
 import { openLabels, type LabelsFile } from './blob-labels.ts'
 import { digest } from './digest.ts'
+import { syncFile } from './replace-file.ts'
 
 export interface BlobCacheOptions {
   /** All blobs together; the least recently used go first. @default LIMITS.store.blobsBytesMax */
   bytesMax?: number
 }
 
+/** Whose limit may change; what is too much then goes with the next blob that is put. */
+export interface BlobCache extends BlobStore { bytesMax: number }
 
 /**
  * Open a directory of blobs, whose parent exists, creating it if missing.
  * @throws {InosError} ERR_STORE
  */
-export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobStore> {
+export async function openBlobCache (path: string, { bytesMax = LIMITS.store.blobsBytesMax }: BlobCacheOptions = {}): Promise<BlobCache> {
   try {
     await mkdir(path, { mode: 0o700 }).catch(ignoreExisting)
     const cache = new DiskCache(path, bytesMax, await listBlobs(path), await openLabels(join(path, LABELS)))
@@ -70,9 +73,9 @@ function isBlobName (name: string): boolean {
   }
 }
 
-class DiskCache implements BlobStore {
+class DiskCache implements BlobCache {
   readonly #path: string
-  readonly bytesMax: number
+  bytesMax: number
   readonly #labels: LabelsFile
   /** In order of use. */
   readonly #sizes: Map<string, number>
@@ -139,10 +142,17 @@ class DiskCache implements BlobStore {
     if (!isBlobName(cid)) throw new InosError('ERR_STORE', `"${cid.slice(0, 80)}" cannot name a blob.`)
     await this.#pins.set(cid, label.pinned)
     try {
+      if (label.pinned && !this.#labels.get(cid).pinned) await this.#flush(cid)
       await this.#labels.set(cid, label)
     } catch (error) {
       throw storeError('What is known of blobs cannot be written', error)
     }
+  }
+
+  /** A pin is a promise for longer than the power lasts: what it names comes to the disk before it does. */
+  async #flush (cid: string): Promise<void> {
+    for (const part of await partsOf(this, cid)) if (this.#sizes.has(part)) await syncFile(join(this.#path, part))
+    if (process.platform !== 'win32') await syncFile(this.#path)
   }
 
   /** To be called once, before anything is put. */

@@ -8,12 +8,13 @@ import { isBytes, isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { ActorOptions, ActorView, Reply, SnapshotView } from '../emergent/actor.ts'
+import type { BlobRef } from '../processor/processor.ts'
 import { type ControlFrame, decodeRun, encodeRun } from './control-messages.ts'
 import type { Node } from './join.ts'
 import type { Operator } from './operator.ts'
 
 export type ActorRequest =
-  | { readonly do: 'spawn', readonly name: string, readonly wasm: Uint8Array, readonly options: ActorOptions }
+  | { readonly do: 'spawn', readonly name: string, readonly wasm: Uint8Array | BlobRef, readonly options: ActorOptions }
   /** `id`: the caller's name for the message, null for none. */
   | { readonly do: 'call', readonly name: string, readonly message: Uint8Array, readonly id: string | null }
   | { readonly do: 'ls' }
@@ -115,10 +116,9 @@ function decodeRequest (body: Uint8Array): ActorRequest {
 
 const OPTIONS = ['entry', 'args', 'env', 'limits', 'costMax', 'where', 'verify', 'retries', 'avoid']
 
-function spawnOf (job: Uint8Array): { wasm: Uint8Array, options: ActorOptions } {
+function spawnOf (job: Uint8Array): { wasm: Uint8Array | BlobRef, options: ActorOptions } {
   const { wasm, options } = decodeRun(job)
   const other = Object.keys(options).find(name => !OPTIONS.includes(name))
   if (other !== undefined) throw new InosError('ERR_USAGE', `The option "${other}" is not one of an actor.`)
-  if (!(wasm instanceof Uint8Array)) throw new InosError('ERR_USAGE', 'An actor takes its module as bytes.')
   return { wasm, options }
 }

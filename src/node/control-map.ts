@@ -8,6 +8,7 @@ import { isBytes, isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Inputs, MapFailure, MapOptions, MapProgress } from '../emergent/map.ts'
+import type { BlobRef } from '../processor/processor.ts'
 import { type ControlFrame, decodeError, decodeRun, encodeError, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
 import type { Operator, PlainItem } from './operator.ts'
 
@@ -24,7 +25,7 @@ const MAP_CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
 const NO_INPUT = new Uint8Array(0)
 
 /** Frames of a request. */
-export async function * encodeMap (wasm: Uint8Array, inputs: Inputs, { signal: _signal, onProgress: _progress, onError: _onError, ...options }: MapOptions): AsyncIterable<Uint8Array> {
+export async function * encodeMap (wasm: Uint8Array | BlobRef, inputs: Inputs, { signal: _signal, onProgress: _progress, onError: _onError, ...options }: MapOptions): AsyncIterable<Uint8Array> {
   const isOfMap = ([name]: [string, unknown]): boolean => Object.hasOwn(MAP_CHECKS, name)
   const entries = Object.entries(options).filter(([, value]) => value !== undefined)
   const job = encodeRun({ wasm, input: NO_INPUT, options: Object.fromEntries(entries.filter(entry => !isOfMap(entry))) })
@@ -59,7 +60,7 @@ async function * inputsOf (frames: AsyncIterator<ControlFrame>): AsyncIterable<U
   }
 }
 
-function readHead (frame: ControlFrame | undefined): { wasm: Uint8Array, options: MapOptions } {
+function readHead (frame: ControlFrame | undefined): { wasm: Uint8Array | BlobRef, options: MapOptions } {
   const head = isBytes(frame?.value) ? decodeCanonical(frame.value) : null
   const { job, map } = isMap(head) ? head : {}
   if (!isBytes(job) || !isMap(map)) throw new InosError('ERR_USAGE', 'A map for the control socket begins with its module and options.')
@@ -69,7 +70,6 @@ function readHead (frame: ControlFrame | undefined): { wasm: Uint8Array, options
     }
   }
   const { wasm, options: { onProgress: _progress, ...options } } = decodeRun(job)
-  if (!isBytes(wasm)) throw new InosError('ERR_USAGE', 'A map takes its module as bytes.')
   const { budget, ...rest } = map as Pick<MapOptions, 'budget' | 'concurrency' | 'ordered' | 'hedge' | 'narrow' | 'resume'>
   return { wasm, options: { ...options, ...rest, ...(budget === undefined ? {} : { budget: BigInt(budget) }) } }
 }

@@ -216,14 +216,15 @@ export function decodeRefund (body: Uint8Array): { order: string, amount: bigint
 /** Body of `setTrade`; how far a value may go is the settings' to say. @throws {InosError} ERR_USAGE */
 export function decodeTradeChange (body: Uint8Array): SettingsChange {
   const value = decodeCanonical(body)
-  const { prices, buyers, cpuPercent, relayPerMiB, ...rest } = isMap(value) ? value : { unknown: value }
+  const { prices, buyers, cpuPercent, relayPerMiB, blobCache, ...rest } = isMap(value) ? value : { unknown: value }
   const right = Object.keys(rest).length === 0 && (prices === undefined || (isMap(prices) && Object.values(prices).every(price => price === null || isAmount(price)))) &&
     (buyers === undefined || buyers === null || isTexts(buyers)) && (cpuPercent === undefined || isCount(cpuPercent)) &&
-    (relayPerMiB === undefined || relayPerMiB === null || isAmount(relayPerMiB))
-  if (!right) throw new InosError('ERR_USAGE', 'A trade has prices, buyers, cpuPercent and relayPerMiB.')
+    (relayPerMiB === undefined || relayPerMiB === null || isAmount(relayPerMiB)) && (blobCache === undefined || blobCache === null || isCount(blobCache))
+  if (!right) throw new InosError('ERR_USAGE', 'A trade has prices, buyers, cpuPercent, relayPerMiB and blobCache.')
   return {
     ...(prices === undefined ? {} : { prices: Object.fromEntries(Object.entries(prices as Record<string, number | bigint | null>).map(([name, price]) => [name, price === null ? null : BigInt(price)])) }),
-    ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(relayPerMiB === undefined ? {} : { relayPerMiB: relayPerMiB === null ? null : BigInt(relayPerMiB) })
+    ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(relayPerMiB === undefined ? {} : { relayPerMiB: relayPerMiB === null ? null : BigInt(relayPerMiB) }),
+    ...(blobCache === undefined ? {} : { blobCache })
   }
 }
 

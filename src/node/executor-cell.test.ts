@@ -34,7 +34,7 @@ test('an executor in its cell, seen from outside', { skip }, async () => {
     assert.match(status, /^CapEff:\s+0+$/m)
     for (const hidden of ['/proc', '/dev', '/home', '/root', '/etc/passwd', '/bin/sh', '/usr/bin', fileURLToPath(import.meta.url)]) assert.ok(!existsSync(of(`root${hidden}`)), hidden)
     const program = readdirSync(of(`root${dirname(fileURLToPath(FIXTURE))}`)).sort()
-    assert.deepEqual(program, ['executor-frames.ts', 'executor-messages.ts', 'executor-supply.ts', 'executor.fixture.ts'])
+    assert.deepEqual(program, ['executor-frames.ts', 'executor-messages.ts', 'executor-pages.ts', 'executor-supply.ts', 'executor.fixture.ts'])
   }
 })
 

@@ -15,6 +15,7 @@ import { OUTCOMES } from '../wasm/runtime.ts'
 import type { Child, ChildEnd, ModuleReport, Outcome, OutcomeKind, Run, RunLimits, State, StateChange } from '../wasm/runtime.ts'
 import { FrameError, isRecord, measureHeader } from './executor-frames.ts'
 import type { Frame, FrameLimits } from './executor-frames.ts'
+import { type Held, missing, NONE, wholePage, withoutEnd } from './executor-pages.ts'
 import { FarContent } from './executor-supply.ts'
 import { type Content, isStored, type Ranges } from '../wasm/ranges.ts'
 
@@ -60,6 +61,8 @@ interface RunHeader {
 interface StateHeader {
   readonly pages: number
   readonly full: number[]
+  /** Pages that the executor holds. */
+  readonly held?: number[]
   /** Pages that are all zero now; of a whole state, those that are not in `full`. */
   readonly zero?: number[]
   readonly tables: StateChange['tables']
@@ -76,8 +79,8 @@ export function storedBytes (run: Run): number {
 
 const NOTHING = new Uint8Array(0)
 
-/** @param wasm the module, unless the executor is believed to have it compiled */
-export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, kin = false): Frame {
+/** @param wasm the module, unless the executor is believed to have it compiled @param held pages that it holds */
+export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, kin = false, held: Held = NONE): Frame {
   const paths = Object.keys(run.files)
   const { fuelMax, ...limits } = run.limits
   const contents = contentsOf(run)
@@ -88,19 +91,16 @@ export function encodeRun (job: number, run: Run, wasm: Uint8Array | undefined, 
   }
   const [input, ...files] = contents.map(content => content instanceof Uint8Array ? content : NOTHING)
   const state = run.state ?? null
-  const stateParts = state === null ? [] : [state.globals, ...state.pages.filter(page => page !== null).map(withoutEnd)]
+  const described = state === null ? null : { ...missing(state.pages, held), pages: state.pages.length, tables: state.tables, dropped: state.dropped }
+  const stateParts = state === null ? [] : [state.globals, ...described!.full.map(at => withoutEnd(state.pages[at]!))]
   return {
-    header: { ...header, ...(run.state === undefined ? {} : { state: state === null ? null : stateHeader(state) }) },
+    header: { ...header, ...(run.state === undefined ? {} : { state: described }) },
     parts: [input!, run.seed, ...files, ...stateParts, ...(wasm === undefined ? [] : [wasm])]
   }
 }
 
-function stateHeader ({ pages, tables, dropped }: State): StateHeader {
-  return { pages: pages.length, full: pages.flatMap((page, at) => page === null ? [] : at), tables, dropped }
-}
-
-/** @param ask fetches the module from the main process if it did not come along */
-export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
+/** @param ask fetches the module from the main process if it did not come along @param held pages that are held here */
+export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>, held: Held = NONE): Run {
   const header = frame.header as unknown as RunHeader
   const { fuelMax, memoryPagesMax, outputBytesMax, descendantsMax, levelsMax } = header
   const [input, seed, ...rest] = frame.parts as Uint8Array[]
@@ -109,7 +109,7 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
     return length === undefined ? bytes : new FarContent(header.job, part, length)
   }
   const files = rest.splice(0, header.paths.length)
-  const state = header.state ? decodeRunState(header.state, rest) : header.state
+  const state = header.state ? decodeRunState(header.state, rest, held) : header.state
   return {
     moduleId: header.moduleId,
     wasm: rest[0] ?? ask,
@@ -127,25 +127,12 @@ export function decodeRun (frame: Frame, ask: () => Promise<Uint8Array>): Run {
   }
 }
 
-/** A page travels without the zeros at its end, which most pages have many of. */
-function withoutEnd (page: Uint8Array): Uint8Array {
-  let end = page.length
-  while (end > 0 && page[end - 1] === 0) end--
-  return page.subarray(0, end)
-}
-
-function wholePage (bytes: Uint8Array): Uint8Array {
-  if (bytes.length === PAGE_BYTES) return bytes
-  const page = new Uint8Array(PAGE_BYTES)
-  page.set(bytes)
-  return page
-}
-
 /** @param rest parts of which those of the state are taken */
-function decodeRunState ({ pages: count, full, tables, dropped }: StateHeader, rest: Uint8Array[]): State {
+function decodeRunState ({ pages: count, full, held: kept = [], tables, dropped }: StateHeader, rest: Uint8Array[], held: Held): State {
   const globals = rest.shift()!
   const pages = new Array<Uint8Array | null>(count).fill(null)
   for (const at of full) pages[at] = wholePage(rest.shift()!)
+  for (const at of kept) pages[at] = held[at]!
   return { pages, globals, tables, dropped }
 }
 

@@ -152,7 +152,7 @@ function denyingFlags (readable: readonly string[]): string[] {
 async function readablePaths (entry: string): Promise<string[]> {
   const folder = dirname(entry)
   const room = dirname(folder)
-  const own = ['executor-frames', 'executor-messages', 'executor-supply'].map(name => join(folder, name + extname(entry)))
+  const own = ['executor-frames', 'executor-messages', 'executor-pages', 'executor-supply'].map(name => join(folder, name + extname(entry)))
   const paths = [entry, ...own, join(room, 'wasm') + sep, join(room, 'packet') + sep]
   for (const name of PACKAGES) paths.push(...await packagePaths(folder, name))
   // The nearest package.json decides that a .js file is a module.

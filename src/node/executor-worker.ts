@@ -11,6 +11,7 @@ import { FrameError } from './executor-frames.ts'
 import type { FrameLimits } from './executor-frames.ts'
 import { Kin } from './executor-kin.ts'
 import { estimateMs, Lease } from './executor-lease.ts'
+import { heldAfter, NONE } from './executor-pages.ts'
 import { answerLimits, checkOutcome, contentsOf, encodeRun, IDLE_LIMITS, REPORT_LIMITS, storedBytes } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
 import type { ExecutorEvents, ExecutorProcess } from './executor-process.ts'
@@ -75,6 +76,8 @@ export class Worker {
   readonly #startTimer: NodeJS.Timeout
   /** Modules it was sent, oldest first, with what a job of theirs lately took here in milliseconds. Where this is wrong it asks. */
   readonly #modules = new Map<string, number>()
+  /** What it holds of a state. */
+  #held = NONE
   readonly #burn = new Burn()
   #state: 'starting' | 'working' | 'ended' = 'starting'
   #count = 0
@@ -187,7 +190,8 @@ export class Worker {
     const wasm = typeof run.wasm === 'function' || this.#modules.has(run.moduleId) ? undefined : run.wasm
     if (wasm !== undefined) lease.expect(estimateMs(wasm.length))
     lease.read(storedBytes(run))
-    this.#process.send(encodeRun(id, run, wasm, kin))
+    this.#process.send(encodeRun(id, run, wasm, kin, this.#held))
+    this.#held = NONE
     this.#noteModule(run.moduleId, this.#modules.get(run.moduleId) ?? Infinity)
   }
 
@@ -310,6 +314,8 @@ export class Worker {
     } else if (answer.kind === 'outcome' && call.task.kind === 'run') {
       checkOutcome(answer.outcome, call.task.run)
       call.kin?.check(answer.outcome)
+      // A run that has left behind this one was told that nothing is held.
+      if (this.#calls.length === 1) this.#held = heldAfter(call.task.run.state, answer.outcome.state)
       this.#finish(answer.outcome.fuel - (call.kin?.burnt ?? 0n))?.resolve(answer.outcome)
     } else if (answer.kind === 'report' && call.task.kind === 'inspect') {
       this.#finish()?.resolve(answer.report)

@@ -2,6 +2,7 @@
  * Main of an executor process: takes jobs from the pipe, runs one at a time on the engine, answers in their order.
  * It holds no secret and decides nothing; what it may cost is watched from outside.
  */
+import { Buffer } from 'node:buffer'
 import { Socket } from 'node:net'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -10,15 +11,21 @@ import { FrameReader, writeFrame } from './executor-frames.ts'
 import type { Frame } from './executor-frames.ts'
 import type { ChildEnd, Compute } from '../wasm/runtime.ts'
 import { decodeChildEnd, decodeRun, encodeChild, encodeOutcome, encodeRefusal, encodeReport, mayHaveChildren, ORDER_LIMITS } from './executor-messages.ts'
+import { alone, heldAfter, NONE } from './executor-pages.ts'
 
 const pipe = new Socket({ fd: 3 })
-const engine = createEngine({ onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) } })
+const engine = createEngine({
+  onEstimate: ({ cpuMs }) => { send({ header: { kind: 'estimate', job: current, cpuMs }, parts: [] }) },
+  isEqual: (one, other) => Buffer.compare(one, other) === 0
+})
 /** The job at hand: there is one at a time. */
 let current = 0
 /** The end of the last job that came. */
 let last: Promise<void> = Promise.resolve()
 /** Pages of ended guests that are not collected yet, at most. */
 let leftPages = 0
+/** Pages that the last run left, if it kept a state. */
+let held = NONE
 let awaited: PromiseWithResolvers<Uint8Array> | undefined
 /** Children of the job at hand that are not over. */
 const children = new Map<number, PromiseWithResolvers<ChildEnd>>()
@@ -68,12 +75,14 @@ async function perform (job: number, work: () => Promise<Frame>): Promise<void> 
 }
 
 async function execute (job: number, frame: Frame): Promise<Frame> {
-  const run = decodeRun(frame, () => ask(job))
+  const run = decodeRun(frame, () => ask(job), held)
+  held = NONE
   // Until the outcome tells, the guest may have left as much as it was allowed.
   leftPages += run.limits.memoryPagesMax
   children.clear()
   const outcome = await engine.execute(run, mayHaveChildren(frame) ? { payer: '', compute: computeFor(job), onWait: at => { send({ header: { kind: 'wait', job, at }, parts: [] }) } } : { payer: '' })
   leftPages += outcome.pages - run.limits.memoryPagesMax
+  held = alone(heldAfter(run.state, outcome.state))
   return encodeOutcome(job, outcome)
 }
 

@@ -35,6 +35,8 @@ export interface JoinOptions {
   buyers?: readonly string[] | null
   /** Part of all cores that jobs may have on average, 1 to 100. @default what `setTrade` has kept, 100 at first */
   cpuPercent?: number
+  /** Bytes that all blobs of the data directory may take, at least LIMITS.store.blobsBytesMin. @default what `setTrade` has kept, 2 GiB at first */
+  blobCache?: number
   /** False: every job is run; else one that ran here before, with the same module, input and limits, is answered from memory at the base price. @default true */
   resultCache?: boolean
   /** What one peer may owe this node, and all strangers together, µcr. */
@@ -62,7 +64,7 @@ export interface Node extends Processor, ActorMethods {
   /** What this node takes for work now, from whom, and how much of the CPU it gives. */
   trade (): NodeTrade
   /**
-   * Change prices, buyers or the share of the CPU from now on, and keep that in the data directory.
+   * Change prices, buyers, the share of the CPU or the room for blobs from now on, and keep that in the data directory.
    * @throws {InosError} ERR_USAGE, ERR_DATA_DIR
    */
   setTrade (change: SettingsChange): Promise<NodeTrade>

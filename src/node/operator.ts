@@ -29,7 +29,7 @@ export interface Operator extends AsyncDisposable {
   /** Traps and limits are results. @throws {InosError} as `Processor.run` */
   run (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<PlainResult>
   /** Run a module once per input; an item that failed comes with its error. @throws {InosError} as `map` */
-  map (wasm: Uint8Array, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
+  map (wasm: Uint8Array | BlobRef, inputs: Inputs, options: Omit<MapOptions, 'onError'>): AsyncGenerator<PlainItem | MapFailure, void>
   /** Do one thing with actors; see `ActorAnswers` for what comes back. @throws {InosError} as the methods of `Node` and `Actor` */
   actor<R extends ActorRequest> (request: R, signal?: AbortSignal): Promise<ActorAnswers[R['do']]>
   /** Who would take that job and for what. @throws {InosError} as `Processor.quote` */

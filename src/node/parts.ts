@@ -14,7 +14,7 @@ import type { Processor } from '../processor/processor.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
 import { openActors } from './actors.ts'
-import { openBlobCache } from './blob-cache.ts'
+import { type BlobCache, openBlobCache } from './blob-cache.ts'
 import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
@@ -33,6 +33,7 @@ export interface OpenParts {
   readonly membership: Membership | null
   readonly metrics: Metrics | null
   readonly pool: ExecutorPool
+  readonly blobs: BlobCache
   readonly settings: TradeSettings
   readonly opened: AsyncDisposableStack
   readonly dataDir: string
@@ -53,8 +54,8 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const charter = membership?.charter.payload ?? null
   const credits = await createCredits({ store: between(storeOf(dir.db)), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
   membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
-  const blobs = await openBlobCache(dir.blobsPath)
   const settings = await openTrade(dir.path, options)
+  const blobs = await openBlobCache(dir.blobsPath, { bytesMax: settings.current.blobCache ?? LIMITS.store.blobsBytesMax })
   const pool = createExecutorPool({ slots, share: settings.current.cpuPercent / 100, log: line => platform.log('executors', line) })
   opened.defer(() => pool.stop())
   const { known } = opened.use(await openPeersFile(dir.path, { self: platform.signer.id, timers }))
@@ -68,7 +69,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const { history } = opened.use(await openHistoryFile(dir.path, timers))
   const { prices, buyers, relayPerMiB } = settings.current
   const market = { serve: options.serve ?? listen.length > 0, machine: lookAtMachine(dir.blobsPath), net, prices, buyers, relayPerMiB }
-  return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, settings, dataDir: dir.path, opened: opened.move() }
+  return { parts: { platform, runtime: pool, credits, blobs, resultCache, network, known, history, timers, market }, membership, metrics, pool, blobs, settings, dataDir: dir.path, opened: opened.move() }
 }
 
 /**
@@ -85,7 +86,7 @@ async function redeem (membership: Membership, network: Network | null, signal: 
 }
 
 /** Bring opened parts to life and connect to the peers that were named. */
-export async function start ({ parts, membership, metrics, pool, settings, dataDir, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
+export async function start ({ parts, membership, metrics, pool, blobs, settings, dataDir, opened: parents }: OpenParts, { peers = [], signal }: JoinOptions): Promise<Node> {
   await using opened = parents.move()
   const processor = createProcessor(parts)
   const { close, ...actors } = openActors(dataDir, processor, parts.platform)
@@ -103,7 +104,7 @@ export async function start ({ parts, membership, metrics, pool, settings, dataD
     forget: peer => parts.known?.forget(peer) ?? false,
     get slots () { return processor.slots },
     ...meshOf(membership, processor),
-    ...tradeOf(settings, pool, processor),
+    ...tradeOf(settings, pool, blobs, processor),
     stop,
     [Symbol.asyncDispose]: stop,
     metricsUrl: metrics?.url ?? null,

@@ -1,8 +1,10 @@
 /**
- * A node's trade as its owner sees and changes it: the tariff of the processor and the CPU share of
- * the executor pool under one roof, kept in the data directory. How prices move is the processor's.
+ * A node's trade as its owner sees and changes it: the tariff of the processor, the CPU share of
+ * the executor pool and the room for blobs under one roof, kept in the data directory. How prices move is the processor's.
  */
 import type { Processor } from '../processor/processor.ts'
+import { LIMITS } from '../packet/limits.ts'
+import type { BlobCache } from './blob-cache.ts'
 import type { ExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, NodeTrade } from './join.ts'
 import { applyChange, readSettings, type Settings, type SettingsChange, writeSettings } from './settings.ts'
@@ -11,16 +13,16 @@ import { applyChange, readSettings, type Settings, type SettingsChange, writeSet
 export interface TradeSettings { readonly dataDir: string, kept: Settings, current: Settings }
 
 /** @throws {InosError} ERR_DATA_DIR, ERR_USAGE */
-export async function openTrade (dataDir: string, { prices, buyers, cpuPercent }: JoinOptions): Promise<TradeSettings> {
+export async function openTrade (dataDir: string, { prices, buyers, cpuPercent, blobCache }: JoinOptions): Promise<TradeSettings> {
   const kept = await readSettings(dataDir)
   const current = applyChange(kept, {
-    ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent })
+    ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(blobCache === undefined ? {} : { blobCache })
   })
   return { dataDir, kept, current }
 }
 
 /** The owner's side of a running node. */
-export function tradeOf (settings: TradeSettings, pool: ExecutorPool, processor: Processor): { trade: () => NodeTrade, setTrade: (change: SettingsChange) => Promise<NodeTrade> } {
+export function tradeOf (settings: TradeSettings, pool: ExecutorPool, blobs: BlobCache, processor: Processor): { trade: () => NodeTrade, setTrade: (change: SettingsChange) => Promise<NodeTrade> } {
   const trade = (): NodeTrade => ({ ...processor.trade(), cpuPercent: settings.current.cpuPercent })
   return {
     trade,
@@ -29,6 +31,7 @@ export function tradeOf (settings: TradeSettings, pool: ExecutorPool, processor:
       await writeSettings(settings.dataDir, kept)
       Object.assign(settings, { kept, current })
       pool.share = current.cpuPercent / 100
+      blobs.bytesMax = current.blobCache ?? LIMITS.store.blobsBytesMax
       processor.setTariff(current)
       return trade()
     }

@@ -265,6 +265,8 @@ export const LIMITS = {
     codeMiBMax: 512,
     /** Pages of ended guests that may still be uncollected when the next one begins. */
     leftPagesMax: 4_096,
+    /** Of a state's pages that an executor holds until the next run, so that they need not be sent again. */
+    heldBytesMax: 16 * MIB,
     /** What speed is measured by: warm runs of this length and longer, the latest so many milliseconds of them. */
     speedMsMin: 2,
     speedMsMax: 10_000,
@@ -596,6 +598,8 @@ export const LIMITS = {
   store: {
     /** Modules and results cached on disk. */
     blobsBytesMax: 2_048 * MIB,
+    /** The least that they can be given. */
+    blobsBytesMin: 128 * MIB,
     repliesMax: 10_000,
     repliesBytesMax: 512 * MIB
   },
@@ -679,6 +683,7 @@ relate(LIMITS.market.offerMsMin < LIMITS.market.measureMs, 'no changed offer com
 relate(LIMITS.market.priceQuartersMin <= 4 && 4 <= LIMITS.market.priceQuartersMax, 'the list itself is a step')
 relate(LIMITS.market.roundMsMin < LIMITS.market.roundMsMax && 2 * LIMITS.market.roundMsMax <= LIMITS.map.aheadMs, 'a map has as much ahead as two rounds of answers')
 relate(LIMITS.market.jobsPerPeerMax >= wire.windowPacketsMax, 'a full window of jobs is taken')
+relate(wire.blobBytesMax <= LIMITS.store.blobsBytesMin && LIMITS.store.blobsBytesMin <= LIMITS.store.blobsBytesMax, 'any blob that is fetched whole fits the smallest cache')
 relate(spec.outputBytesMax <= wire.blobBytesMax, 'every result, and every archive of files a guest leaves, can be fetched')
 relate(spec.outputBytesMax <= spec.inputBytesMax, 'the files one job leaves can be brought along by the next')
 relate(spec.inputBytesMax <= wire.blobBytesMax, 'every input can be fetched')

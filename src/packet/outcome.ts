@@ -1,11 +1,12 @@
 /** Outcomes that are not ok, as the errors a caller of `compute` gets. */
 import { type ErrorCode, InosError } from './errors.ts'
+import { LARGER_RESULTS } from './spec.ts'
 
 const OUTCOME_ERRORS: Record<'trap' | 'fuel' | 'memory' | 'output' | 'stack', { code: ErrorCode, text: string, hint?: string }> = {
   trap: { code: 'ERR_TRAP', text: 'The guest trapped' },
   fuel: { code: 'ERR_OUT_OF_FUEL', text: 'The guest ran out of fuel', hint: 'Allow more with limits.fuelMax, `--fuel` on the command line.' },
   memory: { code: 'ERR_MEMORY_LIMIT', text: 'The guest met a memory quota', hint: 'Allow more with limits.memoryPagesMax, `--memory` on the command line.' },
-  output: { code: 'ERR_OUTPUT_LIMIT', text: 'The guest wrote more than it may', hint: 'Allow more with limits.outputBytesMax.' },
+  output: { code: 'ERR_OUTPUT_LIMIT', text: 'The guest wrote more than it may', hint: `Allow more with limits.outputBytesMax. ${LARGER_RESULTS}` },
   stack: { code: 'ERR_STACK_LIMIT', text: 'The guest recursed too deep' }
 }
 

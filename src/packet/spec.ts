@@ -87,6 +87,9 @@ function checkSpec (value: unknown): Spec {
   return state === undefined ? checked : { ...checked, state }
 }
 
+/** What to do where a result would be larger than any may be. */
+export const LARGER_RESULTS = `A result and its files have at most ${LIMITS.spec.outputBytesMax / 2 ** 20} MiB: have more computed in parts, and put the parts into one blob with blobs.put(stream).`
+
 function checkLimits (value: unknown): SpecLimits {
   if (!isMap(value)) refuse('has no limits')
   const tree = ['descendantsMax', 'levelsMax'] as const
@@ -95,13 +98,13 @@ function checkLimits (value: unknown): SpecLimits {
   const fuelMax = typeof fuel === 'bigint' || Number.isSafeInteger(fuel) ? BigInt(fuel as number) : -1n
   if (fuelMax < 0n || fuelMax > LIMITS.spec.fuelMax) refuse(`has a fuelMax outside 0 … ${LIMITS.spec.fuelMax}`)
   const memoryPagesMax = within(value['memoryPagesMax'], LIMITS.spec.memoryPagesMax, 'memoryPagesMax')
-  const outputBytesMax = within(value['outputBytesMax'], LIMITS.spec.outputBytesMax, 'outputBytesMax')
+  const outputBytesMax = within(value['outputBytesMax'], LIMITS.spec.outputBytesMax, 'outputBytesMax', LARGER_RESULTS)
   const below = tree.filter(name => name in value).map(name => [name, within(value[name], LIMITS.spec[name], name)] as const)
   return { fuelMax, memoryPagesMax, outputBytesMax, ...Object.fromEntries(below) }
 }
 
-function within (value: unknown, max: number, name: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) refuse(`has a ${name} outside 0 … ${max}`)
+function within (value: unknown, max: number, name: string, hint?: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) refuse(`has a ${name} outside 0 … ${max}`, hint)
   return value as number
 }
 
@@ -111,6 +114,6 @@ function isTexts (value: unknown, max: number): value is string[] {
 
 function bytesOf (text: string): number { return new TextEncoder().encode(text).length }
 
-function refuse (why: string): never {
-  throw new InosError('ERR_INVALID_SPEC', `The spec ${why}.`)
+function refuse (why: string, hint?: string): never {
+  throw new InosError('ERR_INVALID_SPEC', `The spec ${why}.`, hint === undefined ? {} : { hint })
 }

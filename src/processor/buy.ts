@@ -68,7 +68,11 @@ export async function buy (node: Rooms, job: Job, purchase: Purchase, options: B
   node.market.begin(peer)
   try {
     // Held before its first wait, so that nobody else spends the same credit.
-    const order = purchase.again ?? await node.credits.placeOrder({ executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds, key: options.key, parent: options.kinship.parent })
+    // Whoever keeps its own states finds there what was acknowledged, and asks again after a power cut only for what was not.
+    const outlives = job.step?.keep === undefined ? 'power cut' : 'process'
+    const order = purchase.again ?? await node.credits.placeOrder({
+      executor: peer, offer, spec: job.spec.id, costMax, seconds: LIMITS.job.orderSeconds, key: options.key, outlives, parent: options.kinship.parent
+    })
     using _answer = node.settlement.await(order.id.toString())
     return await trade(node, job, order, purchase, options)
   } finally {
@@ -157,8 +161,10 @@ async function take (node: Rooms, job: Job, order: Sealed<Order>, { peer, offer 
   if (isDrawn(node, peer, audit)) await right(peer, () => recheck(node, job, kinship.modules, said, signal))
   // Before its receipt: a crash in between leaves the order open.
   if (key !== undefined) await keepOutput(node, output, job.step)
-  if (output.state !== undefined) await job.step?.keep?.(output.state, delta!, bytes)
-  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original })))
+  const kept = output.state === undefined ? undefined : job.step?.keep?.(output.state, delta!, bytes)
+  // Who does not come to wait for it needs no state.
+  kept?.catch(() => {})
+  const bundle = await takeOnce(once, () => right(peer, () => node.credits.acceptReceipt(peer, { receipt, order, offer, original }, kept)))
   await keepTree(node, output.tree)
   return { bundle, bytes, below, files: opened, state: output.state, stderr: answer.stderr.slice(0, LIMITS.guest.stderrBytesMax), message: answer.text.slice(0, LIMITS.guest.messageCharsMax) }
 }

@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { ECHO } from '../../test/guests.ts'
 import { SAVE } from '../../test/wasi-guests.ts'
 import { verifyReceipt } from '../index.ts'
 import { rawCid } from '../packet/cid.ts'
 import { encodeFiles } from '../packet/files.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { map } from '../emergent/map.ts'
 import { Mesh, settled } from './mesh.fixture.ts'
 
 const SMALL = { limits: { fuelMax: 1_000_000n, memoryPagesMax: 256, outputBytesMax: 65_536 } }
@@ -48,4 +51,21 @@ test('files of one job are files for another', async () => {
   const first = await node.compute(SAVE, 'kept', { outputs: ['/'] })
   const second = await node.compute(SAVE, 'more than kept', { outputs: ['/'], files: { ...first.files, '/beside': Uint8Array.of(7) } })
   assert.deepEqual(second.files, { '/beside': Uint8Array.of(7), '/out/copy': new TextEncoder().encode('more than kept') })
+})
+
+// Goal: a result has a limit, which is said with what to do instead, and that works. Method: more asked for than any job may have, more
+// written than this one may; then parts of several jobs go into one blob, a part at a time, and another node reads it.
+test('what is larger than a result may be is computed in parts', async () => {
+  await using mesh = new Mesh()
+  const [buyer, seller] = [await mesh.start('buyer', { serve: false }), await mesh.start('seller')]
+  await mesh.connect(buyer, seller)
+  const hint = /64 MiB: have more computed in parts.*blobs\.put/
+  await assert.rejects(buyer.compute(ECHO, 'x', { limits: { outputBytesMax: LIMITS.spec.outputBytesMax + 1 } }), { code: 'ERR_INVALID_SPEC', message: /outputBytesMax outside/, hint })
+  await assert.rejects(buyer.compute(ECHO, 'four', { limits: { ...SMALL.limits, outputBytesMax: 3 } }), { code: 'ERR_OUTPUT_LIMIT', hint })
+  const parts = Array.from({ length: 5 }, () => new Uint8Array(randomBytes(600_000)))
+  const results = async function * (): AsyncIterable<Uint8Array> {
+    for await (const { bytes } of map(buyer, ECHO, parts, { where: 'remote', limits: { fuelMax: 100_000_000n, outputBytesMax: 600_000 } })) yield bytes
+  }
+  const cid = await buyer.blobs.put(results())
+  assert.ok(Buffer.concat(await Array.fromAsync(seller.blobs.get(cid))).equals(Buffer.concat(parts)))
 })

@@ -7,6 +7,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Bundle } from '../credits/bundle.ts'
 import type { Outcome } from '../wasm/runtime.ts'
 import type { Output } from './job.ts'
+import { Lru } from './lru.ts'
 
 /** A run as it ended. Its bytes are shared: nobody changes them. */
 export interface Computed {
@@ -22,32 +23,13 @@ export interface ResultCache {
   keep (spec: string, computed: Computed): void
 }
 
-export function createResultCache (limits: Readonly<Record<keyof typeof LIMITS.cache, number>> = LIMITS.cache): ResultCache {
-  const { entriesMax, bytesMax, entryBytesMax } = limits
-  /** Least lately used first. */
-  const entries = new Map<string, { readonly computed: Computed, readonly bytes: number }>()
-  let held = 0
-
-  const drop = (spec: string): void => {
-    held -= entries.get(spec)?.bytes ?? 0
-    entries.delete(spec)
-  }
-
+export function createResultCache ({ entryBytesMax, ...limits }: Readonly<Record<keyof typeof LIMITS.cache, number>> = LIMITS.cache): ResultCache {
+  const entries = new Lru<Computed>(limits)
   return {
-    get (spec) {
-      const entry = entries.get(spec)
-      if (entry === undefined) return undefined
-      entries.delete(spec)
-      entries.set(spec, entry)
-      return entry.computed
-    },
+    get: spec => entries.get(spec),
     keep (spec, computed) {
       const bytes = sizeOf(computed)
-      if (bytes > entryBytesMax) return
-      drop(spec)
-      entries.set(spec, { computed: copyOf(computed), bytes })
-      held += bytes
-      while (entries.size > entriesMax || held > bytesMax) drop(entries.keys().next().value!)
+      if (bytes <= entryBytesMax) entries.keep(spec, copyOf(computed), bytes)
     }
   }
 }

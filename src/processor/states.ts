@@ -5,6 +5,7 @@
 import { sizeOf } from '../packet/kept-state.ts'
 import type { KeptState } from '../packet/state-views.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { Lru } from './lru.ts'
 
 export interface StateCache {
   /** @param id CID as text */
@@ -15,31 +16,11 @@ export interface StateCache {
 }
 
 export function createStateCache (bytesMax: number = LIMITS.state.cacheBytesMax): StateCache {
-  /** Least lately used first. Pages that two states share count twice. */
-  const states = new Map<string, { readonly peer: string, readonly state: KeptState }>()
-  let held = 0
-  const drop = (key: string): void => {
-    const entry = states.get(key)
-    if (entry === undefined) return
-    held -= sizeOf(entry.state)
-    states.delete(key)
-  }
+  /** Pages that two states share count twice. */
+  const states = new Lru<{ readonly peer: string, readonly state: KeptState }>({ entriesMax: LIMITS.state.cacheEntriesMax, bytesMax })
   return {
-    get (peer, id) {
-      const key = `${peer}/${id}`
-      const entry = states.get(key)
-      if (entry === undefined) return undefined
-      states.delete(key)
-      states.set(key, entry)
-      return entry.state
-    },
-    keep (peer, state) {
-      const key = `${peer}/${state.id}`
-      drop(key)
-      states.set(key, { peer, state })
-      held += sizeOf(state)
-      while (held > bytesMax || states.size > LIMITS.state.cacheEntriesMax) drop(states.keys().next().value!)
-    },
+    get: (peer, id) => states.get(`${peer}/${id}`)?.state,
+    keep (peer, state) { states.keep(`${peer}/${state.id}`, { peer, state }, sizeOf(state)) },
     page (peer, hex) {
       for (const entry of states.values()) {
         const page = entry.peer === peer ? entry.state.pages.get(hex) : undefined

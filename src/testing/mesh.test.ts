@@ -1,7 +1,9 @@
 /** The kit itself: time, faults and sameness of a mesh that whoever builds on INOS tests with. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { COUNTER, counted, number } from '../../test/actor-guests.ts'
 import { ECHO, ENDLESS } from '../../test/guests.ts'
+import { verifyChain } from '../index.ts'
 import { InosError } from '../packet/errors.ts'
 import { createTestMesh } from './mesh.ts'
 import type { TestMesh, TestMeshOptions } from './options.ts'
@@ -96,4 +98,24 @@ test('a wait without an end ends', async () => {
   await assert.rejects(mesh.wait(new Promise(() => {})), code('ERR_DEADLINE'))
   await assert.rejects(createTestMesh({ nodes: 0 }), code('ERR_USAGE'))
   await assert.rejects(createTestMesh({ loss: 1 }), code('ERR_USAGE'))
+})
+
+// Goal: actors are there as on any node, and outlive their host and their caller. Method: a host that loses its power between messages, a caller
+// that comes back on its rows; the count goes on, and the history verifies.
+test('an actor counts on over lost machines', async () => {
+  await using mesh = await createTestMesh({ nodes: 4, node: index => ({ serve: index > 1 }) })
+  const options = { name: 'counter', where: 'remote', limits: { fuelMax: 1_000_000n, memoryPagesMax: 64, outputBytesMax: 1_024 } } as const
+  const actor = await mesh.nodes[1]!.spawn(COUNTER, options)
+  const begun = mesh.now()
+  const { executor, bytes } = await actor.call(number(1))
+  assert.equal(counted(bytes).count, 1)
+  assert.ok(mesh.now() > begun)
+  await mesh.kill(mesh.nodes.findIndex(({ id }) => id === executor))
+  assert.equal(counted((await actor.call(number(2))).bytes).sum, 3)
+  await mesh.kill(1)
+  await mesh.restart(1)
+  const again = await mesh.nodes[1]!.actor('counter')
+  assert.deepEqual(counted((await again.call(number(3))).bytes), { count: 3, sum: 6 })
+  assert.deepEqual((await mesh.nodes[1]!.actors()).map(({ name, n }) => [name, n]), [['counter', 3]])
+  assert.equal((await verifyChain(await again.chain())).messages, 3)
 })

@@ -12,6 +12,7 @@
 import { hash } from 'node:crypto'
 import { MemoryLevel } from 'memory-level'
 import type { Op, Store } from '../credits/store.ts'
+import type { Actor } from '../emergent/actor.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
 import { createSigner } from '../node/keys.ts'
@@ -45,7 +46,7 @@ export async function createTestMesh (options: TestMeshOptions = {}): Promise<Te
 }
 
 /** What stays of a machine without power: its key and its disk. */
-interface Machine { readonly store: MemoryLevel<string, Uint8Array>, lives: number, cut: () => void }
+interface Machine { readonly store: MemoryLevel<string, Uint8Array>, readonly rows: MemoryLevel<string, Uint8Array>, lives: number, cut: () => void }
 
 class Mesh implements TestMesh {
   readonly nodes: TestNode[] = []
@@ -86,7 +87,8 @@ class Mesh implements TestMesh {
 
   async add (): Promise<number> {
     const index = this.nodes.length
-    this.#machines.push({ store: new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' }), lives: 0, cut: () => {} })
+    const disk = (): MemoryLevel<string, Uint8Array> => new MemoryLevel({ valueEncoding: 'view' })
+    this.#machines.push({ store: disk(), rows: disk(), lives: 0, cut: () => {} })
     await this.#start(index)
     return index
   }
@@ -130,12 +132,16 @@ class Mesh implements TestMesh {
     const { node: optionsOf = () => ({}), fuelPerSecond = 1_000_000_000n } = this.#options
     const machine = this.#machines[index]!
     const signer = createSigner(hash('sha256', `${this.#seed}/node ${index}`, 'buffer'))
-    const { store, cut } = powered(machine.store)
-    machine.cut = cut
+    const [books, rows] = [powered(machine.store), powered(machine.rows)]
+    machine.cut = () => {
+      books.cut()
+      rows.cut()
+    }
     const clock = this.#clock
     const opened = await openNode({
       signer,
-      store,
+      store: books.store,
+      rows: rows.store,
       engine: this.#engine,
       pass: (fuel, signal) => clock.sleep(Number(fuel * 1000n / fuelPerSecond), signal),
       network: this.#hub.network(signer.id),
@@ -173,10 +179,27 @@ function driven (node: TestNode, clock: VirtualClock): TestNode {
     connect: (address, signal) => clock.drive(node.connect(address, signal)),
     settle: () => clock.drive(node.settle()),
     giveGrant: (peer, amount, certificate) => clock.drive(node.giveGrant(peer, amount, certificate)),
+    spawn: async (wasm, options) => drivenActor(await clock.drive(node.spawn(wasm, options)), clock),
+    actor: async name => drivenActor(await clock.drive(node.actor(name)), clock),
+    actors: () => clock.drive(node.actors()),
     map: ((wasm, inputs, options) => itemsOf(node.map(wasm, inputs, options), clock)) as MapMethod,
     stop,
     [Symbol.asyncDispose]: stop
   }
+}
+
+/** The same actor, likewise. */
+function drivenActor (actor: Actor, clock: VirtualClock): Actor {
+  return new Proxy(actor, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]) => {
+        const result: unknown = Reflect.apply(value, target, args)
+        return result instanceof Promise ? clock.drive(result) : result
+      }
+    }
+  })
 }
 
 async function * itemsOf<T> (items: AsyncGenerator<T, void>, clock: VirtualClock): AsyncGenerator<T, void> {

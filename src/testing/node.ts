@@ -3,10 +3,13 @@
  * the engine in the calling thread. Clock, chance and network are lent; who owns them is `mesh.ts`.
  */
 import { hash } from 'node:crypto'
+import { MemoryLevel } from 'memory-level'
 import type { AllowanceLimits } from '../credits/allowance.ts'
 import { type Credits, createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
 import type { Rules } from '../credits/terms.ts'
+import type { ActorStore } from '../emergent/actor-log.ts'
+import { actorsOf } from '../emergent/actors.ts'
 import { mapOf } from '../emergent/map.ts'
 import type { KnownPeers } from '../network/known-peers.ts'
 import type { Network, Timers } from '../network/network.ts'
@@ -42,11 +45,13 @@ export interface Lent extends Pick<Platform, 'now' | 'sleep' | 'randomBytes'>, P
   readonly timers: Timers
   /** What its machine keeps of earlier lives. @default nothing */
   readonly blobs?: Map<string, Uint8Array>
+  /** Rows of its actors. @default none yet */
+  readonly rows?: ActorStore
 }
 
 export async function openNode (lent: Lent, options: NodeParts = {}): Promise<TestNode> {
   const { serve = true, slots = 4, prices, buyers, fuelPerSec, machine, charter = null, lineMax, poolMax, sellerPoolMax, allowance, known, before, books, resultCache = true } = options
-  const { signer, store, now, sleep, randomBytes, engine, pass, network, timers, blobs = new Map<string, Uint8Array>() } = lent
+  const { signer, store, now, sleep, randomBytes, engine, pass, network, timers, blobs = new Map<string, Uint8Array>(), rows = new MemoryLevel<string, Uint8Array>({ valueEncoding: 'view' }) } = lent
   const log: string[] = []
   const platform: Platform = {
     signer, verify, now, sleep, randomBytes,
@@ -69,7 +74,8 @@ export async function openNode (lent: Lent, options: NodeParts = {}): Promise<Te
     ...(allowance === undefined ? {} : { allowance }),
     ...(known === undefined ? {} : { known })
   })
-  return { ...processor, map: mapOf(processor), runs: () => runtime.runs, stored: blobs, log }
+  const actors = actorsOf({ processor, store: async () => rows, digest: platform.digest, randomBytes })
+  return { ...processor, ...actors, map: mapOf(processor), runs: () => runtime.runs, stored: blobs, log }
 }
 
 /** `over` where it has a method, else `under`, each called on its own object. */

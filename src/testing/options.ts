@@ -1,4 +1,5 @@
 /** What a test says of its mesh and its nodes, and what it gets: shapes only. */
+import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor } from '../processor/processor.ts'
@@ -25,7 +26,7 @@ export interface NodeOptions {
   before?: (run: Run, options: ExecuteOptions) => Promise<void>
 }
 
-export interface TestNode extends Processor {
+export interface TestNode extends Processor, ActorMethods {
   /** Run a module once per input, across the mesh. */
   readonly map: MapMethod
   /** Guests that were started here. */

@@ -26,6 +26,7 @@ import { isStored, load } from './ranges.ts'
 import type { ModuleReport, Run, Runtime } from './runtime.ts'
 import { planState } from './state-plan.ts'
 import type { StatePlan } from './state-plan.ts'
+import { isSamePage } from './state.ts'
 
 export interface EngineOptions {
   /** What guests may import. @default WASI preview 1 and 0, `inos`, and Extism's */
@@ -34,6 +35,8 @@ export interface EngineOptions {
   moduleCacheMax?: number
   /** Told what compiling a module is expected to cost, before it begins. */
   onEstimate?: (estimate: ModuleReport['estimate']) => void
+  /** Whether two pages are the same, where the platform knows faster. @default compared by words */
+  isEqual?: (one: Uint8Array, other: Uint8Array) => boolean
 }
 
 const CAPS = LIMITS.module
@@ -53,7 +56,7 @@ export function createEngine (options: EngineOptions = {}): Runtime {
       busy++
       try {
         const keepsState = run.state !== undefined
-        const prepared = await modules.get(keepsState ? `${run.moduleId} with state` : run.moduleId, () => prepare(run.wasm, keepsState, interfaces, options.onEstimate))
+        const prepared = await modules.get(keepsState ? `${run.moduleId} with state` : run.moduleId, () => prepare(run.wasm, keepsState, interfaces, options))
         if (signal?.aborted === true) throw new InosError('ERR_CANCELLED', 'The work was cancelled.', { cause: signal.reason })
         return await runGuest(prepared, await loaded(run), memories, compute === undefined ? undefined : { compute, onWait: onWait ?? (() => {}) })
       } finally {
@@ -154,7 +157,7 @@ function notValid (wasm: Uint8Array<ArrayBuffer>): InosError {
   return invalidModule('it is not valid WebAssembly', 0)
 }
 
-async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: Interfaces, onEstimate: EngineOptions['onEstimate']): Promise<Prepared> {
+async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: Interfaces, { onEstimate, isEqual = isSamePage }: EngineOptions): Promise<Prepared> {
   const bytes = typeof source === 'function' ? await source() : source
   const { original, wasm, initFuel, functions, admission, plan } = rewrite(bytes, keepsState, interfaces)
   onEstimate?.(admission.estimate)
@@ -171,7 +174,7 @@ async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: In
     entries,
     functions,
     suspends: functions.some(({ host }) => host.suspends !== undefined),
-    ...(plan === undefined ? {} : { keeps: { plan, functions: typeOf.length, tables: tables.map(({ min, max }) => ({ min, max: Math.min(max ?? CAPS.tableEntriesMax, CAPS.tableEntriesMax) })) } })
+    ...(plan === undefined ? {} : { keeps: { plan, isEqual, functions: typeOf.length, tables: tables.map(({ min, max }) => ({ min, max: Math.min(max ?? CAPS.tableEntriesMax, CAPS.tableEntriesMax) })) } })
   }
 }
 

@@ -17,8 +17,7 @@ import { ENDED } from './meter-parts.ts'
 import { rangesOf } from './ranges.ts'
 import type { Outcome, OutcomeKind, Run, State, StateChange } from './runtime.ts'
 import { checkState, restoreFuel, StateAccess, takeFuel } from './state.ts'
-import type { Room } from './state.ts'
-import type { StatePlan } from './state-plan.ts'
+import type { Keeper, Room } from './state.ts'
 
 export interface ImportedFunction {
   readonly provider: GuestInterface
@@ -44,10 +43,7 @@ export interface Prepared {
 }
 
 /** What it takes to read and write the state of a module. */
-export interface Keeps {
-  readonly plan: StatePlan
-  /** Functions of the guest, imported ones included. */
-  readonly functions: number
+export interface Keeps extends Keeper {
   /** Entries each of its tables can have. */
   readonly tables: Room['tables']
 }
@@ -229,8 +225,7 @@ class Guest {
   }
 
   private get access (): StateAccess {
-    const { plan, functions } = this.prepared.keeps!
-    return new StateAccess(plan, this.exports, this.memory, functions)
+    return new StateAccess(this.prepared.keeps!, this.exports, this.memory)
   }
 
   /** Call start function and entries one after the other, until one does not return. */

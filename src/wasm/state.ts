@@ -10,6 +10,7 @@ import { STATE_EXPORTS } from './state-plan.ts'
 import type { StatePlan } from './state-plan.ts'
 
 const SLOT_BYTES = 8
+const ZEROS = new Uint8Array(PAGE_BYTES)
 const WORDS_PER_PAGE = PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT
 const UNITS_PER_PAGE = 2 ** -PAGE_SHIFT
 const UNITS_PER_ENTRY = 2 ** -ENTRY_SHIFT
@@ -30,6 +31,14 @@ export function takeFuel ({ pages, changed, tables }: StateChange): bigint {
 
 function entriesOf (tables: State['tables']): number { return tables.reduce((sum, table) => sum + table.length, 0) }
 
+/** What is known of a module that keeps a state. */
+export interface Keeper {
+  readonly plan: StatePlan
+  /** How many functions the guest itself has, imported ones included. */
+  readonly functions: number
+  readonly isEqual: (one: Uint8Array, other: Uint8Array) => boolean
+}
+
 /** The state of one instance of a module. */
 export class StateAccess {
   readonly #plan: StatePlan
@@ -37,13 +46,14 @@ export class StateAccess {
   readonly #memory: WebAssembly.Memory | undefined
   /** Functions of the metered module before those of ours. */
   readonly #functions: number
+  readonly #isEqual: Keeper['isEqual']
 
-  /** @param functions how many functions the guest itself has, imported ones included */
-  constructor (plan: StatePlan, exports: WebAssembly.Exports, memory: WebAssembly.Memory | undefined, functions: number) {
+  constructor ({ plan, functions, isEqual }: Keeper, exports: WebAssembly.Exports, memory: WebAssembly.Memory | undefined) {
     this.#plan = plan
     this.#exports = exports
     this.#memory = memory
     this.#functions = functions
+    this.#isEqual = isEqual
   }
 
   /** Put a state that fits into a fresh instance, whose memory has as many pages. @param pagesMin pages that instantiation may have written to */
@@ -64,17 +74,17 @@ export class StateAccess {
    * @param before null for a fresh instance: then everything is new
    */
   take (before: State | null): StateChange | string {
-    const memory = new Int32Array(this.#memory?.buffer ?? new ArrayBuffer(0))
-    const pages = memory.length / WORDS_PER_PAGE
+    const memory = new Uint8Array(this.#memory?.buffer ?? new ArrayBuffer(0))
+    const pages = memory.length / PAGE_BYTES
     const changed = new Map<number, Uint8Array | null>()
     let full = 0
     for (let at = 0; at < pages; at++) {
-      const page = memory.subarray(at * WORDS_PER_PAGE, (at + 1) * WORDS_PER_PAGE)
+      const page = memory.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES)
       const earlier = before?.pages[at] ?? null
-      const isSame = earlier === null ? isZero(page) : isEqual(page, wordsOf(earlier))
-      const isEmpty = isSame ? earlier === null : earlier !== null && isZero(page)
+      const isSame = this.#isEqual(page, earlier ?? ZEROS)
+      const isEmpty = isSame ? earlier === null : earlier !== null && this.#isEqual(page, ZEROS)
       if (!isEmpty && ++full > LIMITS.state.pagesMax) return `Its state has more than ${LIMITS.state.pagesMax} pages that are not all zero.`
-      if (!isSame) changed.set(at, isEmpty ? null : new Uint8Array(page.slice().buffer))
+      if (!isSame) changed.set(at, isEmpty ? null : page.slice())
     }
     const tables = Array.from({ length: this.#plan.tables }, (_, table) => this.#table(table))
     const entries = tables.reduce((sum, { length }) => sum + length, 0)
@@ -145,13 +155,10 @@ function wordsOf (page: Uint8Array): Int32Array {
   return new Int32Array(buffer, byteOffset, WORDS_PER_PAGE)
 }
 
-function isZero (words: Int32Array): boolean {
-  for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false
-  return true
-}
-
-function isEqual (one: Int32Array, other: Int32Array): boolean {
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false
+/** Whether two pages have the same bytes. */
+export function isSamePage (one: Uint8Array, other: Uint8Array): boolean {
+  const [a, b] = [wordsOf(one), wordsOf(other)]
+  for (let i = 0; i < WORDS_PER_PAGE; i++) if (a[i] !== b[i]) return false
   return true
 }
 
