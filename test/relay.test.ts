@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, test } from 'node:test'
@@ -16,16 +17,22 @@ import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import type { Connection, Stream } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
-import { join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import { createMesh, join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import type { Admission } from '../src/network/admission.ts'
+import { openMembership } from '../src/network/membership.ts'
 import type { Network } from '../src/network/network.ts'
+import { Passage } from '../src/network/passage.ts'
 import type { RelayLimits } from '../src/network/relay.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
+import { verify } from '../src/node/keys.ts'
 import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
+import { decodeInvitation } from '../src/packet/invite.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
-import { MeshWorld } from './suites/mesh-network.ts'
+import { type MeshNode, MeshWorld, serve } from './suites/mesh-network.ts'
 import { pause, until } from './suites/network.ts'
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
@@ -323,6 +330,84 @@ test('a relay of a private mesh serves its members only', { timeout: 120_000 }, 
   }
 })
 
+// Goal: the whole of a private mesh whose issuer nobody can dial: it lets in a relay that it dials itself, the text of an invite leads through that relay, and with it
+// a newcomer gets in, works for the issuer, and is a member at the relay as well. Method: a newcomer that others can dial and whose invite leads nowhere; then one that cannot be dialled either.
+test('an invite is redeemed through a relay', { timeout: 120_000 }, async () => {
+  const dirs = ['founder', 'helper', 'guest'].map(name => joinPath(scratch, name))
+  const place = `/ip4/127.0.0.1/tcp/${await freePort()}`
+  await createMesh({ dataDir: dirs[0]!, name: 'home' })
+  await using issuer = await join({ dataDir: dirs[0]!, slots: 1, serve: true, listen: [CIRCUIT] })
+  await assert.rejects(issuer.invite(), { code: 'ERR_USAGE' })
+  const nowhere = await issuer.invite({ routes: [`/ip4/127.0.0.1/tcp/9/p2p/${issuer.id}`] })
+  const helping = join({ dataDir: dirs[1]!, slots: 1, mesh: nowhere, listen: [place], relay: true, serve: false })
+  await until(() => issuer.connect(place).then(() => true, () => false))
+  await using relay = await helping
+  const address = await sheltered(issuer)
+  const text = await issuer.invite({ grant: '50cr' })
+  assert.deepEqual(decodeInvitation(text, verify).routes[0], address)
+  await using guest = await join({ dataDir: dirs[2]!, slots: 1, mesh: text })
+  await until(() => guest.credits().balance > 0n)
+  const input = randomBytes(1_000_000)
+  assert.ok(input.equals((await guest.compute(ECHO, input, { where: issuer.id })).bytes), 'more than a passage carries')
+  assert.equal(guest.peers().find(({ id }) => id === issuer.id)?.via, relay.id)
+  await until(() => relay.peers().some(({ id }) => id === guest.id))
+  assert.deepEqual(issuer.members().map(({ id }) => id).toSorted(), [issuer.id, relay.id, guest.id].toSorted())
+})
+
+// Goal: what newcomers may do at a relay of a private mesh opens it to nobody: a stranger gets through to the door of the issuer, which stays shut, and neither to
+// another member nor to a reservation. Method: a relay that is not the issuer, with the issuer and a member behind it.
+test('a stranger gets no further than the door of the issuer', { timeout: 120_000 }, async () => {
+  await using world = new MeshWorld((seed, membership) => createNetwork({ seed, membership, listen: [LOOPBACK], relay: true }))
+  const founder = await world.found()
+  const text = world.invite(founder, { count: 2 })
+  const [relay, hidden] = [await world.join(text, founder), await world.join(text, founder)]
+  await Promise.all([founder.network.stop(), hidden.network.stop()])
+  const behind = async ({ seed, parts }: MeshNode): Promise<Network> => await createNetwork({ seed, membership: (await openMembership(parts))!, listen: [CIRCUIT], bootstrap: relay.network.addresses() })
+  const nodes = [await behind(founder), await behind(hidden)]
+  const stranger = await start({ listen: [CIRCUIT], bootstrap: relay.network.addresses() })
+  try {
+    const [issuer, member] = nodes as [Network, Network]
+    const served = nodes.flatMap(node => serve(node))
+    const [door, other] = [await sheltered(issuer), await sheltered(member)]
+    await assert.rejects(stranger.dial(other, soon()), { code: 'ERR_NOT_REACHABLE' })
+    await stranger.dial(door, soon()).catch(() => {})
+    await assert.rejects(echo(stranger, issuer.id, 1_000))
+    await until(() => !stranger.peers().some(({ id }) => id === issuer.id))
+    assert.deepEqual([served, stranger.addresses(), issuer.peers().map(({ id }) => id)], [[], [], [relay.network.id]])
+  } finally {
+    await Promise.all([stranger, ...nodes].map(network => network.stop()))
+  }
+})
+
+// Goal: strangers at a relay can carry little to the issuer, one alone and all together, and a member what it wants. Method: streams that count, a peer that is admitted on the
+// way, and a clock that is moved on.
+test('a passage is narrow', async () => {
+  let now = 0
+  const inside = new Set<string>()
+  const admission = { membership: { issuer: 'issuer', isPending: false }, isInside: (peer: string) => inside.has(peer), pass: async () => {} } as unknown as Admission
+  const limits = { ...LIMITS.mesh, passageBytesMax: 100, passageBytesPerHour: 250 }
+  const passage = new Passage(admission, { now: () => now, after: () => () => {} }, limits)
+  const open = async (peer: string): Promise<{ send (bytes: number): void, aborted (): boolean }> => {
+    let aborted = false
+    const stream = { direction: 'inbound', send: () => true, onData: () => {}, abort: () => { aborted = true } }
+    await passage.middleware(stream as unknown as Stream, { remotePeer: peer } as unknown as Connection, () => {})
+    return { send: bytes => { (stream.send as (data: Uint8Array) => void)(new Uint8Array(bytes)) }, aborted: () => aborted }
+  }
+  assert.deepEqual([passage.denies('a', 'issuer'), passage.denies('a', 'b')], [false, true])
+  const [a, b, c] = [await open('a'), await open('b'), await open('c')]
+  a.send(60)
+  a.send(41)
+  b.send(100)
+  assert.deepEqual([a.aborted(), b.aborted()], [true, false])
+  assert.equal(passage.denies('d', 'issuer'), true, 'too little is left for another')
+  inside.add('b')
+  b.send(1_000)
+  c.send(49)
+  assert.deepEqual([b.aborted(), c.aborted(), passage.denies('b', 'a')], [false, true, false])
+  now = 3_600_000
+  assert.equal(passage.denies('d', 'issuer'), false)
+})
+
 // Goal: the command line tells what lies between two nodes. Method: `inos doctor --peer` against a node that relays, and `inos peers reach` there.
 test('inos doctor tests itself against a peer', { timeout: 120_000 }, async () => {
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
@@ -334,6 +419,15 @@ test('inos doctor tests itself against a peer', { timeout: 120_000 }, async () =
   assert.deepEqual([found['peer'], found['dial back'], found['relay'], found['hole punch']], ['ok', 'ok', 'ok', 'ok'])
   assert.match(checks.find(({ name }) => name === 'dial back')!.detail, /has dialled this node at \/ip4\/127\.0\.0\.1/)
 })
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0)
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
 
 /** Run a program to its end. */
 async function run (command: string, args: readonly string[]): Promise<{ status: number, stdout: string }> {

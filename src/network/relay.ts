@@ -197,7 +197,7 @@ export class Relay {
 }
 
 /** Bytes that leave by a stream pass `send`, those that come `onData`; a listener would take them from whoever reads. */
-function count (stream: Stream, carried: (bytes: number) => void): void {
+export function count (stream: Stream, carried: (bytes: number) => void): void {
   const ends = stream as Stream & { onData (data: { readonly byteLength: number }): void }
   const [send, onData] = [ends.send.bind(ends), ends.onData.bind(ends)]
   ends.send = data => {

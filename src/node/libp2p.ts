@@ -17,6 +17,7 @@ import { KnownPeers } from '../network/known-peers.ts'
 import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { Passage } from '../network/passage.ts'
 import { announced, staysHere } from '../network/places.ts'
 import type { RelayLimits } from '../network/relay.ts'
 import { CIRCUIT } from '../network/shelter.ts'
@@ -104,8 +105,9 @@ function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): v
   if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
 }
 
-async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
+async function configure ({ seed, listen: places = [], mdns, upnp, timers = platformTimers, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
   const net = admission?.membership.net ?? null
+  const passage = admission === undefined ? undefined : new Passage(admission, timers)
   // Relays are listened at by `access`, once it is known which there are.
   const listen = places.filter(place => place !== CIRCUIT)
   const router = upnp ?? !listen.every(staysHere) ? await askRouter() : () => NOBODY
@@ -125,7 +127,8 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
     // Meshes live on loopback and in private networks too.
     connectionGater: {
       denyDialMultiaddr: () => false,
-      denyOutboundRelayedConnection: (_from, to) => access.relay.refuses(to.toString())
+      denyOutboundRelayedConnection: (from, to) => access.relay.refuses(to.toString()) || passage?.denies(from.toString(), to.toString()) === true,
+      denyInboundRelayReservation: from => admission?.isInside(from.toString()) === false
     },
     connectionManager: {
       maxConnections: limits.connectionsMax,
@@ -138,7 +141,7 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
     services: {
       // Any service is given the parts of the node; this one is the first, before a handler is there.
       identify: components => {
-        guard(components.registrar, admission, access)
+        guard(components.registrar, admission, passage, access)
         return identify()(components)
       },
       // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
