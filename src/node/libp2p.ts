@@ -4,7 +4,7 @@
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { type Identify, identify } from '@libp2p/identify'
+import { type Identify, identify, type IdentifyPush, identifyPush } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { serviceCapabilities, type Startable } from '@libp2p/interface'
 import { type Ping, ping } from '@libp2p/ping'
@@ -80,7 +80,7 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 /** Where nobody looks around. */
 const NOBODY: Startable = { start () {}, stop () {} }
 
-type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Startable, router: unknown, access: Startable }
+type Services = { identify: Identify, news: IdentifyPush, ping: Ping, dht: KadDHT, neighbours: Startable, router: unknown, access: Startable }
 
 function accessOf ({ listen = [], relay, timers = platformTimers, relayLimits }: NetworkOptions): Access {
   return new Access({ listen, relay, timers, limits: relayLimits })
@@ -144,6 +144,8 @@ async function configure ({ seed, listen: places = [], mdns, upnp, timers = plat
         guard(components.registrar, admission, passage, access)
         return identify()(components)
       },
+      // Who begins to relay, or learns where it can be dialled, says so to those it has met before.
+      news: identifyPush(),
       // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
       ping: ping({ maxInboundStreams: limits.pingsMax, maxOutboundStreams: limits.pingsMax }),
       dht: kadDHT({
