@@ -3,7 +3,7 @@
  * that dies, and a hole punch that fails. Real routers are played in test/nat/.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
+import { circuitRelayServer, RELAY_V2_STOP_CODEC } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
@@ -24,19 +24,22 @@ import type { Admission } from '../src/network/admission.ts'
 import { openMembership } from '../src/network/membership.ts'
 import type { Network } from '../src/network/network.ts'
 import { Passage } from '../src/network/passage.ts'
-import type { RelayLimits } from '../src/network/relay.ts'
+import { Relay, type RelayLimits } from '../src/network/relay.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
+import { findNode } from '../src/node/control-client.ts'
 import { verify } from '../src/node/keys.ts'
 import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
 import { decodeInvitation } from '../src/packet/invite.ts'
-import { LIMITS } from '../src/packet/limits.ts'
+import { DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
 import { type MeshNode, MeshWorld, serve } from './suites/mesh-network.ts'
 import { pause, until } from './suites/network.ts'
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
 const CIRCUIT = '/p2p-circuit'
+const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+const MIB = 2 ** 20
 const soon = (): AbortSignal => AbortSignal.timeout(30_000)
 const scratch = mkdtempSync(joinPath(tmpdir(), 'inos-relay-'))
 after(() => { rmSync(scratch, { recursive: true, force: true }) })
@@ -114,6 +117,71 @@ test('what is relayed is paid for', { timeout: 120_000 }, async () => {
   const receipt = await seller.receipt(receipts[0]!.id)
   assert.equal((await verifyReceipt(receipt!)).charge, receipts[0]!.charge)
   assert.deepEqual([(await seller.audit()).ok, (await relay.audit()).ok], [true, true])
+})
+
+// Goal: what the death of a relay costs is bounded: it never holds more than a slice of paid bytes, asks nobody it has carried little for to trust it with one, and a node pays a liar no more.
+// Method: streams that count, a peer that pays whatever it is asked, at once, late or twice; then the payer's side against a relay that carries nothing.
+test('no relay is paid more than a slice ahead', async () => {
+  const { sliceBytes, lowBytes, aheadBytesMax } = LIMITS.relay
+  let now = 0
+  const relay = new Relay({ now: () => now, after: () => () => {} }, { ...LIMITS.relay, freeBytesPerHour: 0 })
+  let asked: number[] = []
+  relay.onLow((_peer, bytes) => { asked.push(bytes) })
+  const stream = { direction: 'outbound', send: (_data: unknown) => true, onData: () => {}, abort: () => {}, addEventListener: () => {} }
+  const carry = (bytes: number): void => { stream.send({ byteLength: bytes }) }
+  await relay.middleware(RELAY_V2_STOP_CODEC)[0]!(stream as unknown as Stream, { remotePeer: 'b' } as unknown as Connection, () => {})
+  for (let i = 0; i < 400; i++) {
+    carry(MIB / 3 | 0)
+    // Late now and then, and what was asked for twice meanwhile is offered twice.
+    if (i % 7 === 0) now += LIMITS.relay.tollMsMax / 4
+    if (asked.length < 2 && i % 5 !== 0) continue
+    for (const bytes of asked) {
+      assert.ok(bytes <= sliceBytes + aheadBytesMax)
+      if (relay.sells('b', bytes)) relay.credit('b', bytes)
+    }
+    asked = []
+    const { left, bytes } = relay.accounts()[0]!
+    assert.ok(left <= Math.min(sliceBytes, bytes), `${left} bytes are paid ahead after ${i}`)
+  }
+  assert.ok(relay.accounts()[0]!.paid > 4 * sliceBytes, 'it was paid all the time')
+  assert.equal(relay.sells('b', sliceBytes + aheadBytesMax), false)
+  assert.deepEqual([relay.owesFor('liar', lowBytes), relay.owesFor('liar', lowBytes + 1)], [true, false])
+})
+
+// Goal: kill -9 of a relay costs who paid it no more than a slice, and after its start it relays and is paid as before. Method: a relay in a process of its own, 24 MB each way,
+// the books of the payer beside what the relay had carried; then the same again on the same data directory.
+test('a relay is killed and goes on', { timeout: 180_000 }, async () => {
+  const data = joinPath(scratch, 'killed')
+  const place = `/ip4/127.0.0.1/tcp/${await freePort()}`
+  const up = async (): Promise<ChildProcess> => {
+    const child = spawn(process.execPath, [MAIN, 'up', '--json', '--relay', '--listen', place, '--data', data], { stdio: ['ignore', 'pipe', 'ignore'] })
+    await once(child.stdout, 'data')
+    return child
+  }
+  let relay = await up()
+  try {
+    await using seller = await member({ listen: [CIRCUIT], peers: [place] })
+    await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+    const input = randomBytes(8_000_000)
+    const trade = async (): Promise<void> => { for (let i = 0; i < 3; i++) assert.ok(input.equals((await buyer.compute(ECHO, input, { where: seller.id, cache: false })).bytes)) }
+    const spent = async (): Promise<number> => Number((await Array.fromAsync(seller.history())).filter(({ kind }) => kind === 'relay').reduce((sum, { amount }) => sum + amount, 0n))
+    await trade()
+    await until(async () => await spent() > 0)
+    const { bytes, paid } = (await (await findNode(data))!.reachability())!.carried[0]!
+    relay.kill('SIGKILL')
+    await once(relay, 'exit')
+    const bought = await spent() * 1_048_576 / Number(DEFAULT_RELAY_PRICE)
+    assert.ok(bought >= paid && bought - (bytes - LIMITS.relay.freeBytesPerHour) <= LIMITS.relay.sliceBytes, `${bought} bytes were bought, ${bytes} carried`)
+    relay = await up()
+    await until(() => seller.connect(place).then(() => true, () => false))
+    await until(() => buyer.connect(`${place}/p2p/${seller.reachability()!.relays[0] ?? ''}/p2p-circuit/p2p/${seller.id}`).then(() => true, () => false))
+    const before = await spent()
+    await trade()
+    await until(async () => await spent() > before)
+    assert.ok((await seller.audit()).ok)
+  } finally {
+    relay.kill('SIGKILL')
+  }
 })
 
 // Goal: each limit of a relay holds. Method: relays with one tight limit each, and what must fail there.
@@ -424,9 +492,8 @@ test('a passage is narrow', async () => {
 
 // Goal: the command line tells what lies between two nodes. Method: `inos doctor --peer` against a node that relays, and `inos peers reach` there.
 test('inos doctor tests itself against a peer', { timeout: 120_000 }, async () => {
-  const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
   await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
-  const { status, stdout } = await run(process.execPath, [main, 'doctor', '--json', '--data', joinPath(scratch, 'doctor'), '--peer', relay.addresses()[0]!])
+  const { status, stdout } = await run(process.execPath, [MAIN, 'doctor', '--json', '--data', joinPath(scratch, 'doctor'), '--peer', relay.addresses()[0]!])
   const { ok, checks } = JSON.parse(stdout) as { ok: boolean, checks: { name: string, status: string, detail: string }[] }
   assert.deepEqual([status, ok], [0, true])
   const found = Object.fromEntries(checks.map(({ name, status }) => [name, status]))
