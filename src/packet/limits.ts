@@ -587,6 +587,19 @@ export const LIMITS = {
     /** How often a relayed connection that a direct one has replaced is looked at until it is not used any more. */
     drainMs: 1_000
   },
+  /** Routers that are asked to forward ports. */
+  upnp: {
+    /** How long they have to come forward, how many are looked at, and how much each may say. */
+    searchMs: 3_000,
+    answersMax: 8,
+    bytesMax: 64 * KIB,
+    /** How long one answer, and taking everything back at the stop, may take. */
+    answerMsMax: 5_000,
+    stopMsMax: 1_000,
+    /** How long a port is forwarded unless that is renewed, which it is after half of it; after a failure it is tried again so soon. */
+    leaseSeconds: 3_600,
+    retryMs: 300_000
+  },
   /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
   cache: {
     entriesMax: 4_096,

@@ -14,6 +14,7 @@ import { ECHO } from '../guests.ts'
 import { wasm } from '../wasm-builder.ts'
 import { type MeshScene, playMesh } from './mesh.ts'
 import { addressOf, type Nat, Routers } from './routers.ts'
+import { playUpnp, type UpnpScene } from './upnp.ts'
 
 /** Bytes of relaying that somebody paid for, and to whom; names of hosts. */
 interface Bill { readonly payer: string, readonly payee: string, readonly amount: string }
@@ -32,7 +33,7 @@ export interface Scene {
   readonly problems: readonly string[]
 }
 
-export interface NatReport { readonly ok: boolean, readonly seed: number, readonly scenes: readonly Scene[], readonly mesh: MeshScene, readonly ms: number }
+export interface NatReport { readonly ok: boolean, readonly seed: number, readonly scenes: readonly Scene[], readonly mesh: MeshScene, readonly upnp: UpnpScene, readonly ms: number }
 
 const WAIT_MS = 90_000
 const LOOK_MS = 100
@@ -54,7 +55,9 @@ export async function runNat (seed: number, say: (line: string) => void = () => 
   const scenes = [await play('strict', seed, say), await play('open', seed, say)]
   const mesh = await playMesh()
   say(`private mesh: in after ${mesh.joinedMs} ms, direct after ${mesh.punchedMs} more`)
-  return { ok: [...scenes, mesh].every(({ problems }) => problems.length === 0), seed, scenes, mesh, ms: Date.now() - began }
+  const upnp = await playUpnp()
+  say(`UPnP: dialled after ${upnp.openMs} ms; ${upnp.refusal}`)
+  return { ok: [...scenes, mesh, upnp].every(({ problems }) => problems.length === 0), seed, scenes, mesh, upnp, ms: Date.now() - began }
 }
 
 async function play (nat: Nat, seed: number, say: (line: string) => void): Promise<Scene> {
