@@ -3,33 +3,43 @@
  * that dies, and a hole punch that fails. Real routers are played in test/nat/.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
+import { circuitRelayServer, RELAY_V2_STOP_CODEC } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import type { Connection, Stream } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
-import { join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import { createMesh, join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
+import type { Admission } from '../src/network/admission.ts'
+import { openMembership } from '../src/network/membership.ts'
 import type { Network } from '../src/network/network.ts'
-import type { RelayLimits } from '../src/network/relay.ts'
+import { Passage } from '../src/network/passage.ts'
+import { Relay, type RelayLimits } from '../src/network/relay.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
+import { findNode } from '../src/node/control-client.ts'
+import { verify } from '../src/node/keys.ts'
 import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
-import { LIMITS } from '../src/packet/limits.ts'
+import { decodeInvitation } from '../src/packet/invite.ts'
+import { DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
-import { MeshWorld } from './suites/mesh-network.ts'
+import { type MeshNode, MeshWorld, serve } from './suites/mesh-network.ts'
 import { pause, until } from './suites/network.ts'
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
 const CIRCUIT = '/p2p-circuit'
+const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+const MIB = 2 ** 20
 const soon = (): AbortSignal => AbortSignal.timeout(30_000)
 const scratch = mkdtempSync(joinPath(tmpdir(), 'inos-relay-'))
 after(() => { rmSync(scratch, { recursive: true, force: true }) })
@@ -109,6 +119,71 @@ test('what is relayed is paid for', { timeout: 120_000 }, async () => {
   assert.deepEqual([(await seller.audit()).ok, (await relay.audit()).ok], [true, true])
 })
 
+// Goal: what the death of a relay costs is bounded: it never holds more than a slice of paid bytes, asks nobody it has carried little for to trust it with one, and a node pays a liar no more.
+// Method: streams that count, a peer that pays whatever it is asked, at once, late or twice; then the payer's side against a relay that carries nothing.
+test('no relay is paid more than a slice ahead', async () => {
+  const { sliceBytes, lowBytes, aheadBytesMax } = LIMITS.relay
+  let now = 0
+  const relay = new Relay({ now: () => now, after: () => () => {} }, { ...LIMITS.relay, freeBytesPerHour: 0 })
+  let asked: number[] = []
+  relay.onLow((_peer, bytes) => { asked.push(bytes) })
+  const stream = { direction: 'outbound', send: (_data: unknown) => true, onData: () => {}, abort: () => {}, addEventListener: () => {} }
+  const carry = (bytes: number): void => { stream.send({ byteLength: bytes }) }
+  await relay.middleware(RELAY_V2_STOP_CODEC)[0]!(stream as unknown as Stream, { remotePeer: 'b' } as unknown as Connection, () => {})
+  for (let i = 0; i < 400; i++) {
+    carry(MIB / 3 | 0)
+    // Late now and then, and what was asked for twice meanwhile is offered twice.
+    if (i % 7 === 0) now += LIMITS.relay.tollMsMax / 4
+    if (asked.length < 2 && i % 5 !== 0) continue
+    for (const bytes of asked) {
+      assert.ok(bytes <= sliceBytes + aheadBytesMax)
+      if (relay.sells('b', bytes)) relay.credit('b', bytes)
+    }
+    asked = []
+    const { left, bytes } = relay.accounts()[0]!
+    assert.ok(left <= Math.min(sliceBytes, bytes), `${left} bytes are paid ahead after ${i}`)
+  }
+  assert.ok(relay.accounts()[0]!.paid > 4 * sliceBytes, 'it was paid all the time')
+  assert.equal(relay.sells('b', sliceBytes + aheadBytesMax), false)
+  assert.deepEqual([relay.owesFor('liar', lowBytes), relay.owesFor('liar', lowBytes + 1)], [true, false])
+})
+
+// Goal: kill -9 of a relay costs who paid it no more than a slice, and after its start it relays and is paid as before. Method: a relay in a process of its own, 24 MB each way,
+// the books of the payer beside what the relay had carried; then the same again on the same data directory.
+test('a relay is killed and goes on', { timeout: 180_000 }, async () => {
+  const data = joinPath(scratch, 'killed')
+  const place = `/ip4/127.0.0.1/tcp/${await freePort()}`
+  const up = async (): Promise<ChildProcess> => {
+    const child = spawn(process.execPath, [MAIN, 'up', '--json', '--relay', '--listen', place, '--data', data], { stdio: ['ignore', 'pipe', 'ignore'] })
+    await once(child.stdout, 'data')
+    return child
+  }
+  let relay = await up()
+  try {
+    await using seller = await member({ listen: [CIRCUIT], peers: [place] })
+    await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+    const input = randomBytes(8_000_000)
+    const trade = async (): Promise<void> => { for (let i = 0; i < 3; i++) assert.ok(input.equals((await buyer.compute(ECHO, input, { where: seller.id, cache: false })).bytes)) }
+    const spent = async (): Promise<number> => Number((await Array.fromAsync(seller.history())).filter(({ kind }) => kind === 'relay').reduce((sum, { amount }) => sum + amount, 0n))
+    await trade()
+    await until(async () => await spent() > 0)
+    const { bytes, paid } = (await (await findNode(data))!.reachability())!.carried[0]!
+    relay.kill('SIGKILL')
+    await once(relay, 'exit')
+    const bought = await spent() * 1_048_576 / Number(DEFAULT_RELAY_PRICE)
+    assert.ok(bought >= paid && bought - (bytes - LIMITS.relay.freeBytesPerHour) <= LIMITS.relay.sliceBytes, `${bought} bytes were bought, ${bytes} carried`)
+    relay = await up()
+    await until(() => seller.connect(place).then(() => true, () => false))
+    await until(() => buyer.connect(`${place}/p2p/${seller.reachability()!.relays[0] ?? ''}/p2p-circuit/p2p/${seller.id}`).then(() => true, () => false))
+    const before = await spent()
+    await trade()
+    await until(async () => await spent() > before)
+    assert.ok((await seller.audit()).ok)
+  } finally {
+    relay.kill('SIGKILL')
+  }
+})
+
 // Goal: each limit of a relay holds. Method: relays with one tight limit each, and what must fail there.
 test('a relay keeps its limits', { timeout: 120_000 }, async t => {
   const scene = async (limits: Partial<RelayLimits>, act: (relay: Network, hidden: Network, caller: Network) => Promise<void>): Promise<void> => {
@@ -182,6 +257,20 @@ test('another relay takes over', { timeout: 120_000 }, async () => {
     await until(() => hidden.access!.view().relays.length === LIMITS.relay.relaysMin && !hidden.access!.view().relays.includes(used[0]!.id))
   } finally {
     await Promise.all([caller, hidden, ...relays].map(network => network.stop()))
+  }
+})
+
+// Goal: a node that begins to relay is used by those that were connected to it before. Method: they meet and have told each other their protocols; then it begins.
+test('who begins to relay says so', { timeout: 60_000 }, async () => {
+  const relay = await start({ listen: [LOOPBACK], relay: false })
+  const hidden = await start({ listen: [CIRCUIT], bootstrap: relay.addresses(), relayLimits: { ...LIMITS.relay, retryMs: 200 } })
+  try {
+    await until(() => hidden.peers().length === 1)
+    await until(async () => (await hidden.access!.test(relay.id, soon()).catch(() => null))?.punches === true)
+    await relay.access!.relay.start()
+    assert.ok((await sheltered(hidden)).includes(relay.id))
+  } finally {
+    await Promise.all([hidden.stop(), relay.stop()])
   }
 })
 
@@ -323,17 +412,103 @@ test('a relay of a private mesh serves its members only', { timeout: 120_000 }, 
   }
 })
 
+// Goal: the whole of a private mesh whose issuer nobody can dial: it lets in a relay that it dials itself, the text of an invite leads through that relay, and with it
+// a newcomer gets in, works for the issuer, and is a member at the relay as well. Method: a newcomer that others can dial and whose invite leads nowhere; then one that cannot be dialled either.
+test('an invite is redeemed through a relay', { timeout: 120_000 }, async () => {
+  const dirs = ['founder', 'helper', 'guest'].map(name => joinPath(scratch, name))
+  const place = `/ip4/127.0.0.1/tcp/${await freePort()}`
+  await createMesh({ dataDir: dirs[0]!, name: 'home' })
+  await using issuer = await join({ dataDir: dirs[0]!, slots: 1, serve: true, listen: [CIRCUIT] })
+  await assert.rejects(issuer.invite(), { code: 'ERR_USAGE' })
+  const nowhere = await issuer.invite({ routes: [`/ip4/127.0.0.1/tcp/9/p2p/${issuer.id}`] })
+  const helping = join({ dataDir: dirs[1]!, slots: 1, mesh: nowhere, listen: [place], relay: true, serve: false })
+  await until(() => issuer.connect(place).then(() => true, () => false))
+  await using relay = await helping
+  const address = await sheltered(issuer)
+  const text = await issuer.invite({ grant: '50cr' })
+  assert.deepEqual(decodeInvitation(text, verify).routes[0], address)
+  await using guest = await join({ dataDir: dirs[2]!, slots: 1, mesh: text })
+  await until(() => guest.credits().balance > 0n)
+  const input = randomBytes(1_000_000)
+  assert.ok(input.equals((await guest.compute(ECHO, input, { where: issuer.id })).bytes), 'more than a passage carries')
+  assert.equal(guest.peers().find(({ id }) => id === issuer.id)?.via, relay.id)
+  await until(() => relay.peers().some(({ id }) => id === guest.id))
+  assert.deepEqual(issuer.members().map(({ id }) => id).toSorted(), [issuer.id, relay.id, guest.id].toSorted())
+})
+
+// Goal: what newcomers may do at a relay of a private mesh opens it to nobody: a stranger gets through to the door of the issuer, which stays shut, and neither to
+// another member nor to a reservation. Method: a relay that is not the issuer, with the issuer and a member behind it.
+test('a stranger gets no further than the door of the issuer', { timeout: 120_000 }, async () => {
+  await using world = new MeshWorld((seed, membership) => createNetwork({ seed, membership, listen: [LOOPBACK], relay: true }))
+  const founder = await world.found()
+  const text = world.invite(founder, { count: 2 })
+  const [relay, hidden] = [await world.join(text, founder), await world.join(text, founder)]
+  await Promise.all([founder.network.stop(), hidden.network.stop()])
+  const behind = async ({ seed, parts }: MeshNode): Promise<Network> => await createNetwork({ seed, membership: (await openMembership(parts))!, listen: [CIRCUIT], bootstrap: relay.network.addresses() })
+  const nodes = [await behind(founder), await behind(hidden)]
+  const stranger = await start({ listen: [CIRCUIT], bootstrap: relay.network.addresses() })
+  try {
+    const [issuer, member] = nodes as [Network, Network]
+    const served = nodes.flatMap(node => serve(node))
+    const [door, other] = [await sheltered(issuer), await sheltered(member)]
+    await assert.rejects(stranger.dial(other, soon()), { code: 'ERR_NOT_REACHABLE' })
+    await stranger.dial(door, soon()).catch(() => {})
+    await assert.rejects(echo(stranger, issuer.id, 1_000))
+    await until(() => !stranger.peers().some(({ id }) => id === issuer.id))
+    assert.deepEqual([served, stranger.addresses(), nodes.some(node => node.peers().some(({ id }) => id === stranger.id))], [[], [], false])
+  } finally {
+    await Promise.all([stranger, ...nodes].map(network => network.stop()))
+  }
+})
+
+// Goal: strangers at a relay can carry little to the issuer, one alone and all together, and a member what it wants. Method: streams that count, a peer that is admitted on the
+// way, and a clock that is moved on.
+test('a passage is narrow', async () => {
+  let now = 0
+  const inside = new Set<string>()
+  const admission = { membership: { issuer: 'issuer', isPending: false }, isInside: (peer: string) => inside.has(peer), pass: async () => {} } as unknown as Admission
+  const limits = { ...LIMITS.mesh, passageBytesMax: 100, passageBytesPerHour: 250 }
+  const passage = new Passage(admission, { now: () => now, after: () => () => {} }, limits)
+  const open = async (peer: string): Promise<{ send (bytes: number): void, aborted (): boolean }> => {
+    let aborted = false
+    const stream = { direction: 'inbound', send: () => true, onData: () => {}, abort: () => { aborted = true } }
+    await passage.middleware(stream as unknown as Stream, { remotePeer: peer } as unknown as Connection, () => {})
+    return { send: bytes => { (stream.send as (data: Uint8Array) => void)(new Uint8Array(bytes)) }, aborted: () => aborted }
+  }
+  assert.deepEqual([passage.denies('a', 'issuer'), passage.denies('a', 'b')], [false, true])
+  const [a, b, c] = [await open('a'), await open('b'), await open('c')]
+  a.send(60)
+  a.send(41)
+  b.send(100)
+  assert.deepEqual([a.aborted(), b.aborted()], [true, false])
+  assert.equal(passage.denies('d', 'issuer'), true, 'too little is left for another')
+  inside.add('b')
+  b.send(1_000)
+  c.send(49)
+  assert.deepEqual([b.aborted(), c.aborted(), passage.denies('b', 'a')], [false, true, false])
+  now = 3_600_000
+  assert.equal(passage.denies('d', 'issuer'), false)
+})
+
 // Goal: the command line tells what lies between two nodes. Method: `inos doctor --peer` against a node that relays, and `inos peers reach` there.
 test('inos doctor tests itself against a peer', { timeout: 120_000 }, async () => {
-  const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
   await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
-  const { status, stdout } = await run(process.execPath, [main, 'doctor', '--json', '--data', joinPath(scratch, 'doctor'), '--peer', relay.addresses()[0]!])
+  const { status, stdout } = await run(process.execPath, [MAIN, 'doctor', '--json', '--data', joinPath(scratch, 'doctor'), '--peer', relay.addresses()[0]!])
   const { ok, checks } = JSON.parse(stdout) as { ok: boolean, checks: { name: string, status: string, detail: string }[] }
   assert.deepEqual([status, ok], [0, true])
   const found = Object.fromEntries(checks.map(({ name, status }) => [name, status]))
   assert.deepEqual([found['peer'], found['dial back'], found['relay'], found['hole punch']], ['ok', 'ok', 'ok', 'ok'])
   assert.match(checks.find(({ name }) => name === 'dial back')!.detail, /has dialled this node at \/ip4\/127\.0\.0\.1/)
 })
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0)
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
 
 /** Run a program to its end. */
 async function run (command: string, args: readonly string[]): Promise<{ status: number, stdout: string }> {

@@ -49,6 +49,9 @@ export class Access {
   #plannedAt = Infinity
   #status: Reachability['status'] = 'unknown'
   readonly #listeners: ((view: Reachability) => void)[] = []
+  /** Why the router does not forward ports. */
+  #routerProblem: string | null = null
+  #isForwarded = false
 
   constructor (options: AccessOptions) {
     this.#options = options
@@ -97,6 +100,18 @@ export class Access {
     if (this.relay.isRunning) this.#announce()
   }
 
+  /** TCP ports on this machine that others might dial, for whoever has them forwarded. */
+  ports (): readonly number[] { return this.#ports() }
+
+  /** What came of asking the router; who is not reached yet has peers dial back at once. */
+  forwarded (ports: readonly number[], problem: string | null): void {
+    this.#routerProblem = problem
+    if (ports.length === 0 || this.#reached.size > 0 || this.#isForwarded) return
+    this.#isForwarded = true
+    this.#answers.clear()
+    this.#plan(LIMITS.peers.lookMs)
+  }
+
   async stop (): Promise<void> {
     this.#stopped.abort()
     this.#cancel()
@@ -116,7 +131,7 @@ export class Access {
     if (relays.length > 0) return { status: 'relayed', reason: `${this.#whyNot(direct)} It is reached through ${relays.length === 1 ? 'one relay' : `${relays.length} relays`}.`, next: null, addresses: own.filter(isRelayed), ...rest }
     const isOpen = this.#ports().length > 0
     const status = isOpen && this.#answers.size === 0 ? 'unknown' : 'private'
-    const next = isOpen ? (status === 'unknown' ? 'Connect to a node on another machine with --peer ADDR; it will be asked to dial back.' : 'Forward the TCP port in the router, try `--upnp`, or connect to a node that relays (`inos up --relay` on a machine others can dial).')
+    const next = isOpen ? (status === 'unknown' ? 'Connect to a node on another machine with --peer ADDR; it will be asked to dial back.' : `Forward the TCP port in the router, ${this.#routerProblem === null ? 'try `--upnp`, ' : ''}or connect to a node that relays (\`inos up --relay\` on a machine others can dial).`)
       : 'To be dialled from other machines, listen beyond this one: `inos up --listen /ip4/0.0.0.0/tcp/4001`; through a relay, --listen /p2p-circuit.'
     return { status, reason: this.#whyNot(direct), next, addresses: [], ...rest }
   }
@@ -143,7 +158,8 @@ export class Access {
     const asked = this.#answers.size
     if (direct.length === 0) return 'It listens on no address of its own.'
     if (this.#ports().length === 0) return 'It listens on this machine only.'
-    return asked === 0 ? 'Nobody has been asked yet whether it can be dialled.' : `${asked === 1 ? 'One node was' : `${asked} nodes were`} asked to dial it back, and could not.`
+    const said = asked === 0 ? 'Nobody has been asked yet whether it can be dialled.' : `${asked === 1 ? 'One node was' : `${asked} nodes were`} asked to dial it back, and could not.`
+    return this.#routerProblem === null ? said : `${said} ${this.#routerProblem}`
   }
 
   #addresses (): string[] { return (this.#node?.getMultiaddrs() ?? []).map(String) }

@@ -3,7 +3,7 @@
  * past the network, whatever its protocol or transport; only the exchange of certificates does.
  * What papers say is judged in `membership.ts`; here is who waits, how long, and who is cut.
  *
- * Whoever dials begins the exchange. When charter or revocations change, members tell each other in
+ * Whoever dials begins the exchange, and a newcomer where the issuer has dialled it. When charter or revocations change, members tell each other in
  * a new exchange, and cut those who are members no more.
  */
 import { InosError, toInosError } from '../packet/errors.ts'
@@ -70,7 +70,10 @@ export class Admission {
   /** A connection has opened: from a peer in the network `origin` (see `originOf`), or, null, by a dial of this node. */
   opened (peer: string, origin: string | null): void {
     const visitor = this.#visitors.get(peer) ?? this.#admit(peer, origin)
-    if (visitor !== null && origin === null) this.#greet(peer, visitor).catch(() => {})
+    if (visitor === null) return
+    // A newcomer has something to show to the issuer alone, whoever of the two has dialled; others it has dialled lead there.
+    const { isPending, issuer } = this.membership
+    if (isPending ? peer === issuer : origin === null) this.#greet(peer, visitor).catch(() => {})
   }
 
   /** Its last connection has closed. */
@@ -186,6 +189,13 @@ export class Admission {
     return exchange
   }
 
+  /** A newcomer is a member now, and shows its certificate to those it has dialled on its way. */
+  #greetRest (issuer: string): void {
+    for (const [peer, visitor] of this.#visitors) {
+      if (peer !== issuer && !visitor.admitted && visitor.origin === null) this.#greet(peer, visitor).catch(() => {})
+    }
+  }
+
   async #introduce (peer: string): Promise<void> {
     const { membership } = this
     await this.#inTime(async (signal, watch) => {
@@ -193,7 +203,10 @@ export class Admission {
       talk.introduce({ certificate: membership.certificate?.bytes ?? null, redeem: peer === membership.issuer ? membership.invite?.bytes ?? null : null })
       const { certificate, granted, rules } = await talk.readWelcome()
       await membership.meet(peer, certificate)
-      if (granted !== null && membership.invite !== null && peer === membership.issuer) await membership.accept(granted)
+      if (granted !== null && membership.invite !== null && peer === membership.issuer) {
+        await membership.accept(granted)
+        this.#greetRest(peer)
+      }
       await this.#learn(peer, rules)
       talk.rules(this.#rules())
       await talk.wire.end()
@@ -208,6 +221,8 @@ export class Admission {
       const talk = new Talk(watch(wire))
       let granted: Uint8Array | null = null
       try {
+        // The issuer has dialled a newcomer, which is redeeming its invite over the same connection.
+        if (membership.isPending && wire.peer === membership.issuer) await visitor.exchange
         if (!membership.isMember(membership.id)) throw notMember(membership.id, 'is not a member itself')
         const { certificate, redeem } = await talk.readIntroduction()
         if (certificate === null && redeem !== null) granted = (await membership.redeem(wire.peer, redeem)).bytes

@@ -4,6 +4,7 @@
  */
 import type { Connection, Libp2p, PeerId, Stream, StreamMiddleware } from '@libp2p/interface'
 import type { Ping } from '@libp2p/ping'
+import { RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { type CID, rawCid } from '../packet/cid.ts'
@@ -17,6 +18,7 @@ import { StreamWire } from './libp2p-wire.ts'
 import type { Network, NetworkEvents, PeerInfo, Timers, Wire } from './network.ts'
 import { MEMBER_PROTOCOL } from './papers.ts'
 import { bareAddress, originOf } from './places.ts'
+import type { Passage } from './passage.ts'
 import { Pulse } from './pulse.ts'
 
 export const PACKET_PROTOCOL = '/inos/packet/1'
@@ -39,17 +41,18 @@ export function dhtProtocol (net: Uint8Array | null): string {
 }
 
 /**
- * Let no stream of any protocol but that of the certificates through before `admission` does, in
+ * Let no stream of any protocol but that of the certificates, and what `passage` lets a relay do, through before `admission` does, in
  * either direction and over every transport, and let `access` count what is relayed: libp2p asks its registrar for the middleware of each
  * stream it has negotiated. Its own list by protocol would leave out what nobody thought of, and
  * libp2p 3.3 appends the handler of each incoming stream to that list, so it is answered here.
  */
-export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission | undefined, access: Access): void {
+export function guard (registrar: { getMiddleware (protocol: string): StreamMiddleware[] }, admission: Admission | undefined, passage: Passage | undefined, access: Access): void {
   const check: StreamMiddleware = async (stream, connection, next) => {
     await admission?.pass(connection.remotePeer.toString())
     next(stream, connection)
   }
-  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [...admission === undefined ? [] : [check], ...access.relay.middleware(protocol)]
+  const door = (protocol: string): StreamMiddleware[] => admission === undefined ? [] : passage !== undefined && protocol === RELAY_V2_HOP_CODEC ? [passage.middleware] : [check]
+  registrar.getMiddleware = protocol => protocol === MEMBER_PROTOCOL ? [] : [...door(protocol), ...access.relay.middleware(protocol)]
 }
 
 /** The key under which the DHT lists who offers a capability. */

@@ -14,6 +14,7 @@ import { checkFresh, encodeInvitation, type Invitation, isRoutes } from '../pack
 import { LIMITS } from '../packet/limits.ts'
 import { type Charter, checkCharter, checkInvite, checkMember, type Invite, type Member, netOf, openCharter, openInvite, openMember, openRevocations, type Revocations } from '../packet/mesh.ts'
 import type { KnownMember } from './mesh-views.ts'
+import { byPromise } from './places.ts'
 
 /** Rows by key; a batch is written whole or not at all. */
 export interface MemberStore {
@@ -206,7 +207,8 @@ export class Membership {
     }
     const { signer, now, randomBytes } = this.#parts
     const payload = asUsage(() => checkInvite({ net: this.net, id: randomBytes(NONCE_BYTES), expires: now() + seconds, count, grant }))
-    const all = [...new Set([...routes, ...this.#routes.toReversed()])].slice(0, LIMITS.mesh.routesMax)
+    // The issuer alone lets others in, so the ways to it come first, and no long list of nearby addresses leaves out those from afar.
+    const all = [...new Set([...byPromise(routes), ...this.#routes.toReversed()])].slice(0, LIMITS.mesh.routesMax)
     return encodeInvitation({ charter: this.#charter, invite: seal('invite', payload, signer), routes: all })
   }
 

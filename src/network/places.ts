@@ -55,6 +55,12 @@ export function scopeOf (address: string): Scope | null {
   return family === 'ip4' ? scopeOf4(host) : scopeOf6(host)
 }
 
+/** For somebody who may be anywhere: straight ways that all can go first, those through relays next, then what means something only nearby. */
+export function byPromise (addresses: readonly string[]): string[] {
+  const rank = (address: string): number => isRelayed(address) ? 1 : scopeOf(address) === 'public' ? 0 : 2
+  return addresses.toSorted((a, b) => rank(a) - rank(b))
+}
+
 /** Of the addresses of a connection to a peer, the narrowest: where that peer is seen from here. */
 export function scopeOfPeer (addresses: readonly string[]): Scope | null {
   // Behind a relay it may be anywhere.

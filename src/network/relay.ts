@@ -31,6 +31,7 @@ interface Account {
 interface Circuit { bytes: number, readonly stream: Stream, readonly cancel: () => void }
 
 const HOUR_MS = 3_600_000
+const KIB = 1_024
 
 export class Relay {
   readonly #timers: Timers
@@ -79,6 +80,9 @@ export class Relay {
   /** @param ask called when a peer has little left, with the bytes it should pay for; again only after a while */
   onLow (ask: (peer: string, bytes: number) => void): void { this.#ask = ask }
 
+  /** Whether this relay sells so many bytes now: never more than a slice ahead, because what is bought is lost when it starts again. */
+  sells (peer: string, bytes: number): boolean { return (this.#accounts.get(peer)?.credit ?? 0) + bytes <= this.#limits.sliceBytes }
+
   /** A peer has paid for so many bytes. */
   credit (peer: string, bytes: number): void {
     const account = this.#account(peer)
@@ -87,10 +91,10 @@ export class Relay {
     account.askedAt = null
   }
 
-  /** Whether a relay can ask this node to pay for so many bytes: for what went through it, and a slice ahead. */
+  /** Whether a relay can ask this node to pay for so many bytes: for what went through it, and as much ahead, a slice at most; what is under way is not counted here yet. */
   owesFor (relay: string, bytes: number): boolean {
     const { bytes: used, paid } = this.#used.get(relay) ?? { bytes: 0, paid: 0 }
-    return paid + bytes <= used + this.#limits.sliceBytes
+    return paid + bytes <= used + Math.min(this.#limits.sliceBytes, used + this.#limits.lowBytes)
   }
 
   paidFor (relay: string, bytes: number): void { this.#usedAt(relay).paid += bytes }
@@ -135,7 +139,7 @@ export class Relay {
     circuit.bytes += bytes
     this.#take(account, bytes)
     if (circuit.bytes > this.#limits.bytesMax) circuit.stream.abort(new Error(`A relayed connection carries ${this.#limits.bytesMax} bytes.`))
-    if (this.#left(account) < this.#limits.lowBytes) this.#demand(peer, account)
+    if (this.#left(account) < Math.min(this.#limits.lowBytes, account.bytes)) this.#demand(peer, account)
   }
 
   #demand (peer: string, account: Account): void {
@@ -144,7 +148,10 @@ export class Relay {
       for (const { stream } of account.circuits) stream.abort(new Error('What was relayed is not paid.'))
     } else if (this.#ask !== null && (account.askedAt === null || now - account.askedAt >= this.#limits.tollMsMax)) {
       account.askedAt = now
-      this.#ask(peer, this.#limits.sliceBytes + Math.max(0, -this.#left(account)))
+      const { sliceBytes, aheadBytesMax } = this.#limits
+      // As much ahead as was carried: who is new to this relay need not trust it with a whole slice. A KiB is what has a price.
+      const due = Math.min(sliceBytes + aheadBytesMax, Math.min(sliceBytes, account.bytes) - account.credit)
+      this.#ask(peer, Math.max(1, Math.floor(due / KIB)) * KIB)
     }
   }
 
@@ -197,7 +204,7 @@ export class Relay {
 }
 
 /** Bytes that leave by a stream pass `send`, those that come `onData`; a listener would take them from whoever reads. */
-function count (stream: Stream, carried: (bytes: number) => void): void {
+export function count (stream: Stream, carried: (bytes: number) => void): void {
   const ends = stream as Stream & { onData (data: { readonly byteLength: number }): void }
   const [send, onData] = [ends.send.bind(ends), ends.onData.bind(ends)]
   ends.send = data => {

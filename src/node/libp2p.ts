@@ -4,9 +4,9 @@
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { type Identify, identify } from '@libp2p/identify'
+import { type Identify, identify, type IdentifyPush, identifyPush } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { serviceCapabilities, type Startable } from '@libp2p/interface'
+import type { Startable } from '@libp2p/interface'
 import { type Ping, ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
@@ -17,6 +17,7 @@ import { KnownPeers } from '../network/known-peers.ts'
 import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
+import { Passage } from '../network/passage.ts'
 import { announced, staysHere } from '../network/places.ts'
 import type { RelayLimits } from '../network/relay.ts'
 import { CIRCUIT } from '../network/shelter.ts'
@@ -29,6 +30,7 @@ import type { Libp2pMetrics } from './metrics.ts'
 import { noiseInOneWrite } from './noise.ts'
 import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
+import { PortForwarder } from './upnp.ts'
 
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes: the key that also signs this node's records. */
@@ -79,7 +81,7 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 /** Where nobody looks around. */
 const NOBODY: Startable = { start () {}, stop () {} }
 
-type Services = { identify: Identify, ping: Ping, dht: KadDHT, neighbours: Startable, router: unknown, access: Startable }
+type Services = { identify: Identify, news: IdentifyPush, ping: Ping, dht: KadDHT, neighbours: Startable, router: Startable, access: Startable }
 
 function accessOf ({ listen = [], relay, timers = platformTimers, relayLimits }: NetworkOptions): Access {
   return new Access({ listen, relay, timers, limits: relayLimits })
@@ -89,10 +91,12 @@ function accessOf ({ listen = [], relay, timers = platformTimers, relayLimits }:
 export async function startNode (options: NetworkOptions, admission?: Admission, known?: KnownPeers, access = accessOf(options)): Promise<Libp2p<Services>> {
   const { listen = [], metrics } = options
   checkOptions(options)
-  const node = await createLibp2p({ ...await configure(options, access, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
+  const router = routerOf(options, access)
+  const node = await createLibp2p({ ...await configure(options, access, router, admission, known), ...(metrics === undefined ? {} : { metrics }), start: false })
   try {
     await node.start()
     await access.begin(node)
+    await router.start()
   } catch (cause) {
     throw notListening(listen, cause)
   }
@@ -104,11 +108,17 @@ function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): v
   if (seed.length !== 32) throw new InosError('ERR_USAGE', `An identity is a seed of 32 bytes, not ${seed.length}.`)
 }
 
-async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
+/** Asks the router for ports, where others could come in by them. */
+function routerOf ({ listen = [], upnp, timers = platformTimers }: NetworkOptions, access: Access): Startable {
+  const isAsked = upnp ?? !listen.every(place => place === CIRCUIT || staysHere(place))
+  return isAsked ? new PortForwarder({ timers, ports: () => access.ports(), tell: (ports, problem) => { access.forwarded(ports, problem) } }) : NOBODY
+}
+
+async function configure ({ seed, listen: places = [], mdns, timers = platformTimers, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, router: Startable, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
   const net = admission?.membership.net ?? null
+  const passage = admission === undefined ? undefined : new Passage(admission, timers)
   // Relays are listened at by `access`, once it is known which there are.
   const listen = places.filter(place => place !== CIRCUIT)
-  const router = upnp ?? !listen.every(staysHere) ? await askRouter() : () => NOBODY
   const neighbours = mdns === undefined || known === undefined ? () => NOBODY : (await import('./mdns.ts')).lookAround({ ...mdns, net, known })
   return {
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
@@ -125,7 +135,8 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
     // Meshes live on loopback and in private networks too.
     connectionGater: {
       denyDialMultiaddr: () => false,
-      denyOutboundRelayedConnection: (_from, to) => access.relay.refuses(to.toString())
+      denyOutboundRelayedConnection: (from, to) => access.relay.refuses(to.toString()) || passage?.denies(from.toString(), to.toString()) === true,
+      denyInboundRelayReservation: from => admission?.isInside(from.toString()) === false
     },
     connectionManager: {
       maxConnections: limits.connectionsMax,
@@ -138,9 +149,11 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
     services: {
       // Any service is given the parts of the node; this one is the first, before a handler is there.
       identify: components => {
-        guard(components.registrar, admission, access)
+        guard(components.registrar, admission, passage, access)
         return identify()(components)
       },
+      // Who begins to relay, or learns where it can be dialled, says so to those it has met before.
+      news: identifyPush(),
       // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
       ping: ping({ maxInboundStreams: limits.pingsMax, maxOutboundStreams: limits.pingsMax }),
       dht: kadDHT({
@@ -150,20 +163,14 @@ async function configure ({ seed, listen: places = [], mdns, upnp, limits = LIMI
         initialQuerySelfInterval: limits.provideSettleMs / 10
       }),
       neighbours,
-      router,
+      // It is asked when it is known which ports there are.
+      router: () => ({ start () {}, stop: () => router.stop() }),
       access: components => {
         access.attach(components)
-        // Whoever opens a port of a router wants it confirmed by others, which dial-backs do.
-        return { start () {}, stop: () => access.stop(), [serviceCapabilities]: ['@libp2p/autonat'] }
+        return { start () {}, stop: () => access.stop() }
       }
     }
   }
-}
-
-/** Its ports, for twelve minutes at a time; what it forwards is announced when somebody has come in that way. */
-async function askRouter (): Promise<ReturnType<typeof import('@libp2p/upnp-nat')['uPnPNAT']>> {
-  const { uPnPNAT } = await import('@libp2p/upnp-nat')
-  return uPnPNAT({ portMappingDescription: 'inos' })
 }
 
 function notListening (listen: readonly string[], cause: unknown): InosError {

@@ -11,6 +11,7 @@ import { sameNet } from '../packet/mesh.ts'
 import { type InviteTerms, type Membership, type MembershipParts, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
 import type { CharterOptions, InviteOptions, MeshView } from '../network/mesh-views.ts'
 import type { Network } from '../network/network.ts'
+import { byPromise } from '../network/places.ts'
 import type { Platform } from '../processor/rooms.ts'
 import type { DataDirectory } from './data-dir.ts'
 
@@ -35,17 +36,17 @@ export async function findMembership (dir: DataDirectory, platform: Platform, in
 }
 
 /**
- * Redeem the invite of a pending membership at its issuer.
+ * Redeem the invite of a pending membership at its issuer; where that cannot be dialled but this node can, the issuer has a while to dial it.
  * @throws {InosError} ERR_NOT_REACHABLE while the issuer is away, ERR_INVITE, ERR_NOT_MEMBER
  */
 export async function beLetIn (membership: Membership, network: Network, signal: AbortSignal | undefined): Promise<void> {
   const routes = membership.routes.filter(route => route.endsWith(`/p2p/${membership.issuer}`))
-  const late = AbortSignal.timeout(LIMITS.wire.dialMsMax + LIMITS.mesh.exchangeMsMax)
-  const bounded = signal === undefined ? late : AbortSignal.any([signal, late])
+  const within = (ms: number): AbortSignal => AbortSignal.any([AbortSignal.timeout(ms), ...signal === undefined ? [] : [signal]])
   const errors: InosError[] = []
-  for (const route of routes) {
+  for (const route of byPromise(routes)) {
     try {
-      await network.dial(route, bounded)
+      // Each has its own time: an address that answers nothing leaves the others theirs.
+      await network.dial(route, within(LIMITS.wire.dialMsMax))
       if (!membership.isPending) return
     } catch (error) {
       if (!(error instanceof InosError)) throw error
@@ -55,8 +56,19 @@ export async function beLetIn (membership: Membership, network: Network, signal:
   signal?.throwIfAborted()
   const refusal = errors.find(({ code }) => ['ERR_INVITE', 'ERR_NOT_MEMBER', 'ERR_WRONG_MESH', 'ERR_RECORD_INVALID'].includes(code))
   if (refusal !== undefined) throw refusal
+  if (network.addresses().length > 0 && await isLetIn(membership, within(LIMITS.mesh.callMsMax))) return
   throw new InosError('ERR_NOT_REACHABLE', `The issuer of this mesh cannot be reached at ${routes.join(', ') || 'any address'}.`, {
     cause: errors[0], hint: 'Only the issuer can let this node in: have `inos up` running there, then join again; `inos up --mesh INVITE` here waits for it.'
+  })
+}
+
+/** Wait until the issuer has let this node in by itself. @returns whether it has */
+async function isLetIn (membership: Membership, signal: AbortSignal): Promise<boolean> {
+  return await new Promise(resolve => {
+    const look = (): void => { if (!membership.isPending || signal.aborted) resolve(!membership.isPending) }
+    membership.on({ routes: look })
+    signal.addEventListener('abort', look, { once: true })
+    look()
   })
 }
 

@@ -505,11 +505,16 @@ export const LIMITS = {
     exchangeMsMax: 10_000,
     /** How long a peer that was refused may take to read why. */
     farewellMs: 1_000,
+    /** How long a newcomer others can dial waits for the issuer to do so, where it cannot reach the issuer. */
+    callMsMax: 10_000,
     /** How often `up` tries again to reach the issuer that has to let it in. */
     retryMs: 2_000,
     /** Connections that have proven nothing yet, and streams that wait on one of them. */
     strangersMax: 64,
     strangerStreamsMax: 8,
+    /** What a relay carries between one newcomer and the issuer before it knows it for a member, and in an hour for all of them. */
+    passageBytesMax: 512 * KIB,
+    passageBytesPerHour: 4 * MIB,
     /** Exchanges one peer may begin in a minute. */
     exchangesPerMinuteMax: 60
   },
@@ -588,6 +593,19 @@ export const LIMITS = {
     seenMax: 4,
     /** How often a relayed connection that a direct one has replaced is looked at until it is not used any more. */
     drainMs: 1_000
+  },
+  /** Routers that are asked to forward ports. */
+  upnp: {
+    /** How long they have to come forward, how many are looked at, and how much each may say. */
+    searchMs: 3_000,
+    answersMax: 8,
+    bytesMax: 64 * KIB,
+    /** How long one answer, and taking everything back at the stop, may take. */
+    answerMsMax: 5_000,
+    stopMsMax: 1_000,
+    /** How long a port is forwarded unless that is renewed, which it is after half of it; after a failure it is tried again so soon. */
+    leaseSeconds: 3_600,
+    retryMs: 300_000
   },
   /** Results kept in memory, to be given again: in all, and for one, with what belongs to it. */
   cache: {
@@ -730,6 +748,8 @@ relate(LIMITS.peers.toldMax <= wire.recordsPerPacketMax, 'an offer of each peer 
 relate(LIMITS.peers.answerMsMin < LIMITS.peers.askMs, 'whoever asks as often as it may is answered')
 relate(LIMITS.peers.connectedMin + LIMITS.mesh.strangersMax < wire.connectionsMax, 'a node can dial for itself, whoever dials it')
 relate(LIMITS.mesh.inviteCountMax <= LIMITS.mesh.membersMax, 'whom one invite brings fits a mesh')
+relate(6 * LIMITS.mesh.messageBytesMax < LIMITS.mesh.passageBytesMax && LIMITS.mesh.passageBytesMax <= LIMITS.mesh.passageBytesPerHour, 'an exchange of certificates passes a relay')
+relate(LIMITS.mesh.passageBytesPerHour < LIMITS.relay.freeBytesPerHour, 'newcomers cost the issuer nothing at its relay')
 relate(LIMITS.relay.lowBytes <= LIMITS.relay.freeBytesPerHour && LIMITS.relay.freeBytesPerHour <= LIMITS.relay.freeBytesAllPerHour, 'a new peer is not asked to pay before it has sent anything')
 relate(LIMITS.relay.sliceBytes + LIMITS.relay.aheadBytesMax <= spec.outputBytesMax, 'a receipt can say what one payment for relaying buys')
 relate(LIMITS.relay.reservationsMax + LIMITS.mesh.strangersMax < wire.connectionsMax, 'reservations leave connections to others')

@@ -52,7 +52,8 @@ export async function meetIssuer (node: Rooms, signal: AbortSignal): Promise<voi
   const { askMsMin, askMsMax } = LIMITS.market
   for (let ms: number = askMsMin; !signal.aborted; ms = Math.min(2 * ms, askMsMax)) {
     await reach(node, issuer, signal)
-    for (; node.isOpen(issuer); ms = askMsMin) await unlessAborted(node.change(), signal).catch(() => {})
+    // Past the abort each wait would end at once, and nothing else would get a turn to close the session.
+    for (; !signal.aborted && node.isOpen(issuer); ms = askMsMin) await unlessAborted(node.change(), signal).catch(() => {})
     await pause(node, ms, signal)
   }
 }

@@ -144,6 +144,7 @@ export function createTolls (node: Rooms, access: Access, net: Uint8Array | null
     if (stored !== null) return Packet.decode(stored)
     const offer = offers.findLast(({ id }) => order.payload.offer?.equals(id))
     if (offer === undefined) throw new InosError('ERR_NO_OFFER', 'The order accepts a price list for relaying that this node does not have, or no longer.')
+    if (!access.relay.sells(peer, bytes)) throw new InosError('ERR_POLICY', 'So much is not sold ahead; what was asked for is paid already.')
     await using hold = await credits.acceptOrder(peer, order, offer, limitsOf(bytes))
     let answer: Partial<Packet> = {}
     const bundle = await hold.settle({

@@ -12,7 +12,9 @@ import type { Reachability } from '../../src/processor/processor.ts'
 import { Machine } from '../chaos/machine.ts'
 import { ECHO } from '../guests.ts'
 import { wasm } from '../wasm-builder.ts'
+import { type MeshScene, playMesh } from './mesh.ts'
 import { addressOf, type Nat, Routers } from './routers.ts'
+import { playUpnp, type UpnpScene } from './upnp.ts'
 
 /** Bytes of relaying that somebody paid for, and to whom; names of hosts. */
 interface Bill { readonly payer: string, readonly payee: string, readonly amount: string }
@@ -31,7 +33,7 @@ export interface Scene {
   readonly problems: readonly string[]
 }
 
-export interface NatReport { readonly ok: boolean, readonly seed: number, readonly scenes: readonly Scene[], readonly ms: number }
+export interface NatReport { readonly ok: boolean, readonly seed: number, readonly scenes: readonly Scene[], readonly mesh: MeshScene, readonly upnp: UpnpScene, readonly ms: number }
 
 const WAIT_MS = 90_000
 const LOOK_MS = 100
@@ -51,7 +53,11 @@ const SLOW = wasm({
 export async function runNat (seed: number, say: (line: string) => void = () => {}): Promise<NatReport> {
   const began = Date.now()
   const scenes = [await play('strict', seed, say), await play('open', seed, say)]
-  return { ok: scenes.every(({ problems }) => problems.length === 0), seed, scenes, ms: Date.now() - began }
+  const mesh = await playMesh()
+  say(`private mesh: in after ${mesh.joinedMs} ms, direct after ${mesh.punchedMs} more`)
+  const upnp = await playUpnp()
+  say(`UPnP: dialled after ${upnp.openMs} ms; ${upnp.refusal}`)
+  return { ok: [...scenes, mesh, upnp].every(({ problems }) => problems.length === 0), seed, scenes, mesh, upnp, ms: Date.now() - began }
 }
 
 async function play (nat: Nat, seed: number, say: (line: string) => void): Promise<Scene> {

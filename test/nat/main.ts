@@ -15,6 +15,6 @@ if (why !== null) {
   process.exit(69)
 }
 const report = await runNat(seed, line => { console.error(line) })
-for (const problem of report.scenes.flatMap(({ problems }) => problems)) console.error(problem)
+for (const problem of [...report.scenes, report.mesh, report.upnp].flatMap(({ problems }) => problems)) console.error(problem)
 console.log(JSON.stringify(report))
 process.exitCode = report.ok ? 0 : 1

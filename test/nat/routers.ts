@@ -62,6 +62,9 @@ export class Routers implements AsyncDisposable {
   /** The arguments of a command that runs `argv` on a host, as the very process that is started. */
   on (host: number, argv: readonly string[]): readonly [command: string, args: string[]] { return this.#in(HOSTS[host]!, argv) }
 
+  /** The same on the router of the first home. */
+  atRouter (argv: readonly string[]): readonly [command: string, args: string[]] { return this.#in('routerA', argv) }
+
   /** One keeper of a user namespace is enough: the first. */
   async #add (space: Space): Promise<void> {
     const program = ['unshare', '--net', 'sh', '-c', 'echo up; read end']
