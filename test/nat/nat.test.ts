@@ -8,7 +8,7 @@ const why = routerless()
 
 // Goal: jobs between two nodes that cannot dial each other are done through a relay, after a hole punch where the routers allow one,
 // and past the death of the relay; who was relayed to has paid; an invite leads through a relay. Method: network namespaces with two kinds of routers.
-test('two nodes behind routers work for each other', { skip: why ?? false, timeout: 280_000 }, async () => {
+test('two nodes behind routers work for each other', { skip: why ?? false, timeout: 480_000 }, async () => {
   const { ok, scenes, mesh, upnp } = await runNat(1)
   assert.ok(ok, JSON.stringify([scenes, mesh, upnp]))
   const [strict, open] = scenes
