@@ -9,6 +9,7 @@ import { cpSync, globSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, type BuildOptions } from 'esbuild'
+import { buildPage, PAGE_BYTES_MAX } from './build-page.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = resolve(process.argv[2] ?? join(root, 'dist'))
@@ -37,6 +38,7 @@ await build({
 // One file by itself, since an executor may read nothing else.
 await build({ ...common, entryPoints: { executor: 'src/node/executor.ts' } })
 cpSync(join(root, 'examples', 'demo', 'tracer.wasm'), join(dist, 'tracer.wasm'))
+const page = await buildPage(join(dist, 'page'))
 cpSync(join(root, 'guest'), join(dist, 'guest'), { recursive: true })
 mkdirSync(join(dist, 'types'), { recursive: true })
 execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(dist, 'types')], { stdio: 'inherit' })
@@ -46,5 +48,5 @@ const sum = (files: string[]): number => files.reduce((total, file) => total + s
 const own = sum(globSync(join(dist, '**/*')).filter(file => statSync(file).isFile()))
 const prebuilds = join(root, 'node_modules', 'classic-level', 'prebuilds')
 const native = sum(globSync(join(prebuilds, `${process.platform}-${process.arch}*`, '*.node')))
-console.log(JSON.stringify({ ok: own + native <= BYTES_MAX, bytes: own + native, dist: own, native, folder: dist, bytesMax: BYTES_MAX }))
-if (own + native > BYTES_MAX) process.exitCode = 1
+console.log(JSON.stringify({ ok: own + native <= BYTES_MAX && page <= PAGE_BYTES_MAX, bytes: own + native, dist: own, native, page, folder: dist, bytesMax: BYTES_MAX }))
+if (own + native > BYTES_MAX || page > PAGE_BYTES_MAX) process.exitCode = 1
