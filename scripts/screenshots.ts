@@ -19,7 +19,7 @@ import { buildPage } from './build-page.ts'
 const folder = resolve(process.argv[2] ?? fileURLToPath(new URL('../docs/dashboard', import.meta.url)))
 const VIEWS = ['overview', 'mesh', 'jobs', 'credits', 'receipts', 'market', 'actors', 'blobs', 'logs', 'settings']
 /** Small, for they are in the repository. */
-const SIZE = { width: 960, height: 640 }
+const SIZE = { width: 1_080, height: 720 }
 const JOBS = 8
 
 const root = await mkdtemp(joinPath(tmpdir(), 'inos-pictures-'))
