@@ -1,5 +1,5 @@
 /**
- * The libp2p node of this platform: TCP, Noise, Yamux and the DHT, as a `Network`. It holds the
+ * The libp2p node of this platform: TCP, WebSocket, Noise, Yamux and the DHT, as a `Network`. It holds the
  * identity and the sockets; what is said over them belongs to the network room.
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -31,6 +31,7 @@ import { noiseInOneWrite } from './noise.ts'
 import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 import { PortForwarder } from './upnp.ts'
+import { webSocket } from './websocket.ts'
 
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes: the key that also signs this node's records. */
@@ -125,7 +126,7 @@ async function configure ({ seed, listen: places = [], mdns, timers = platformTi
     nodeInfo: { name: 'inos' },
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcpFromOnePort(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    transports: [tcpFromOnePort(), webSocket(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     streamMuxers: [yamux({
       maxInboundStreams: limits.muxerStreamsMax,
