@@ -385,6 +385,8 @@ export interface Processor extends AsyncDisposable {
   testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   /** What this node takes for work now. */
   trade (): TradeView
+  /** Take work for others or none, from now on; what is at work is finished. */
+  serve (on: boolean): void
   /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
   setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */
