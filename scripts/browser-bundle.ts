@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { build, type BuildOptions, type Plugin } from 'esbuild'
 import '../src/packet/limits.ts'
 
+/** What a tab loads, gzipped. */
+export const TAB_BYTES_MAX = 300_000
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const COMMON = { absWorkingDir: root, bundle: true, format: 'esm', platform: 'browser', target: 'es2024', minify: true, legalComments: 'none', write: false } satisfies BuildOptions
 

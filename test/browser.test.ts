@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { join, type Node } from '../src/index.ts'
-import { bundleExecutor, bundleForBrowser } from '../scripts/browser-bundle.ts'
+import { bundleExecutor, bundleForBrowser, TAB_BYTES_MAX } from '../scripts/browser-bundle.ts'
 import { LAUNCH_MS_MAX, launch, type Site, serveSite, skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
@@ -100,5 +100,5 @@ test('a tab buys and sells', TIMEOUT, async () => {
 test('the bundle for tabs is within its budget', async context => {
   const bytes = gzipSync(await bundleForBrowser(), { level: 9 }).length
   context.diagnostic(`${bytes} bytes`)
-  assert.ok(bytes <= 300_000, `${bytes} bytes`)
+  assert.ok(bytes <= TAB_BYTES_MAX, `${bytes} bytes`)
 })

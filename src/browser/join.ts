@@ -2,8 +2,9 @@
  * `join()` in a browser: how a page becomes a node. The rooms are those of every node; what they stand on here is an IndexedDB
  * of the page's origin, Web Workers, WebSockets.
  */
-import { connectAll, type MeshMethods, meshOf, once, redeem } from '../assembly/assemble.ts'
+import { connectAll, meshOf, once, redeem } from '../assembly/assemble.ts'
 import { calibrate } from '../assembly/calibrate.ts'
+import type { MeshMethods } from '../assembly/mesh-methods.ts'
 import { findMembership } from '../assembly/mesh.ts'
 import { createCredits } from '../credits/credits.ts'
 import { type ActorMethods, actorsOf } from '../emergent/actors.ts'

@@ -1,5 +1,5 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
-import type { MeshMethods } from '../assembly/assemble.ts'
+import type { MeshMethods } from '../assembly/mesh-methods.ts'
 import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
