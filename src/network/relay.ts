@@ -8,7 +8,7 @@
  */
 import { type CircuitRelayService, circuitRelayServer, RELAY_V2_STOP_CODEC } from '@libp2p/circuit-relay-v2'
 import type { PeerId, Startable, Stream, StreamMiddleware } from '@libp2p/interface'
-import { LIMITS } from '../packet/limits.ts'
+import type { LIMITS } from '../packet/limits.ts'
 import type { Timers } from './network.ts'
 import type { RelayAccount } from './reachability.ts'
 
@@ -36,6 +36,7 @@ const KIB = 1_024
 export class Relay {
   readonly #timers: Timers
   readonly #limits: RelayLimits
+  readonly #isShelter: (relay: string) => boolean
   readonly #accounts = new Map<string, Account>()
   #free: number
   #freeAt: number
@@ -46,9 +47,11 @@ export class Relay {
   /** Nothing is charged where it is null. */
   #ask: ((peer: string, bytes: number) => void) | null = null
 
-  constructor (timers: Timers, limits: RelayLimits = LIMITS.relay) {
+  /** @param isShelter whether a relay leads to this node: no other may say that it relays somebody */
+  constructor (timers: Timers, limits: RelayLimits, isShelter: (relay: string) => boolean) {
     this.#timers = timers
     this.#limits = limits
+    this.#isShelter = isShelter
     this.#free = limits.freeBytesAllPerHour
     this.#freeAt = timers.now()
   }
@@ -119,6 +122,7 @@ export class Relay {
     return [(stream, connection, next) => {
       const peer = connection.remotePeer.toString()
       if (stream.direction === 'outbound') this.#watch(peer, stream)
+      else if (!this.#isShelter(peer)) return stream.abort(new Error('This node has no place at that relay.'))
       else count(stream, bytes => { this.#usedAt(peer).bytes += bytes })
       next(stream, connection)
     }]

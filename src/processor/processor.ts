@@ -124,7 +124,8 @@ export type JobState =
   /** This peer was chosen; at most `costMax` µcr will be set aside for it. */
   | { readonly state: 'offered', readonly peer: string, readonly costMax: bigint }
   | { readonly state: 'sending', readonly peer: string }
-  | { readonly state: 'running', readonly peer: string }
+  /** `fuelPerSec` is what the peer says it burns; null: it does not say. */
+  | { readonly state: 'running', readonly peer: string, readonly fuelPerSec: number | null }
   | { readonly state: 'retrying', readonly peer: string, readonly reason: string }
   | { readonly state: 'verifying', readonly peer: string }
   /** Its result is verified; what it costs is owed, or paid. */
@@ -146,6 +147,8 @@ export interface JobView {
   readonly peer: string | null
   /** What it waits for, or why it ended so; null for the others. */
   readonly reason: string | null
+  /** Of a running job: about what has burnt, by the speed its peer says it has, at most its `fuelMax`. Null: it does not run, or nobody said. */
+  readonly fuelEstimate: bigint | null
   /** Unix milliseconds; `ended` is null while it is at work. */
   readonly began: number
   readonly ended: number | null
