@@ -40,6 +40,8 @@ export class Relay {
   readonly #accounts = new Map<string, Account>()
   #free: number
   #freeAt: number
+  #components: RelayComponents | null = null
+  /** Of a node that relays, or has. */
   #server: (CircuitRelayService & Startable) | null = null
   #running = false
   /** Nothing is charged where it is null. */
@@ -59,19 +61,18 @@ export class Relay {
 
   get isRunning (): boolean { return this.#running }
 
-  attach (components: RelayComponents): void {
-    const { reservationsMax, reservationMs, openedPerPeerMax } = this.#limits
-    this.#server = circuitRelayServer({
-      maxInboundHopStreams: openedPerPeerMax,
-      reservations: { maxReservations: reservationsMax, reservationTtl: reservationMs, applyDefaultLimit: false }
-    })(components) as CircuitRelayService & Startable
-  }
+  attach (components: RelayComponents): void { this.#components = components }
 
   /** Begin to give reservations. */
   async start (): Promise<void> {
-    if (this.#running) return
+    if (this.#running || this.#components === null) return
     this.#running = true
-    await this.#server?.start()
+    const { reservationsMax, reservationMs, openedPerPeerMax } = this.#limits
+    this.#server ??= circuitRelayServer({
+      maxInboundHopStreams: openedPerPeerMax,
+      reservations: { maxReservations: reservationsMax, reservationTtl: reservationMs, applyDefaultLimit: false }
+    })(this.#components) as CircuitRelayService & Startable
+    await this.#server.start()
   }
 
   async stop (): Promise<void> {

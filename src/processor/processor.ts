@@ -2,14 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { Prices } from '../credits/pricing.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 import type { KeptState } from '../packet/state-views.ts'
 
@@ -89,16 +88,19 @@ export interface Step {
   find? (id: string): Promise<{ readonly state: KeptState, readonly result: Uint8Array } | null>
 }
 
+/** The part of an offer that a run is billed by, µcr. */
+type RunPrices = Readonly<Pick<PriceList, 'base' | 'perMFuel' | 'perPageSec' | 'perKiB'>>
+
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
 export interface Purse {
   /** µcr that nobody has spent or holds. */
   readonly free: bigint
   /** The same for an order at these prices, where it depends on them. @default free */
-  freeAt? (prices: Prices): bigint
+  freeAt? (prices: RunPrices): bigint
   /** µcr that jobs under way may still cost. */
   readonly held: bigint
   /** @param prices of the order that may cost so much */
-  hold (amount: bigint, prices?: Prices): void
+  hold (amount: bigint, prices?: RunPrices): void
   /** For what is bought for the children of a job that runs here, each with limits of its own. @default this one */
   below? (limits: SpecLimits, claimed?: bigint): Purse
   [Symbol.dispose]? (): void
@@ -388,6 +390,8 @@ export interface Processor extends AsyncDisposable {
   testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   /** What this node takes for work now. */
   trade (): TradeView
+  /** Take work for others or none, from now on; what is at work is finished. */
+  serve (on: boolean): void
   /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
   setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */
