@@ -11,6 +11,8 @@ export type Scope = typeof SCOPES[number]
 
 const MEMORY = /^\/memory\/[^/]+$/
 const TCP = /^\/(ip4|ip6)\/([0-9a-f.:]+)\/tcp\/(\d{1,5})$/
+/** What a host's port speaks; certificates that browsers accept without an authority are named by their hashes. */
+const HOST = /^\/(ip4|ip6)\/([0-9a-f.:]+)\/(?:tcp\/(\d{1,5})(?:\/ws)?|udp\/(\d{1,5})\/(?:quic-v1(?:\/webtransport(?:\/certhash\/u[\w-]{46}){1,4})?|webrtc-direct\/certhash\/u[\w-]{46}))$/
 /** The relay's own address, its PeerId, and maybe who is behind it. */
 const RELAYED = /^(.*)\/p2p\/([^/]+)\/p2p-circuit(\/p2p\/[^/]+)?$/
 
@@ -25,8 +27,8 @@ export function isRelayed (address: string): boolean { return address.includes('
 /** PeerId of the relay an address leads through; null: through none. */
 export function relayOf (address: string): string | null { return RELAYED.exec(address)?.[2] ?? null }
 
-/** Whether only this machine can dial an address that is to be listened on; port 0 is any. */
-export function staysHere (address: string): boolean { return scopeOf(address.replace(/\/tcp\/0$/, '/tcp/1')) === 'machine' }
+/** Whether only this machine can dial an address that is to be listened on. */
+export function staysHere (address: string): boolean { return scopeOfHost(...address.split('/').slice(1, 3)) === 'machine' }
 
 /** The TCP port of an address that leads straight to its node; null for others. */
 export function portOf (address: string): number | null {
@@ -50,9 +52,13 @@ export function scopeOf (address: string): Scope | null {
   if (relay !== undefined) return isRelayed(relay) ? null : scopeOf(relay)
   const bare = bareAddress(address)
   if (MEMORY.test(bare)) return 'machine'
-  const [, family, host, port] = TCP.exec(bare) ?? []
-  if (host === undefined || Number(port) === 0 || Number(port) > 65_535) return null
-  return family === 'ip4' ? scopeOf4(host) : scopeOf6(host)
+  const [, family, host, tcp, udp] = HOST.exec(bare) ?? []
+  const port = Number(tcp ?? udp)
+  return port === 0 || port > 65_535 ? null : scopeOfHost(family, host)
+}
+
+function scopeOfHost (family?: string, host = ''): Scope | null {
+  return family === 'ip4' ? scopeOf4(host) : family === 'ip6' ? scopeOf6(host) : null
 }
 
 /** For somebody who may be anywhere: straight ways that all can go first, those through relays next, then what means something only nearby. */
@@ -81,9 +87,9 @@ export function originOf (address: string): string {
   return family === 'ip4' ? host.split('.').slice(0, 3).join('.') : (expand(host) ?? []).slice(0, 3).join(':')
 }
 
-/** How the bytes of a connection travel: the last protocol a multiaddr names, such as "tcp". */
+/** How the bytes of a connection travel: the last protocol a multiaddr names, such as "tcp" or "webtransport". */
 export function transportOf (address: string): string {
-  return bareAddress(address).split('/').findLast(part => /^[a-z][a-z0-9-]*$/.test(part)) ?? 'unknown'
+  return bareAddress(address.replace(/\/certhash\/[^/]+/g, '')).split('/').findLast(part => /^[a-z][a-z0-9-]*$/.test(part)) ?? 'unknown'
 }
 
 /** RFC 6890: loopback; private, shared and link-local; what is no host's. */

@@ -70,6 +70,11 @@ export const LIMITS = {
     muxerStreamsMax: 128,
     streamWindowBytesMax: 4 * MIB
   },
+  /** What one who has not said who it is may send to a listener for WebSockets: messages, and HTTP headers before them. */
+  webSocket: {
+    messageBytesMax: 1 * MIB,
+    headersBytesMax: 8 * KIB
+  },
   /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
   blobs: {
     /** Named and checked by itself; a larger blob has a manifest of its chunks. */
@@ -303,6 +308,13 @@ export const LIMITS = {
     partsMax: 5_200,
     messageLengthMax: 1_024,
     diagnosticBytesMax: 64 * KIB
+  },
+  browser: {
+    /** How long a tab waits for the one before it to give its identity up, as after a reload. */
+    lockMsMax: 3_000,
+    /** Blobs of a tab together, and memory of one job there: browsers give a page less than a machine has. */
+    blobsBytesMax: 512 * MIB,
+    memoryPagesMax: 8_192
   },
   credits: {
     /** One line and the pool of all strangers, µcr; the pool refills per hour. */
@@ -709,6 +721,7 @@ relate(LIMITS.blobs.bytesMax / LIMITS.blobs.chunkBytes * 32 + KIB < LIMITS.blobs
 relate(LIMITS.blobs.windowChunks * LIMITS.blobs.chunkBytes <= wire.streamWindowBytesMax, 'what is asked for ahead fits the window of a stream')
 relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameBytesMax, 'the addresses of other holders fit a frame')
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
+relate(2 * wire.batchBytesMax <= LIMITS.webSocket.messageBytesMax, 'what is written together fits a message')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
 relate(wire.windowBytesMax >= wire.frameBytesMax, 'one frame fits the window')
