@@ -1,10 +1,16 @@
 /** The dashboard's local API over real sockets: who is let in, what is told, and that words of strangers stay words. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
+import { createInterface } from 'node:readline/promises'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { buildPage } from '../scripts/build-page.ts'
 import { createEventStream } from '../src/node/dashboard-events.ts'
 import { fromJson, toJson } from '../src/node/dashboard-json.ts'
 import { type Dashboard, serveDashboard } from '../src/node/dashboard.ts'
@@ -200,4 +206,27 @@ test('events are numbered, replayed, and a gap is told', () => {
   assert.deepEqual(told('life-2'), ['hello life-2', 'receipt life-3', 'receipt life-4', 'receipt life-5', 'receipt life-6'])
   assert.deepEqual(told('life-5'), ['hello life-5', 'receipt life-6'])
   for (const last of ['life-1', 'life-6', 'other-5', '5', 'life-', '']) assert.deepEqual(told(last), ['gap life-5', 'receipt life-6'], last)
+})
+
+// Goal: `inos up --ui` serves the page, tells its link, and ends well when the page says Stop. Method: the process, its first line, its page and its headers, then POST /api/stop.
+test('inos up --ui', async () => {
+  const built = fileURLToPath(new URL('../dist/page/', import.meta.url))
+  // Set-up builds it; who runs this file alone may have none.
+  if (!existsSync(`${built}index.html`)) await buildPage(built)
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'up', '--ui', '0', '--json', '--data', joinPath(directory, 'up')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  try {
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+    const { ui } = JSON.parse((await lines.next()).value ?? '') as { ui: string }
+    const { hash, host, port } = new URL(ui)
+    const page = await ask({ method: 'GET', path: '/', headers: { host } }, Number(port))
+    assert.equal(page.status, 200)
+    assert.match(page.text, /<script type="module" src="\/page.js">/)
+    assert.match(String(page.headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/)
+    assert.deepEqual([page.headers['cross-origin-opener-policy'], page.headers['cross-origin-embedder-policy']], ['same-origin', 'require-corp'])
+    assert.equal((await post('stop', null, { url: ui, token: hash.slice(1), stop: async () => {} })).status, 200)
+    assert.deepEqual(await exited, [0, null])
+  } finally {
+    child.kill('SIGKILL')
+  }
 })
