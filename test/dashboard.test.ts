@@ -38,10 +38,10 @@ after(async () => {
 interface Served { readonly node: Node, readonly dashboard: Dashboard }
 
 /** A node that listens and serves, with its dashboard; both end with the test. */
-async function serve (stack: AsyncDisposableStack, name: string, listens = true): Promise<Served> {
+async function serve (stack: AsyncDisposableStack, name: string, listens = true, says: object = {}): Promise<Served> {
   const dataDir = joinPath(root, name)
   const node = stack.use(await join({ dataDir, slots: 1, ...(listens ? { listen: ['/ip4/127.0.0.1/tcp/0'], serve: true } : { network: false }) }))
-  const dashboard = await serveDashboard({ dataDir, operator: operatorOf(node), events: node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
+  const dashboard = await serveDashboard({ dataDir, operator: { ...operatorOf(node), ...says }, events: node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
   stack.defer(() => dashboard.stop())
   return { node, dashboard }
 }
@@ -212,4 +212,32 @@ test('a stream that is cut comes back without a lost event', { skip }, async () 
   assert.ok(numbers.length > 18)
   assert.deepEqual(numbers, numbers.map((_n, at) => numbers[0]! + at))
   assert.equal(await page.locator('#missed').count(), 0)
+})
+
+// Goal: words of strangers make no markup and no request, and a large mesh is still shown. Method: 500 peers and 10,000 jobs with hostile words in every field, each view opened, and no element or request that the words ask for.
+test('hostile words, 500 peers and 10,000 jobs', { skip }, async () => {
+  await using stack = new AsyncDisposableStack()
+  const word = '<img src="https://evil.example/x" onerror="document.title=1"><script src="//evil.example"></script>javascript:alert(1)'
+  const many = <T>(count: number, make: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => make(at))
+  const line = { spendable: 1n, due: 1n, owed: 1n, earned: 1n, spent: 1n }
+  const peers = many(500, at => ({ id: `${word}${at}`, addresses: [word], direction: 'in', transport: word, via: null, latencyMs: 1, offer: { slots: 1, idle: 1, fuelPerSec: 1, perMFuel: 1n, profile: word, expires: 1 }, inFlight: 0, history: null, line }))
+  const jobs = many(10_000, at => ({ id: `${word}${at}`, module: word, input: word, spec: word, where: word, state: word, peer: word, reason: word, began: 1, ended: 2, tries: 1, outcome: word, fuel: 1n, cost: 1n, receipt: word, code: word }))
+  const row = { at: 1, direction: 'earned', peer: word, cheque: word, n: 1, order: word, receipt: word, module: word, outcome: word, fuel: 1n, kind: word, amount: 1n }
+  const receipt = { id: word, order: word, module: word, role: word, peer: word, outcome: word, exitCode: null, fuel: 1n, charge: 1n, paid: true }
+  const actor = { name: word, id: word, module: word, state: word, n: 1, queued: 0, home: word, pages: 1, bytes: 1, stopped: false }
+  const { dashboard } = await serve(stack, 'hostile', false, {
+    peers: async () => peers, jobs: async () => jobs, knownPeers: async () => [{ id: word, addresses: [word], met: 1 }], actor: async () => [actor],
+    mesh: async () => ({ net: word, name: word, issuer: word, version: 1, feePpm: 0, offlineMax: 0n }), reachability: async () => ({ status: word, reason: word, next: word, addresses: [word.slice(0, 100)] }),
+    async * history () { yield row }, async * receipts () { yield receipt }
+  })
+  const { page, strays } = await open(stack, dashboard.url)
+  const proof: Record<string, string> = { Overview: '#invite', Mesh: 'tbody tr', Jobs: 'tbody tr', Credits: '#sum', Receipts: 'tbody tr', Market: 'tbody tr', Actors: 'tbody tr' }
+  for (const [view, place] of Object.entries(proof)) {
+    await show(page, view)
+    await page.locator(place).first().waitFor()
+    assert.equal(await page.locator('img, main script, iframe, a[href^=javascript]').count(), 0, view)
+  }
+  await show(page, 'Mesh')
+  await page.locator('svg.graph circle').nth(500).waitFor()
+  assert.deepEqual(strays, [])
 })
