@@ -3,29 +3,33 @@
  * libp2p stream of the same two processes, which come from memory and are dropped; one pair after the
  * other. Then its holder is killed when half is here, and ten nodes fetch one module at once.
  *
- *   node bench/blobs.ts [--mib 1024] [--pairs 2] [--only pairs|killed|swarm]
+ *   node bench/blobs.ts [--mib 1024] [--pairs 2] [--only pairs|killed|swarm] [--dir DIR]
  *
- * The last line of stdout is one JSON object. The bare stream is one of the same libp2p as the blob's.
+ * The last line of stdout is one JSON object. The bare stream is one of libp2p as it comes (TCP, Noise, Yamux). What the disk
+ * alone takes for the chunks is told beside; DIR is where the nodes keep theirs, a directory in memory shows what is not disk.
  * A ratio is a blob's bytes per second over those of the bare stream; CPU is in milliseconds of
  * all threads for each MiB; memory is the reader's resident memory at its highest less that before its fetch.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as pathOf } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import type { Stream } from '@libp2p/interface'
+import type { Libp2p, Stream } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
 import { join, LIMITS, type Node } from '../src/index.ts'
-import { startNode } from '../src/node/libp2p.ts'
 
 const MIB = 1024 * 1024
 const BARE_PROTOCOL = '/inos/bench/bytes/1'
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
-/** One write of the bare stream. */
-const BARE_BYTES = MIB
+/** One write of the bare stream: about the most that one message of Noise takes. */
+const BARE_BYTES = 64 * 1024
 const MODULE_MIB = 24
 const FETCHERS = 10
 const SAMPLE_MS = 50
@@ -38,7 +42,7 @@ interface Cpu { reader: number, holder: number }
 
 export interface BlobFigures {
   mib: number
-  pairs?: { bareMBs: number, blobMBs: number, ratio: number, bareCpuMs: Cpu, blobCpuMs: Cpu }[]
+  pairs?: { bareMBs: number, diskMBs: number, blobMBs: number, ratio: number, bareCpuMs: Cpu, blobCpuMs: Cpu }[]
   /** Of the best pair. */
   ratio?: number
   memoryMiB?: number
@@ -55,6 +59,7 @@ interface Messages {
   forget: { cid: string }
   given: Record<string, never>
   cpu: Record<string, never>
+  disk: { mib: number }
 }
 
 class Child implements AsyncDisposable {
@@ -127,11 +132,15 @@ async function benchPairs (mib: number, pairs: number): Promise<Pick<BlobFigures
   const figures: NonNullable<BlobFigures['pairs']> = []
   let memoryMiB = 0
   for (let pair = 0; pair < pairs; pair++) {
+    // What was written before is not to be paid for now.
+    spawnSync('sync')
     const [bare, bareCpuMs] = await counted<number>(() => reader.ask('bare', { address: holder.addresses.bare, mib }))
+    const disk = await reader.ask('disk', { mib }) as number
+    spawnSync('sync')
     const [blob, blobCpuMs] = await counted<Fetched>(() => reader.ask('fetch', { cid }))
     await reader.ask('forget', { cid })
     memoryMiB = Math.max(memoryMiB, blob.memoryMiB)
-    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds), bareCpuMs, blobCpuMs })
+    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), diskMBs: round(mib / disk * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds), bareCpuMs, blobCpuMs })
   }
   return { pairs: figures, ratio: Math.max(...figures.map(({ ratio }) => ratio)), memoryMiB: round(memoryMiB) }
 }
@@ -184,7 +193,7 @@ async function * bytesOf (mib: number, seed: number): AsyncIterable<Uint8Array> 
 
 async function child (dataDir: string): Promise<void> {
   const node = await join({ dataDir, listen: [LOOPBACK], serve: false, slots: 1 })
-  const bare = await startNode({ seed: randomFillSync(new Uint8Array(32)), listen: [LOOPBACK] })
+  const bare = await createLibp2p({ addresses: { listen: [LOOPBACK] }, transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()] })
   await bare.handle(BARE_PROTOCOL, stream => { void sendBare(stream) })
   const fetch = async (cid: string): Promise<Fetched> => {
     globalThis.gc?.()
@@ -209,6 +218,7 @@ async function child (dataDir: string): Promise<void> {
     connect: ({ address }) => node.connect(address),
     forget: ({ cid }) => node.blobs.rm(cid),
     given: () => node.blobs.usage().givenBytes,
+    disk: ({ mib }) => writeChunks(dataDir, mib),
     cpu: () => {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1000
@@ -222,17 +232,28 @@ async function child (dataDir: string): Promise<void> {
   process.send!({ value: { node: node.addresses()[0], bare: bare.getMultiaddrs()[0]!.toString() } })
 }
 
+/** As many files as a blob has chunks. @returns seconds */
+async function writeChunks (dataDir: string, mib: number): Promise<number> {
+  const dir = await mkdtemp(pathOf(dataDir, 'disk-'))
+  const began = performance.now()
+  let at = 0
+  for await (const chunk of bytesOf(mib, 1)) await writeFile(pathOf(dir, `${at++}`), chunk)
+  const seconds = (performance.now() - began) / 1000
+  await rm(dir, { recursive: true })
+  return seconds
+}
+
 /** The first message says how many MiB are wanted. */
 async function sendBare (stream: Stream): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<number>()
-  stream.addEventListener('message', ({ data }) => { resolve(new DataView(data.subarray().slice().buffer).getUint32(0)) })
+  stream.addEventListener('message', ({ data }) => { resolve(new DataView(Uint8Array.from(data.subarray()).buffer).getUint32(0)) })
   const mib = await promise
   const chunk = randomFillSync(new Uint8Array(BARE_BYTES))
   for (let at = 0; at < mib * MIB; at += BARE_BYTES) if (!stream.send(chunk)) await new Promise(resolve => { stream.addEventListener('drain', resolve, { once: true }) })
 }
 
 /** @returns seconds */
-async function receiveBare (node: Awaited<ReturnType<typeof startNode>>, address: string, mib: number): Promise<number> {
+async function receiveBare (node: Libp2p, address: string, mib: number): Promise<number> {
   const stream = await node.dialProtocol(multiaddr(address), BARE_PROTOCOL)
   const { promise, resolve } = Promise.withResolvers<void>()
   let left = mib * MIB
@@ -251,7 +272,8 @@ async function receiveBare (node: Awaited<ReturnType<typeof startNode>>, address
 if (process.argv[2] === 'child') {
   await child(process.argv[3]!)
 } else if (import.meta.main) {
-  const { values } = parseArgs({ options: { mib: { type: 'string', default: '1024' }, pairs: { type: 'string', default: '2' }, only: { type: 'string' } } })
+  const { values } = parseArgs({ options: { mib: { type: 'string', default: '1024' }, pairs: { type: 'string', default: '2' }, only: { type: 'string' }, dir: { type: 'string', default: tmpdir() } } })
+  process.env['TMPDIR'] = values.dir
   const only = PARTS.find(part => part === values.only)
   if (values.only !== undefined && only === undefined) throw new Error(`--only takes ${PARTS.join(', ')}.`)
   console.log(JSON.stringify(await benchBlobs(Number(values.mib), Number(values.pairs), only)))

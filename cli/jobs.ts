@@ -72,15 +72,15 @@ const time = (ms: number): string => new Date(ms).toISOString()
 const spanOf = ({ began, ended }: JobView): string => ended === null ? '-' : `${((ended - began) / 1_000).toFixed(2)} s`
 
 function row (job: JobView): string[] {
-  const { id, state, began, cost, peer, reason } = job
-  return [plain(id), state, time(began), spanOf(job), cost === null ? '-' : formatCredits(cost), peer === null ? '-' : plain(peer), reason === null ? '' : plain(reason)]
+  const { id, state, began, cost, peer, reason, fuelEstimate } = job
+  return [plain(id), fuelEstimate === null ? state : `${state} ~${groupDigits(fuelEstimate)} fuel`, time(began), spanOf(job), cost === null ? '-' : formatCredits(cost), peer === null ? '-' : plain(peer), reason === null ? '' : plain(reason)]
 }
 
 function describe (job: JobReport): string {
-  const { id, state, reason, module, input, where, peer, began, tries, outcome, fuel, cost, receipt, code, hint } = job
+  const { id, state, reason, module, input, where, peer, began, tries, outcome, fuel, fuelEstimate, cost, receipt, code, hint } = job
   const rows: [string, string | null][] = [
     ['job', id], ['state', reason === null ? state : `${state}: ${reason}`], ['module', module], ['input', input], ['where', where], ['peer', peer], ['began', time(began)], ['time', spanOf(job)],
-    ['tries', String(tries)], ['outcome', outcome], ['fuel', fuel === null ? null : groupDigits(fuel)], ['cost', cost === null ? null : formatCredits(cost)], ['receipt', receipt], ['code', code], ['hint', hint]
+    ['tries', String(tries)], ['outcome', outcome], ['fuel', fuel === null ? null : groupDigits(fuel)], ['fuel so far', fuelEstimate === null ? null : `about ${groupDigits(fuelEstimate)}`], ['cost', cost === null ? null : formatCredits(cost)], ['receipt', receipt], ['code', code], ['hint', hint]
   ]
   return table(rows.filter(([, value]) => value !== null).map(([name, value]) => [name, plain(value!)]))
 }
@@ -94,8 +94,8 @@ function describeRounds ({ steps, rounds, attempts }: JobReport): string {
 }
 
 /** A control socket sorts names by their length. */
-function viewInOrder ({ id, state, reason, peer, where, module, input, spec, began, ended, tries, outcome, fuel, cost, receipt, code }: JobView): JobView {
-  return { id, state, reason, peer, where, module, input, spec, began, ended, tries, outcome, fuel, cost, receipt, code }
+function viewInOrder ({ id, state, reason, peer, where, module, input, spec, began, ended, tries, outcome, fuel, fuelEstimate, cost, receipt, code }: JobView): JobView {
+  return { id, state, reason, peer, where, module, input, spec, began, ended, tries, outcome, fuel, fuelEstimate, cost, receipt, code }
 }
 
 function reportInOrder (report: JobReport): object {

@@ -1,9 +1,7 @@
 /** The public door: everything a program imports from `inos`. */
-import type { Bundle } from './credits/bundle.ts'
+import { factsOfReceipt, type VerifiedReceipt } from './assembly/verify.ts'
 import { openChain, type VerifiedChain } from './credits/chain.ts'
-import { openTree } from './credits/tree.ts'
 import { verify } from './node/keys.ts'
-import { peerIdOfKey } from './packet/identity.ts'
 
 export { join, type JoinOptions, type Node } from './node/join.ts'
 export { type CharterOptions, createMesh, type CreateMeshOptions, type InviteOptions, type MemberView, type MeshView } from './node/create-mesh.ts'
@@ -14,45 +12,9 @@ export type {
 } from './processor/processor.ts'
 export type { Actor, ActorOptions, ActorView, CallOptions, Reply, SnapshotView } from './emergent/actor.ts'
 export type { SpawnOptions } from './emergent/actors.ts'
+export type { VerifiedReceipt } from './assembly/verify.ts'
 export type { VerifiedChain } from './credits/chain.ts'
 export type { Inputs, MapFailure, MapItem, MapMethod, MapOptions, MapProgress } from './emergent/map.ts'
-
-/** What a valid receipt proves: who claims what, and what it costs. */
-export interface VerifiedReceipt {
-  /** CIDs as text. */
-  readonly id: string
-  readonly order: string
-  readonly spec: string
-  readonly module: string
-  readonly input: string
-  readonly result: string
-  /** PeerIds. */
-  readonly executor: string
-  readonly payer: string
-  /** Payer and executor are one: nobody else vouches for it, nothing was charged. */
-  readonly selfExecuted: boolean
-  readonly outcome: string
-  readonly exitCode: number | null
-  readonly resultBytes: number
-  /** CID of the archive of files the guest left, null when there are none: canonical dag-cbor of path → bytes, as in `Result.files`. */
-  readonly files: string | null
-  readonly filesBytes: number
-  readonly fuel: bigint
-  readonly pages: number
-  /** µcr. */
-  readonly charge: bigint
-  readonly costMax: bigint
-  readonly class: string
-  readonly profile: string
-  /** Receipts of all that the guest had computed, each before its own children; every one of them is in the file and was checked. */
-  readonly below: readonly VerifiedReceipt[]
-  /** CIDs of those that are its own children, in the order of their start. */
-  readonly children: readonly string[]
-  /** CID of the receipt of the run that this one repeats: nothing was run again, and that receipt, checked as well, is in the file. Null for a run. */
-  readonly original: string | null
-  /** Of a step that returned: CID of the state after it; null for a job that keeps none. */
-  readonly state: string | null
-}
 
 /**
  * Check a receipt file offline: form, signatures, links between receipt, order and offer, the bill, for a result from memory the same of its run,
@@ -61,8 +23,7 @@ export interface VerifiedReceipt {
  * @throws {InosError} ERR_RECEIPT_INVALID naming the field that is wrong
  */
 export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedReceipt> {
-  const { root, below } = openTree(receipt, verify)
-  return factsOf(root, below.map(bundle => factsOf(bundle, [])))
+  return factsOfReceipt(receipt, verify)
 }
 
 /**
@@ -72,34 +33,4 @@ export async function verifyReceipt (receipt: Uint8Array): Promise<VerifiedRecei
  */
 export async function verifyChain (chain: Uint8Array): Promise<VerifiedChain> {
   return openChain(chain, verify)
-}
-
-function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle, below: readonly VerifiedReceipt[]): VerifiedReceipt {
-  const { outcome, exitCode, resultBytes, files, filesBytes, fuel, pages, charge, profile } = payload
-  return {
-    id: id.toString(),
-    order: order.id.toString(),
-    spec: payload.spec.toString(),
-    module: payload.module.toString(),
-    input: payload.input.toString(),
-    result: payload.result.toString(),
-    executor: peerIdOfKey(payload.executor),
-    payer: peerIdOfKey(payload.payer),
-    selfExecuted,
-    outcome,
-    exitCode,
-    resultBytes,
-    files: files?.toString() ?? null,
-    filesBytes,
-    fuel,
-    pages,
-    charge,
-    costMax: order.payload.costMax,
-    class: payload.class,
-    profile,
-    below,
-    children: payload.children.map(String),
-    original: payload.cached?.toString() ?? null,
-    state: payload.state?.toString() ?? null
-  }
 }

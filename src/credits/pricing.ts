@@ -4,7 +4,7 @@
  */
 import { LIMITS, type PriceList } from '../packet/limits.ts'
 import type { Below, Offer } from '../packet/records.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 
 /** The part of an offer that a run is billed by, µcr. */
 export type Prices = Pick<Offer, 'base' | 'perMFuel' | 'perPageSec' | 'perKiB'>

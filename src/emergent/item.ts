@@ -5,7 +5,7 @@
  */
 import { type Attempt, type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { BlobRef, ComputeOptions, JobState, Module, Processor, Result } from '../processor/processor.ts'
 import type { Needs } from './needs.ts'
 import { LOST, type Pace } from './pace.ts'

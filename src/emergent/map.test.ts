@@ -54,7 +54,7 @@ function fakeNode (speed = 1): Fake {
       node.started.push(input)
       node.asked.push(executor)
       node.most = Math.max(node.most, ++node.running)
-      onProgress?.({ state: 'running', peer: executor })
+      onProgress?.({ state: 'running', peer: executor, fuelPerSec: null })
       let charged = 0n
       try {
         await run(input, executor, signal!)

@@ -7,7 +7,7 @@
  */
 import type { ErrorCode } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { Result } from '../processor/processor.ts'
 
 /** A part of the limits, by the error that says it was too little. */

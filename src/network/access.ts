@@ -56,7 +56,7 @@ export class Access {
   constructor (options: AccessOptions) {
     this.#options = options
     this.#limits = options.limits ?? LIMITS.relay
-    this.relay = new Relay(options.timers, this.#limits)
+    this.relay = new Relay(options.timers, this.#limits, relay => relaysOf(this.#addresses()).includes(relay))
     this.#puncher = new Puncher(options.timers, this.#limits)
     this.#shelter = new Shelter(options.timers, this.#limits)
   }

@@ -58,7 +58,7 @@ export class ChunkService implements Talk {
    * Where chunks are read to, in turn: whoever asks for one has received the one asked for `windowChunks` earlier, whose
    * room it gets. An asker that claims so too early spoils only what it gets itself.
    */
-  #rooms: Uint8Array<ArrayBuffer>[] = []
+  readonly #rooms: Uint8Array<ArrayBuffer>[] = []
   #wishes = 0
   #working = false
   #ended = false
@@ -94,9 +94,8 @@ export class ChunkService implements Talk {
         this.#waiting.shift()
       }
       if (this.#ended) await this.#frames.end()
-      // A stream that is left idle is closed, and holds no memory.
+      // A stream that is left idle is closed, and its rooms go with it.
       else this.#frames.expect(limits.stallMsMax)
-      this.#rooms = []
     } catch (error) {
       refuseBlob(this.#frames, error)
     }

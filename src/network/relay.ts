@@ -8,7 +8,7 @@
  */
 import { type CircuitRelayService, circuitRelayServer, RELAY_V2_STOP_CODEC } from '@libp2p/circuit-relay-v2'
 import type { PeerId, Startable, Stream, StreamMiddleware } from '@libp2p/interface'
-import { LIMITS } from '../packet/limits.ts'
+import type { LIMITS } from '../packet/limits.ts'
 import type { Timers } from './network.ts'
 import type { RelayAccount } from './reachability.ts'
 
@@ -36,17 +36,22 @@ const KIB = 1_024
 export class Relay {
   readonly #timers: Timers
   readonly #limits: RelayLimits
+  readonly #isShelter: (relay: string) => boolean
   readonly #accounts = new Map<string, Account>()
   #free: number
   #freeAt: number
+  #components: RelayComponents | null = null
+  /** Of a node that relays, or has. */
   #server: (CircuitRelayService & Startable) | null = null
   #running = false
   /** Nothing is charged where it is null. */
   #ask: ((peer: string, bytes: number) => void) | null = null
 
-  constructor (timers: Timers, limits: RelayLimits = LIMITS.relay) {
+  /** @param isShelter whether a relay leads to this node: no other may say that it relays somebody */
+  constructor (timers: Timers, limits: RelayLimits, isShelter: (relay: string) => boolean) {
     this.#timers = timers
     this.#limits = limits
+    this.#isShelter = isShelter
     this.#free = limits.freeBytesAllPerHour
     this.#freeAt = timers.now()
   }
@@ -56,19 +61,18 @@ export class Relay {
 
   get isRunning (): boolean { return this.#running }
 
-  attach (components: RelayComponents): void {
-    const { reservationsMax, reservationMs, openedPerPeerMax } = this.#limits
-    this.#server = circuitRelayServer({
-      maxInboundHopStreams: openedPerPeerMax,
-      reservations: { maxReservations: reservationsMax, reservationTtl: reservationMs, applyDefaultLimit: false }
-    })(components) as CircuitRelayService & Startable
-  }
+  attach (components: RelayComponents): void { this.#components = components }
 
   /** Begin to give reservations. */
   async start (): Promise<void> {
-    if (this.#running) return
+    if (this.#running || this.#components === null) return
     this.#running = true
-    await this.#server?.start()
+    const { reservationsMax, reservationMs, openedPerPeerMax } = this.#limits
+    this.#server ??= circuitRelayServer({
+      maxInboundHopStreams: openedPerPeerMax,
+      reservations: { maxReservations: reservationsMax, reservationTtl: reservationMs, applyDefaultLimit: false }
+    })(this.#components) as CircuitRelayService & Startable
+    await this.#server.start()
   }
 
   async stop (): Promise<void> {
@@ -118,6 +122,7 @@ export class Relay {
     return [(stream, connection, next) => {
       const peer = connection.remotePeer.toString()
       if (stream.direction === 'outbound') this.#watch(peer, stream)
+      else if (!this.#isShelter(peer)) return stream.abort(new Error('This node has no place at that relay.'))
       else count(stream, bytes => { this.#usedAt(peer).bytes += bytes })
       next(stream, connection)
     }]

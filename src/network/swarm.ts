@@ -148,26 +148,32 @@ class Swarm {
     }
   }
 
-  /** One of the chunks that are on their way from a holder at once. */
+  /** One of the chunks that are on their way from a holder at once; the next is asked for while one is being kept. */
   async #lane (source: Source, tap: ChunkTap): Promise<void> {
-    const room = new Uint8Array(ROOM_BYTES)
-    while (!this.#done && !source.over) {
+    const rooms = [new Uint8Array(ROOM_BYTES), new Uint8Array(ROOM_BYTES)]
+    let keeping = Promise.resolve()
+    for (let turn = 0; !this.#done && !source.over; turn++) {
       const next = this.#take(source)
       if (next === null) {
+        await keeping
         await this.#pause(retryMs)
         continue
       }
       const { chunk, insist } = next
       try {
-        const given = await tap.ask(chunk, insist, room)
+        const given = await tap.ask(chunk, insist, rooms[turn % 2]!)
+        await keeping
         if (given.bytes === null) this.#decline(source, chunk, given)
-        else await this.#keep(chunk, given.bytes, given.shared)
+        else keeping = this.#keep(source, chunk, given.bytes, given.shared)
+        // It is waited for before the room is used again.
+        keeping.catch(() => {})
       } catch (error) {
         source.over = true
         this.#giveBack(chunk)
         throw error
       }
     }
+    await keeping
   }
 
   #take (source: Source): { chunk: number, insist: boolean } | null {
@@ -188,12 +194,14 @@ class Swarm {
     return { chunk, insist }
   }
 
-  async #keep (chunk: number, bytes: Uint8Array, shared: boolean): Promise<void> {
+  async #keep (source: Source, chunk: number, bytes: Uint8Array, shared: boolean): Promise<void> {
     try {
       await this.#options.keep(chunk, bytes, shared)
     } catch (thrown) {
       const error = toInosError(thrown)
       if (error.code !== 'ERR_VERIFICATION') this.#fail(error)
+      source.over = true
+      this.#giveBack(chunk)
       throw error
     }
     this.#under.delete(chunk)

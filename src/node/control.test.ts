@@ -44,7 +44,7 @@ const QUOTE = {
 }
 const JOB = {
   id: '7', module: 'm', input: 'i', spec: 's', where: 'any', state: 'settled' as const, peer: 'p', reason: null, began: 1_800_000_000_000, ended: 1_800_000_000_001, tries: 1, outcome: 'ok' as const,
-  fuel: 2n ** 60n, cost: 3n, receipt: 'r', code: null
+  fuel: 2n ** 60n, fuelEstimate: null, cost: 3n, receipt: 'r', code: null
 }
 const JOB_REPORT = {
   ...JOB, steps: [{ at: 1, state: 'queued' as const, peer: null, reason: 'why' }], rounds: [{ at: 1, chosen: 'p', reason: 'why', asked: 1, bids: QUOTE.bids }], attempts: RESULT.attempts, hint: null

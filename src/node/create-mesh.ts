@@ -2,7 +2,7 @@
 import { foundMesh, openMembership } from '../network/membership.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openDataDirectory } from './data-dir.ts'
-import { belongsElsewhere, partsOf, requireFresh, rulesOf, viewOf } from './mesh.ts'
+import { belongsElsewhere, partsOf, requireFresh, rulesOf, viewOf } from '../assembly/mesh.ts'
 import { createPlatform } from './platform.ts'
 
 export type { CharterOptions, InviteOptions, MemberView, MeshView }

@@ -10,7 +10,7 @@ import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
 import type { FrameLimits } from './executor-frames.ts'
 import { Kin } from './executor-kin.ts'
-import { estimateMs, Lease } from './executor-lease.ts'
+import { estimateMs, Lease } from '../assembly/executor-lease.ts'
 import { heldAfter, NONE } from './executor-pages.ts'
 import { answerLimits, checkOutcome, contentsOf, encodeRun, IDLE_LIMITS, REPORT_LIMITS, storedBytes } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
@@ -148,7 +148,7 @@ export class Worker {
 
   #add (task: Task): Performance {
     const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
-    const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) })
+    const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) }, setImmediate)
     const limits = task.kind === 'run' ? answerLimits(task.run, task.compute !== undefined) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
     if (task.kind === 'run' && task.compute !== undefined) call.kin = this.#kinOf(call, task.run, task.compute)

@@ -1,10 +1,10 @@
 /** `join()`: how a program becomes a node. What it is made of is in `parts.ts`. */
+import type { MeshMethods } from '../assembly/mesh-methods.ts'
 import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
-import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 import { openParts, start } from './parts.ts'
 import type { SettingsChange } from './settings.ts'
 
@@ -52,7 +52,7 @@ export interface JoinOptions {
 export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 
 /** A processor with the layers that grow on it. */
-export interface Node extends Processor, ActorMethods {
+export interface Node extends Processor, ActorMethods, MeshMethods {
   /** Run a module once per input, across the mesh; see `map.ts`. */
   readonly map: MapMethod
   /** Where its metrics are; null without the option `metrics`. */
@@ -68,28 +68,6 @@ export interface Node extends Processor, ActorMethods {
    * @throws {InosError} ERR_USAGE, ERR_DATA_DIR
    */
   setTrade (change: SettingsChange): Promise<NodeTrade>
-  /** The private mesh it belongs to; null on the open one. */
-  mesh (): MeshView | null
-  /**
-   * As the issuer: change what the charter says; members take the later one over as they meet.
-   * @throws {InosError} ERR_NOT_MEMBER unless this node is the issuer, ERR_USAGE
-   */
-  amend (changes: CharterOptions): Promise<MeshView>
-  /**
-   * Make an invite to this node's private mesh: one line of text, for `join({ mesh })` elsewhere.
-   * @throws {InosError} ERR_NOT_MEMBER unless this node is its issuer, ERR_USAGE
-   */
-  invite (options?: InviteOptions): Promise<string>
-  /** Members this node knows: the issuer all of them, others whom they met. @throws {InosError} ERR_NOT_MEMBER */
-  members (): MemberView[]
-  /**
-   * As the issuer: give a member credit beyond what its invite promised.
-   * @param amount µcr, or text such as "10cr"
-   * @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE, ERR_BUDGET
-   */
-  grant (peer: string, amount: bigint | string): Promise<void>
-  /** End the membership of a PeerId; members learn it from each other. @throws {InosError} ERR_NOT_MEMBER, ERR_USAGE, ERR_POLICY */
-  revoke (peer: string): Promise<void>
 }
 
 /**

@@ -4,20 +4,17 @@
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { type Identify, identify, type IdentifyPush, identifyPush } from '@libp2p/identify'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import type { Startable } from '@libp2p/interface'
-import { type Ping, ping } from '@libp2p/ping'
-import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p, type Libp2pOptions } from 'libp2p'
 import { Access } from '../network/access.ts'
 import { Admission } from '../network/admission.ts'
 import { keepCompany } from '../network/company.ts'
 import { KnownPeers } from '../network/known-peers.ts'
-import { createLibp2pNetwork, dhtProtocol, guard, parseAddress } from '../network/libp2p.ts'
+import { createLibp2pNetwork, dhtProtocol, parseAddress } from '../network/libp2p.ts'
+import { commonOptions, type CommonServices } from '../network/libp2p-options.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
-import { Passage } from '../network/passage.ts'
 import { announced, staysHere } from '../network/places.ts'
 import type { RelayLimits } from '../network/relay.ts'
 import { CIRCUIT } from '../network/shelter.ts'
@@ -83,7 +80,7 @@ export async function createNetwork (options: NetworkOptions): Promise<Network> 
 /** Where nobody looks around. */
 const NOBODY: Startable = { start () {}, stop () {} }
 
-type Services = { identify: Identify, news: IdentifyPush, ping: Ping, dht: KadDHT, neighbours: Startable, router: Startable, access: Startable }
+type Services = CommonServices & { dht: KadDHT, neighbours: Startable, router: Startable }
 
 function accessOf ({ listen = [], relay, timers = platformTimers, relayLimits }: NetworkOptions): Access {
   return new Access({ listen, relay, timers, limits: relayLimits })
@@ -118,46 +115,19 @@ function routerOf ({ listen = [], upnp, timers = platformTimers }: NetworkOption
 
 async function configure ({ seed, listen: places = [], mdns, timers = platformTimers, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, router: Startable, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
   const net = admission?.membership.net ?? null
-  const passage = admission === undefined ? undefined : new Passage(admission, timers)
+  const common = commonOptions({ timers, limits, access, admission })
   // Relays are listened at by `access`, once it is known which there are.
   const listen = places.filter(place => place !== CIRCUIT)
   const neighbours = mdns === undefined || known === undefined ? () => NOBODY : (await import('./mdns.ts')).lookAround({ ...mdns, net, known })
   return {
+    ...common,
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
-    nodeInfo: { name: 'inos' },
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
     transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
-    streamMuxers: [yamux({
-      maxInboundStreams: limits.muxerStreamsMax,
-      // A paused stream buffers what its window let through, so the buffer must hold a window.
-      streamOptions: { maxStreamWindowSize: limits.streamWindowBytesMax, maxReadBufferLength: 2 * limits.streamWindowBytesMax }
-    })],
-    // Meshes live on loopback and in private networks too.
-    connectionGater: {
-      denyDialMultiaddr: () => false,
-      denyOutboundRelayedConnection: (from, to) => access.relay.refuses(to.toString()) || passage?.denies(from.toString(), to.toString()) === true,
-      denyInboundRelayReservation: from => admission?.isInside(from.toString()) === false
-    },
-    connectionManager: {
-      maxConnections: limits.connectionsMax,
-      inboundConnectionThreshold: limits.connectionsPerSecondMax,
-      maxIncomingPendingConnections: limits.connectionsPerSecondMax,
-      dialTimeout: limits.dialMsMax
-    },
-    // Its ping waits behind bulk data and would take a busy connection for a dead one.
-    connectionMonitor: { abortConnectionOnPingFailure: false },
     services: {
-      // Any service is given the parts of the node; this one is the first, before a handler is there.
-      identify: components => {
-        guard(components.registrar, admission, passage, access)
-        return identify()(components)
-      },
-      // Who begins to relay, or learns where it can be dialled, says so to those it has met before.
-      news: identifyPush(),
-      // The DHT pings whom it takes up, this node whom it meets; by libp2p's default of one at a time the second fails, and the peer is left out.
-      ping: ping({ maxInboundStreams: limits.pingsMax, maxOutboundStreams: limits.pingsMax }),
+      ...common.services,
       dht: kadDHT({
         protocol: dhtProtocol(net),
         peerInfoMapper: passthroughMapper,
@@ -166,11 +136,7 @@ async function configure ({ seed, listen: places = [], mdns, timers = platformTi
       }),
       neighbours,
       // It is asked when it is known which ports there are.
-      router: () => ({ start () {}, stop: () => router.stop() }),
-      access: components => {
-        access.attach(components)
-        return { start () {}, stop: () => access.stop() }
-      }
+      router: () => ({ start () {}, stop: () => router.stop() })
     }
   }
 }

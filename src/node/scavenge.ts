@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm'
 type Collect = (options: { type: 'minor' }) => void
 
 /** Passed bytes after which the young are collected; they leave about three times as many. */
-const EACH_BYTES = 4 * 1024 * 1024
+const EACH_BYTES = 2 * 1024 * 1024
 
 let collect: Collect | null = null
 let passed = 0

@@ -331,6 +331,13 @@ export const LIMITS = {
     messageLengthMax: 1_024,
     diagnosticBytesMax: 64 * KIB
   },
+  browser: {
+    /** How long a tab waits for the one before it to give its identity up, as after a reload. */
+    lockMsMax: 3_000,
+    /** Blobs of a tab together, and memory of one job there: browsers give a page less than a machine has. */
+    blobsBytesMax: 512 * MIB,
+    memoryPagesMax: 8_192
+  },
   credits: {
     /** One line and the pool of all strangers, µcr; the pool refills per hour. */
     strangerLineMax: 200n * CREDIT,

@@ -8,16 +8,7 @@ import { isBytes, isLink, isMap } from './envelope.ts'
 import { InosError } from './errors.ts'
 import { canonicalOutputs, isOutput } from './files.ts'
 import { LIMITS } from './limits.ts'
-
-export interface SpecLimits {
-  fuelMax: bigint
-  memoryPagesMax: number
-  outputBytesMax: number
-  /** WASM that the guest may have computed, with all that they have computed again. @default LIMITS.guest */
-  descendantsMax?: number
-  /** Levels of those below it. @default LIMITS.guest */
-  levelsMax?: number
-}
+import type { SpecLimits } from './spec-limits.ts'
 
 export interface Spec {
   /** Raw CID of the module's bytes, or CID of a manifest of them. */

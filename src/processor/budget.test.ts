@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { bill, charge, type Prices, worstCase } from '../credits/pricing.ts'
 import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import { Budget } from './budget.ts'
 import type { Purse } from './processor.ts'
 

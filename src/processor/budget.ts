@@ -4,7 +4,7 @@
  * burns nobody knows before, so while it is under way it counts with the most it can cost beyond what it saves, whatever that is.
  */
 import { charge, fuelPrice, type Prices, worstCase } from '../credits/pricing.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { Purse } from './processor.ts'
 
 export interface BudgetParts {

@@ -109,13 +109,13 @@ async function trade (node: Rooms, job: Job, order: Sealed<Order>, purchase: Pur
  */
 async function ask (node: Rooms, job: Job, order: Sealed<Order>, purchase: Purchase, options: BuyOptions): Promise<Done | InosError> {
   const { signal, say, lastHope, fresh } = options
-  const { peer, costMax, again } = purchase
+  const { peer, costMax, again, offer } = purchase
   const packet = { ...packJob(job), id: own(order.id.bytes), cost: costMax, records: [own(order.bytes)], fresh }
   let answered = false
   for (let tries = 0; ; tries++) {
     try {
       const request = node.sessions().request(peer, packet, { signal })
-      say({ state: 'running', peer })
+      say({ state: 'running', peer, fuelPerSec: offer.payload.fuelPerSec })
       const answer = await request
       if (answer.kind === 'refusal') return refusalOf(peer, answer)
       answered = true

@@ -17,7 +17,7 @@ import { LIMITS } from '../packet/limits.ts'
 import type { Offer } from '../packet/records.ts'
 import { PROFILE, type Runtime } from '../wasm/runtime.ts'
 import { createDesk } from './desk.ts'
-import { beFound, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
+import { beFound, beForgotten, keepBooks, meetIssuer, seek, tellOffer } from './discover.ts'
 import { telling } from './ends.ts'
 import { createEvents } from './events.ts'
 import { createHistory, type History } from './history.ts'
@@ -233,7 +233,19 @@ export function createProcessor (parts: ProcessorParts): Processor {
     return work
   }
 
-  const offering = sessions === null || network === null ? Promise.resolve() : beFound(node, network, stopping.signal)
+  let unserve = new AbortController()
+  const offer = (): Promise<void> => network === null ? Promise.resolve() : beFound(node, network, AbortSignal.any([stopping.signal, unserve.signal]))
+  let offering = offer()
+  const serve = (on: boolean): void => {
+    if (market.view().serving === on) return
+    market.setServing(on)
+    unserve.abort()
+    if (on) {
+      unserve = new AbortController()
+      const before = offering
+      offering = before.then(offer)
+    } else if (network !== null) beForgotten(node, network)
+  }
   const upkeep = Promise.all([keepBooks(node, stopping.signal), sessions === null ? null : meetIssuer(node, stopping.signal), mingling?.run(stopping.signal)])
 
   let stopped: Promise<void> | undefined
@@ -293,6 +305,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
     receipts: () => credits.receipts(),
     receipt: id => wholeReceipt(node, id),
     trade: () => market.view(),
+    serve,
     setTariff (tariff) {
       market.setTariff(tariff)
       if (sessions !== null) tellOffer(node)

@@ -4,7 +4,9 @@
  */
 import { unlessAborted } from '../network/talk.ts'
 import type { Network } from '../network/network.ts'
+import type { Sealed } from '../packet/envelope.ts'
 import { LIMITS } from '../packet/limits.ts'
+import type { Offer } from '../packet/records.ts'
 import { own } from './job.ts'
 import type { Where } from './processor.ts'
 import type { Rooms } from './rooms.ts'
@@ -12,10 +14,11 @@ import type { Rooms } from './rooms.ts'
 /** The capability every node that takes jobs announces. */
 const COMPUTE = 'compute'
 
-/** Announce this node if it takes work, look at its load every few seconds, and send peers each new offer, until `signal` aborts. */
+/** Announce this node, which takes work, look at its load every few seconds, and send peers each new offer, until `signal` aborts. */
 export async function beFound (node: Rooms, network: Network, signal: AbortSignal): Promise<void> {
   let said = node.market.offer()
   if (said === null) return
+  tellOffer(node)
   network.provide(COMPUTE, signal).catch(error => { if (!signal.aborted) node.platform.log('announcing this node', error) })
   while (await pause(node, LIMITS.market.measureMs, signal)) {
     node.market.review()
@@ -26,10 +29,19 @@ export async function beFound (node: Rooms, network: Network, signal: AbortSigna
   }
 }
 
+/** Take no more work: whoever looks for some that does finds others. */
+export function beForgotten (node: Rooms, network: Network): void {
+  network.withdraw(COMPUTE)
+  tell(node, node.market.farewell())
+}
+
 /** Send this node's current offer to all peers. */
 export function tellOffer (node: Rooms): void {
   const offer = node.market.offer()
-  if (offer === null) return
+  if (offer !== null) tell(node, offer)
+}
+
+function tell (node: Rooms, offer: Sealed<Offer>): void {
   for (const { id } of node.sessions().list()) node.sessions().notify(id, { kind: 'offer', records: [own(offer.bytes)] })
 }
 

@@ -5,7 +5,7 @@
 import { isMap } from '../packet/envelope.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { Usage } from '../credits/pricing.ts'
 import type { Experience, PeerHistory } from './processor.ts'
 

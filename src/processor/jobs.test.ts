@@ -47,6 +47,25 @@ test('explain', async () => {
   assert.throws(() => buyer.explain('no such job'), { code: 'ERR_USAGE' })
 })
 
+// Goal: how far a running job is told by the speed its node claims, never above what it may burn, and not once it is over.
+// Method: a clock that is set by hand.
+test('an estimate of fuel', async () => {
+  let now = 0
+  const jobs = createJobs(() => now, 'me', () => {})
+  const entry = jobs.begin(await describeJob({ cid: rawCid(ECHO), bytes: ECHO }, 'x', AWAY, bytes => createHash('sha256').update(bytes).digest()), {})
+  const estimate = (): bigint | null => jobs.list()[0]!.fuelEstimate
+  assert.equal(estimate(), null)
+  entry.say({ state: 'running', peer: 'p', fuelPerSec: 100_000 })
+  now = 2_000
+  assert.equal(estimate(), 200_000n)
+  now = 60_000
+  assert.equal(estimate(), SMALL.fuelMax)
+  entry.say({ state: 'verifying', peer: 'p' })
+  assert.equal(estimate(), null)
+  entry.say({ state: 'running', peer: 'q', fuelPerSec: null })
+  assert.equal(estimate(), null)
+})
+
 // Goal: a job that is at work is shown so, with who has it, and ends when it is cancelled by its name; its order is
 // released and the seller's executor free. Method: a guest that never ends, cancelled from beside.
 test('cancel', async () => {

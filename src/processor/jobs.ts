@@ -95,6 +95,7 @@ class Entry implements JobEntry {
   readonly cancel = new AbortController()
   /** Names only: a job itself may be large. */
   readonly #names: { readonly module: CID, readonly input: CID, readonly spec: CID }
+  readonly #fuelMax: bigint
   readonly #where: Where
   readonly #now: () => number
   readonly #tell: (state: JobState) => void
@@ -110,6 +111,7 @@ class Entry implements JobEntry {
     this.id = id
     const { spec: { module, input }, id: spec } = job.spec
     this.#names = { module, input, spec }
+    this.#fuelMax = job.spec.spec.limits.fuelMax
     this.#where = where
     this.#now = now
     this.#tell = tell
@@ -150,6 +152,14 @@ class Entry implements JobEntry {
     this.say(state)
   }
 
+  /** A guest cannot be asked while it runs; its node's speed and the time tell about how far it is. */
+  #estimate (): bigint | null {
+    const last = this.#steps.at(-1)
+    if (last === undefined || last.state.state !== 'running' || last.state.fuelPerSec === null) return null
+    const burnt = BigInt(Math.round(Math.max(0, this.#now() - last.at) / 1_000 * last.state.fuelPerSec))
+    return burnt < this.#fuelMax ? burnt : this.#fuelMax
+  }
+
   view (): JobView {
     const last = this.#steps.at(-1)?.state
     const { module, input, spec } = this.#names
@@ -162,6 +172,7 @@ class Entry implements JobEntry {
       state: last?.state ?? 'queued',
       peer: last !== undefined && 'peer' in last ? last.peer : null,
       reason: last !== undefined && 'reason' in last ? last.reason : null,
+      fuelEstimate: this.#estimate(),
       began: this.#began,
       ended: this.ended,
       tries: this.#attempts.length + (this.#result === null ? 0 : 1),

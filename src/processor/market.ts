@@ -33,6 +33,10 @@ export interface Market {
   review (): void
   readonly gauge: Gauge
   view (): TradeView
+  /** Take work or none from now on. Without it orders on earlier offers are refused as well. */
+  setServing (serve: boolean): void
+  /** What tells a peer that there is no offer any more: one that has expired. */
+  farewell (): Sealed<Offer>
   /** @throws {InosError} ERR_USAGE; nothing has changed then */
   setTariff (tariff: Tariff): void
   /** @throws {InosError} ERR_POLICY unless this peer may buy here */
@@ -54,8 +58,9 @@ export interface Market {
 
 const NONCE_BYTES = 16
 
-export function createMarket (platform: Platform, runtime: Runtime, { serve, prices = {}, buyers = null, relayPerMiB, machine, net = null }: MarketOptions): Market {
+export function createMarket (platform: Platform, runtime: Runtime, { serve: servesAtFirst, prices = {}, buyers = null, relayPerMiB, machine, net = null }: MarketOptions): Market {
   const gauge = createGauge(runtime, machine, platform.now)
+  let serve = servesAtFirst
   let tariff = checkTariff({ prices, buyers, relayPerMiB })
   const own: Sealed<Offer>[] = []
   const offers = new Map<string, { readonly offer: Sealed<Offer>, readonly at: number }>()
@@ -63,18 +68,19 @@ export function createMarket (platform: Platform, runtime: Runtime, { serve, pri
   const seconds = (): number => Math.floor(platform.now() / 1000)
 
   const pricesNow = (): PriceList => ({ ...scale(DEFAULT_PRICES, gauge.quarters), ...tariff.prices })
+  const draw = (expires: number): Sealed<Offer> => seal<Offer>('offer', {
+    net,
+    executor: platform.signer.publicKey,
+    ...pricesNow(),
+    classes: ['deterministic'],
+    profile: PROFILE,
+    slots: runtime.load().slots,
+    ...gauge.capacity(),
+    expires,
+    nonce: platform.randomBytes(NONCE_BYTES)
+  }, platform.signer)
   const sign = (): Sealed<Offer> => {
-    const offer = seal<Offer>('offer', {
-      net,
-      executor: platform.signer.publicKey,
-      ...pricesNow(),
-      classes: ['deterministic'],
-      profile: PROFILE,
-      slots: runtime.load().slots,
-      ...gauge.capacity(),
-      expires: seconds() + LIMITS.market.offerSeconds,
-      nonce: platform.randomBytes(NONCE_BYTES)
-    }, platform.signer)
+    const offer = draw(seconds() + LIMITS.market.offerSeconds)
     own.push(offer)
     if (own.length > LIMITS.market.ownOffersMax) own.shift()
     return offer
@@ -110,6 +116,11 @@ export function createMarket (platform: Platform, runtime: Runtime, { serve, pri
       const current = own.at(-1)
       if (current === undefined || !isFresh(current) || isStale(current)) sign()
     },
+    setServing (next) {
+      serve = next
+      if (!serve) own.length = 0
+    },
+    farewell: () => draw(seconds()),
     setTariff (next) {
       tariff = checkTariff(next)
       if (serve) sign()

@@ -2,14 +2,13 @@
  * The public Processor: what a program, the command line, the layers in `emergent/` and the
  * dashboard know of a node. Nothing here names a platform.
  */
-import type { Prices } from '../credits/pricing.ts'
 import type { AccountView, AuditReport, Balance, FraudView, HistoryEntry, LineReport, LineView, ReceiptView, RefundView } from '../credits/views.ts'
 import type { BlobRef, Blobs } from './blob-views.ts'
 import type { Attempt, ErrorCode } from '../packet/errors.ts'
 import type { PriceList } from '../packet/limits.ts'
 import type { PeerTest, Reachability } from '../network/reachability.ts'
 import type { Capacity } from '../packet/capacity.ts'
-import type { SpecLimits } from '../packet/spec.ts'
+import type { SpecLimits } from '../packet/spec-limits.ts'
 import type { OutcomeKind, RunLimits } from '../wasm/runtime.ts'
 import type { KeptState } from '../packet/state-views.ts'
 
@@ -89,16 +88,19 @@ export interface Step {
   find? (id: string): Promise<{ readonly state: KeptState, readonly result: Uint8Array } | null>
 }
 
+/** The part of an offer that a run is billed by, µcr. */
+type RunPrices = Readonly<Pick<PriceList, 'base' | 'perMFuel' | 'perPageSec' | 'perKiB'>>
+
 /** A budget that several jobs share. Nothing in it waits: whoever looks holds at once, or waits for a change and looks again. */
 export interface Purse {
   /** µcr that nobody has spent or holds. */
   readonly free: bigint
   /** The same for an order at these prices, where it depends on them. @default free */
-  freeAt? (prices: Prices): bigint
+  freeAt? (prices: RunPrices): bigint
   /** µcr that jobs under way may still cost. */
   readonly held: bigint
   /** @param prices of the order that may cost so much */
-  hold (amount: bigint, prices?: Prices): void
+  hold (amount: bigint, prices?: RunPrices): void
   /** For what is bought for the children of a job that runs here, each with limits of its own. @default this one */
   below? (limits: SpecLimits, claimed?: bigint): Purse
   [Symbol.dispose]? (): void
@@ -122,7 +124,8 @@ export type JobState =
   /** This peer was chosen; at most `costMax` µcr will be set aside for it. */
   | { readonly state: 'offered', readonly peer: string, readonly costMax: bigint }
   | { readonly state: 'sending', readonly peer: string }
-  | { readonly state: 'running', readonly peer: string }
+  /** `fuelPerSec` is what the peer says it burns; null: it does not say. */
+  | { readonly state: 'running', readonly peer: string, readonly fuelPerSec: number | null }
   | { readonly state: 'retrying', readonly peer: string, readonly reason: string }
   | { readonly state: 'verifying', readonly peer: string }
   /** Its result is verified; what it costs is owed, or paid. */
@@ -144,6 +147,8 @@ export interface JobView {
   readonly peer: string | null
   /** What it waits for, or why it ended so; null for the others. */
   readonly reason: string | null
+  /** Of a running job: about what has burnt, by the speed its peer says it has, at most its `fuelMax`. Null: it does not run, or nobody said. */
+  readonly fuelEstimate: bigint | null
   /** Unix milliseconds; `ended` is null while it is at work. */
   readonly began: number
   readonly ended: number | null
@@ -385,6 +390,8 @@ export interface Processor extends AsyncDisposable {
   testReach (peer: string, signal?: AbortSignal): Promise<PeerTest>
   /** What this node takes for work now. */
   trade (): TradeView
+  /** Take work for others or none, from now on; what is at work is finished. */
+  serve (on: boolean): void
   /** Take other prices, or work for others, from now on; offers made before are honoured. @throws {InosError} ERR_USAGE */
   setTariff (tariff: Tariff): void
   /** Connect to a multiaddr and agree on a session. @returns its PeerId */

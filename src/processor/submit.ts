@@ -266,7 +266,7 @@ class Submission {
     const { platform: { signer: { id }, digest }, credits, announce } = this.#node
     const { spec, wasm, step } = this.#job
     const before = step?.before ?? null
-    this.#entry.say({ state: 'running', peer: id })
+    this.#entry.say({ state: 'running', peer: id, fuelPerSec: this.#node.runtime.load().fuelPerSec ?? null })
     const results = this.#fresh || step !== undefined ? null : this.#node.results
     const known = results?.get(spec.id.toString())
     let order: Promise<Sealed<Order>> | undefined

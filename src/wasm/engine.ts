@@ -27,6 +27,7 @@ import type { ModuleReport, Run, Runtime } from './runtime.ts'
 import { planState } from './state-plan.ts'
 import type { StatePlan } from './state-plan.ts'
 import { isSamePage } from './state.ts'
+import { CAN_SUSPEND } from './suspending.ts'
 
 export interface EngineOptions {
   /** What guests may import. @default WASI preview 1 and 0, `inos`, and Extism's */
@@ -35,6 +36,8 @@ export interface EngineOptions {
   moduleCacheMax?: number
   /** Told what compiling a module is expected to cost, before it begins. */
   onEstimate?: (estimate: ModuleReport['estimate']) => void
+  /** Run each guest on a stack of its own (JSPI) where the platform has those: a worker of a browser has less than the budget of the profile. @default false */
+  ownStacks?: boolean
   /** Whether two pages are the same, where the platform knows faster. @default compared by words */
   isEqual?: (one: Uint8Array, other: Uint8Array) => boolean
 }
@@ -157,7 +160,7 @@ function notValid (wasm: Uint8Array<ArrayBuffer>): InosError {
   return invalidModule('it is not valid WebAssembly', 0)
 }
 
-async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: Interfaces, { onEstimate, isEqual = isSamePage }: EngineOptions): Promise<Prepared> {
+async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: Interfaces, { onEstimate, ownStacks = false, isEqual = isSamePage }: EngineOptions): Promise<Prepared> {
   const bytes = typeof source === 'function' ? await source() : source
   const { original, wasm, initFuel, functions, admission, plan } = rewrite(bytes, keepsState, interfaces)
   onEstimate?.(admission.estimate)
@@ -174,6 +177,7 @@ async function prepare (source: Run['wasm'], keepsState: boolean, interfaces: In
     entries,
     functions,
     suspends: functions.some(({ host }) => host.suspends !== undefined),
+    apart: ownStacks && CAN_SUSPEND,
     ...(plan === undefined ? {} : { keeps: { plan, isEqual, functions: typeOf.length, tables: tables.map(({ min, max }) => ({ min, max: Math.min(max ?? CAPS.tableEntriesMax, CAPS.tableEntriesMax) })) } })
   }
 }

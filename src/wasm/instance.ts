@@ -16,6 +16,7 @@ import { GUEST_PREFIX, METER_EXPORTS, METER_MEMORY, METER_MODULE } from './meter
 import { ENDED } from './meter-parts.ts'
 import { rangesOf } from './ranges.ts'
 import type { Outcome, OutcomeKind, Run, State, StateChange } from './runtime.ts'
+import { CAN_SUSPEND, jspi } from './suspending.ts'
 import { checkState, restoreFuel, StateAccess, takeFuel } from './state.ts'
 import type { Keeper, Room } from './state.ts'
 
@@ -38,6 +39,8 @@ export interface Prepared {
   readonly functions: readonly ImportedFunction[]
   /** Whether one of them may wait. */
   readonly suspends: boolean
+  /** Whether it runs on a stack of its own in any case. */
+  readonly apart: boolean
   /** Of a module rewritten to keep a state. */
   readonly keeps?: Keeps
 }
@@ -55,12 +58,6 @@ interface End { readonly kind: OutcomeKind, readonly exitCode: number | null, re
 type Kin = Pick<Family, 'compute' | 'onWait'>
 
 type Callable = (...args: unknown[]) => unknown
-
-/** JSPI, which TypeScript's types do not know yet; browsers may lack it. */
-const jspi = WebAssembly as typeof WebAssembly & {
-  readonly promising?: (call: Callable) => (...args: unknown[]) => Promise<unknown>
-  readonly Suspending?: new (call: (...args: unknown[]) => Promise<unknown>) => WebAssembly.ImportValue
-}
 
 /** Exit codes are 31 bits wide: what `run` or proc_exit gives loses its highest bit. */
 const EXIT_CODE_MASK = 0x7fff_ffff
@@ -98,12 +95,12 @@ export function runGuest (prepared: Prepared, run: Run, memories: MemoryPool, ki
     if (memory !== undefined) memories.give(memory, pages, pagesMax)
     return outcome
   }
-  return prepared.suspends ? guest.runSuspending(calls, due).then(giveBack) : giveBack(guest.run(calls, due))
+  return prepared.suspends || prepared.apart ? guest.runSuspending(calls, due).then(giveBack) : giveBack(guest.run(calls, due))
 }
 
 function requireKin (kin: Kin | undefined): void {
-  const lack = jspi.Suspending === undefined || jspi.promising === undefined ? 'this platform cannot suspend a guest (JSPI)' : kin === undefined ? 'no children are computed here' : null
-  if (lack !== null) throw new InosError('ERR_UNSUPPORTED_IMPORT', `The module imports functions that wait for other WASM, and ${lack}.`)
+  if (kin === undefined) throw new InosError('ERR_UNSUPPORTED_IMPORT', 'The module imports functions that wait for other WASM, and no children are computed here.')
+  if (!CAN_SUSPEND) throw lost('This platform cannot suspend a guest (JSPI)', undefined)
 }
 
 function takeMemory (pages: number, pagesMax: number, memories: MemoryPool): WebAssembly.Memory {

@@ -13,7 +13,7 @@ import { LIMITS } from '../../src/packet/limits.ts'
 import { InosError } from '../../src/packet/errors.ts'
 import { createExecutorPool } from '../../src/node/executor-pool.ts'
 import type { ExecutorPool } from '../../src/node/executor-pool.ts'
-import { Lease } from '../../src/node/executor-lease.ts'
+import { Lease } from '../../src/assembly/executor-lease.ts'
 import { residentBytes } from '../../src/node/executor-process.ts'
 import type { Run } from '../../src/wasm/runtime.ts'
 import { wasm } from '../wasm-builder.ts'
@@ -43,7 +43,7 @@ function runOf (bytes: Uint8Array): Run {
 
 /** The lease it may use up: with the largest estimate a module of its size can have, as the pool sees it. */
 function leaseMs (bytes: Uint8Array): number {
-  const lease = new Lease(FUEL_MAX, () => {})
+  const lease = new Lease(FUEL_MAX, () => {}, setImmediate)
   lease.expect(bytes.length / 1_000_000 * LIMITS.executor.estimateMsPerMB)
   return lease.ms
 }

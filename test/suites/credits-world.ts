@@ -17,7 +17,7 @@ import { InosError } from '../../src/packet/errors.ts'
 import { peerIdOfKey, type Signer, type Verify, toHex } from '../../src/packet/identity.ts'
 import { UNMEASURED } from '../../src/packet/capacity.ts'
 import { type Cancel, checkCheque, checkOrder, type Offer, type Order } from '../../src/packet/records.ts'
-import type { SpecLimits } from '../../src/packet/spec.ts'
+import type { SpecLimits } from '../../src/packet/spec-limits.ts'
 import { createSigner, verify } from '../../src/node/keys.ts'
 
 export const START = 1_800_000_000

@@ -19,10 +19,16 @@ export class Lease {
   #readMs = 0
   #usedMs = 0
   #since: number | undefined
-  #timer: NodeJS.Timeout | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
 
-  /** @param fuelMax fuel the job may burn; 0n for one that runs nothing */
-  constructor (fuelMax: bigint, expire: () => void) {
+  readonly #later: (run: () => void) => void
+
+  /**
+   * @param fuelMax fuel the job may burn; 0n for one that runs nothing
+   * @param later calls when all that has arrived by now was read
+   */
+  constructor (fuelMax: bigint, expire: () => void, later: (run: () => void) => void) {
+    this.#later = later
     this.#fuelMs = Number(fuelMax) * LIMITS.executor.leaseNanosecondsPerFuel / 1e6
     this.#expire = expire
   }
@@ -55,9 +61,9 @@ export class Lease {
     this.#timer = setTimeout(() => { this.#runOut() }, this.ms - this.#usedMs)
   }
 
-  /** If this process was stopped for a while, the answer may wait to be read, which happens before `setImmediate` calls. */
+  /** If this platform was stopped for a while, the answer may wait to be read. */
   #runOut (): void {
-    setImmediate(() => {
+    this.#later(() => {
       if (this.#since !== undefined) this.#expire()
     })
   }

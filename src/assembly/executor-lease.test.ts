@@ -9,7 +9,7 @@ const { leaseMsBase, leaseEstimateFactor, leaseNanosecondsPerFuel, estimateMsMax
 // Goal: a lease is base + estimate · factor + fuel · nanoseconds, whatever an executor claims, and fits a timer.
 // Method: the sum for a default job, estimates that shrink or lie, and all the fuel there is.
 test('the length of a lease', () => {
-  const lease = new Lease(1_000_000_000n, () => {})
+  const lease = new Lease(1_000_000_000n, () => {}, setImmediate)
   const fuelMs = 1_000 * leaseNanosecondsPerFuel
   assert.equal(lease.ms, leaseMsBase + fuelMs)
   lease.expect(100)
@@ -17,7 +17,7 @@ test('the length of a lease', () => {
   assert.equal(lease.ms, leaseMsBase + 100 * leaseEstimateFactor + fuelMs)
   lease.expect(Number.MAX_VALUE)
   assert.equal(lease.ms, leaseMsBase + estimateMsMax * leaseEstimateFactor + fuelMs)
-  assert.equal(new Lease(LIMITS.spec.fuelMax, () => {}).ms, 2 ** 31 - 1)
+  assert.equal(new Lease(LIMITS.spec.fuelMax, () => {}, setImmediate).ms, 2 ** 31 - 1)
   assert.ok(estimateMs(LIMITS.wire.blobBytesMax) < estimateMsMax)
 })
 
@@ -33,7 +33,7 @@ test('a paused lease does not run out', async context => {
     await immediate()
   }
   let expired = 0
-  const lease = new Lease(0n, () => { expired++ })
+  const lease = new Lease(0n, () => { expired++ }, setImmediate)
   lease.resume()
   await pass(leaseMsBase - 1_000)
   lease.pause()
@@ -51,7 +51,7 @@ test('a paused lease does not run out', async context => {
 test('an answer at the last moment counts', async context => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   let expired = 0
-  const lease = new Lease(0n, () => { expired++ })
+  const lease = new Lease(0n, () => { expired++ }, setImmediate)
   lease.resume()
   setTimeout(() => { lease.pause() }, leaseMsBase)
   context.mock.timers.tick(leaseMsBase)

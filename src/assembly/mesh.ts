@@ -8,12 +8,18 @@ import { toHex } from '../packet/identity.ts'
 import { decodeInvitation } from '../packet/invite.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { sameNet } from '../packet/mesh.ts'
-import { type InviteTerms, type Membership, type MembershipParts, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
+import { type InviteTerms, type Membership, type MembershipParts, type MemberStore, type MeshRules, openMembership, pendingMembership } from '../network/membership.ts'
 import type { CharterOptions, InviteOptions, MeshView } from '../network/mesh-views.ts'
 import type { Network } from '../network/network.ts'
 import { byPromise } from '../network/places.ts'
 import type { Platform } from '../processor/rooms.ts'
-import type { DataDirectory } from './data-dir.ts'
+
+/** Where a node keeps itself, as far as its membership rests there. */
+export interface Home {
+  /** As its owner names it. */
+  readonly path: string
+  readonly db: MemberStore
+}
 
 /** Rows that only trade with others writes. */
 const TRADE = ['line', 'order', 'in', 'out', 'owed', 'due'] as const
@@ -22,7 +28,7 @@ const TRADE = ['line', 'order', 'in', 'out', 'owed', 'due'] as const
  * The membership of a data directory: what it holds, or with an invite what will be once it is redeemed.
  * @throws {InosError} ERR_INVITE, ERR_DATA_DIR, ERR_STORE
  */
-export async function findMembership (dir: DataDirectory, platform: Platform, invite: string | undefined): Promise<Membership | null> {
+export async function findMembership (dir: Home, platform: Platform, invite: string | undefined): Promise<Membership | null> {
   const parts = partsOf(dir, platform)
   const membership = await openMembership(parts)
   if (invite === undefined) return membership
@@ -91,19 +97,19 @@ export function termsOf ({ grant, expires, count }: InviteOptions): InviteTerms 
 
 export function amountOf (amount: bigint | string): bigint { return typeof amount === 'string' ? parseCredits(amount) : amount }
 
-export function partsOf (dir: DataDirectory, { signer, verify, now, randomBytes }: Platform): MembershipParts {
+export function partsOf (dir: Home, { signer, verify, now, randomBytes }: Platform): MembershipParts {
   return { store: dir.db, signer, verify, now: () => Math.floor(now() / 1000), randomBytes }
 }
 
-export async function requireFresh (dir: DataDirectory): Promise<void> {
+export async function requireFresh (dir: Home): Promise<void> {
   for (const prefix of TRADE) {
-    for await (const _row of dir.db.iterator({ gte: `${prefix}!`, lt: `${prefix}!~`, limit: 1 })) {
+    for await (const _row of dir.db.iterator({ gte: `${prefix}!`, lt: `${prefix}!~` })) {
       throw new InosError('ERR_DATA_DIR', `The node of ${dir.path} has traded on the open mesh, and its books stay there.`, { hint: 'Use another directory for the private mesh: --data DIR.' })
     }
   }
 }
 
-export function belongsElsewhere (dir: DataDirectory, { net, charter, isIssuer }: Membership): InosError {
+export function belongsElsewhere (dir: Home, { net, charter, isIssuer }: Membership): InosError {
   const { name } = charter.payload
   return new InosError('ERR_DATA_DIR', `The node of ${dir.path} ${isIssuer ? 'is the issuer of' : 'belongs to'} the private mesh ${name === '' ? toHex(net).slice(0, 12) : `"${name}"`} already.`, {
     hint: 'A data directory belongs to one mesh; use another one with --data DIR.'

@@ -1,0 +1,58 @@
+/** Bundles for browsers: the library with the program of its executors inside it as text. Who writes them where is left to who calls. */
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { build, type BuildOptions, type Plugin } from 'esbuild'
+import '../src/packet/limits.ts'
+
+/** What a tab loads, gzipped. */
+export const TAB_BYTES_MAX = 300_000
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const COMMON = { absWorkingDir: root, bundle: true, format: 'esm', platform: 'browser', target: 'es2024', minify: true, legalComments: 'none', write: false } satisfies BuildOptions
+
+/** The program of an executor. */
+export async function bundleExecutor (): Promise<string> {
+  return await bundle({ entryPoints: ['src/browser/executor.ts'], plugins: [withoutRelations] })
+}
+
+/**
+ * What no tab needs: keys of other kinds than ours, Ed25519, so that whoever has one is refused in the handshake; and relaying, which
+ * takes somebody who can be dialled.
+ */
+const UNUSED = /@libp2p\/(crypto\/dist\/src\/keys\/(rsa|secp256k1|ecdsa)\/(utils|index|index\.browser)|circuit-relay-v2\/dist\/src\/server\/index)\.js$/
+
+const withoutUnused: Plugin = {
+  name: 'what no tab needs',
+  setup ({ onLoad }) {
+    onLoad({ filter: UNUSED }, async ({ path }) => {
+      const names = (await readFile(path, 'utf8')).matchAll(/export (?:async )?(?:function|const|class) (\w+)/g)
+      return { contents: ["const refuse = () => { throw new Error('No tab does this.') }", ...Array.from(names, ([, name]) => `export const ${name} = refuse`), 'export { refuse as publicKeyLength, refuse as privateKeyLength }'].join('\n') }
+    })
+  }
+}
+
+/** Limits are constants: that they fit each other was checked when this script loaded them. */
+const withoutRelations: Plugin = {
+  name: 'limits without their relations',
+  setup ({ onLoad }) {
+    onLoad({ filter: /src\/packet\/limits\.ts$/ }, async ({ path }) => ({ contents: (await readFile(path, 'utf8')).replaceAll(/^relate\(.*\)$/gm, ''), loader: 'ts' }))
+  }
+}
+
+/** A program for a page, such as the library itself. @param entry path from the root of the repository */
+export async function bundleForBrowser (entry = 'src/browser/index.ts'): Promise<string> {
+  const executor = await bundleExecutor()
+  const inside: Plugin = {
+    name: 'executor',
+    setup ({ onResolve, onLoad }) {
+      onResolve({ filter: /^inos:executor$/ }, ({ path }) => ({ path, namespace: 'executor' }))
+      onLoad({ filter: /.*/, namespace: 'executor' }, () => ({ contents: executor, loader: 'text' }))
+    }
+  }
+  return await bundle({ entryPoints: [entry], plugins: [inside, withoutUnused, withoutRelations] })
+}
+
+async function bundle (options: BuildOptions): Promise<string> {
+  const { outputFiles } = await build({ ...COMMON, ...options, write: false })
+  return outputFiles[0]!.text
+}

@@ -1,0 +1,57 @@
+/**
+ * Small things a tab keeps in its database: who it is, the peers it knows, what it has seen of them. The identity is a promise;
+ * the rest is a convenience, and where it is damaged it is learnt anew.
+ */
+import type { Timers } from '../network/network.ts'
+import { checkKnownPeers, type KnownPeer, KnownPeers } from '../network/known-peers.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { createHistory, type History } from '../processor/history.ts'
+import type { Database } from './database.ts'
+import { randomBytes } from './platform.ts'
+
+const SEED_BYTES = 32
+
+/** A new one is drawn only where there is none. @throws {InosError} ERR_DATA_DIR for one that is damaged, ERR_STORE */
+export async function loadIdentity (database: Database): Promise<Uint8Array> {
+  const kept = database.rows<unknown>('kept')
+  const found = await kept.get('identity')
+  if (found instanceof Uint8Array && found.length === SEED_BYTES) return found
+  if (found !== undefined) throw new InosError('ERR_DATA_DIR', `The identity of the node "${database.name}" is damaged.`, { hint: 'It is left as it is; join with another dataDir.' })
+  const seed = randomBytes(SEED_BYTES)
+  await kept.batch([{ type: 'put', key: 'identity', value: seed }], { sync: true })
+  return seed
+}
+
+export interface Keeping extends AsyncDisposable { readonly known: KnownPeers, readonly history: History }
+
+/** @param log takes one line about what could not be used or kept */
+export async function openKeeping (database: Database, self: string, timers: Timers, log: (what: string, error: unknown) => void): Promise<Keeping> {
+  const kept = database.rows<string>('kept')
+  const read = async <T>(key: string, use: (text: string) => T, fresh: T): Promise<T> => {
+    try {
+      const text = await kept.get(key)
+      return text === undefined ? fresh : use(text)
+    } catch (error) {
+      log(`reading ${key}, which is learnt anew`, error)
+      return fresh
+    }
+  }
+  const peers = await read<KnownPeer[]>('peers', text => checkKnownPeers(JSON.parse(text)), [])
+  const known = new KnownPeers({ self, now: () => Math.floor(Date.now() / 1000), peers })
+  const history = await read('history', text => createHistory(Date.now, text), createHistory(Date.now))
+  const keep = (key: string, text: () => string, ms: number): { changed: () => void, save: () => Promise<void> } => {
+    let cancel: (() => void) | null = null
+    const save = async (): Promise<void> => {
+      if (cancel === null) return
+      cancel()
+      cancel = null
+      await kept.batch([{ type: 'put', key, value: text() }], { sync: false }).catch((error: unknown) => { log(`keeping ${key}`, error) })
+    }
+    return { changed: () => { cancel ??= timers.after(ms, () => { void save() }) }, save }
+  }
+  const [ofPeers, ofHistory] = [keep('peers', () => JSON.stringify(known.list()), LIMITS.peers.saveMs), keep('history', () => history.save(), LIMITS.market.historySaveMs)]
+  known.onChange(ofPeers.changed)
+  history.onChange(ofHistory.changed)
+  return { known, history, async [Symbol.asyncDispose] () { await Promise.all([ofPeers.save(), ofHistory.save()]) } }
+}

@@ -1,0 +1,58 @@
+/**
+ * The libp2p node of a tab, as a `Network`: it dials WebSockets and relays, and can be dialled through relays alone. There is no
+ * DHT in it: a client of it would be a quarter of what a page loads, and the peers it has met tell it of others.
+ */
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { noise } from '@libp2p/noise'
+import { webSockets } from '@libp2p/websockets'
+import { createLibp2p } from 'libp2p'
+import { Access } from '../network/access.ts'
+import { Admission } from '../network/admission.ts'
+import { keepCompany } from '../network/company.ts'
+import type { KnownPeers } from '../network/known-peers.ts'
+import { createLibp2pNetwork, parseAddress } from '../network/libp2p.ts'
+import { commonOptions } from '../network/libp2p-options.ts'
+import type { Membership } from '../network/membership.ts'
+import type { Network } from '../network/network.ts'
+import { announced } from '../network/places.ts'
+import { CIRCUIT } from '../network/shelter.ts'
+import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { timers } from './platform.ts'
+
+export interface NetworkOptions {
+  /** Ed25519 seed, 32 bytes. */
+  readonly seed: Uint8Array
+  /** `/p2p-circuit` or nothing: a page can listen at relays alone. */
+  readonly listen: readonly string[]
+  /** Multiaddrs of nodes to connect to, also later while this node has dialled too few. */
+  readonly bootstrap: readonly string[]
+  readonly known: KnownPeers
+  readonly membership: Membership | undefined
+}
+
+/** @throws {InosError} ERR_USAGE for a bad address, ERR_LISTEN for one that no page can listen on */
+export async function createNetwork ({ seed, listen, bootstrap, known, membership }: NetworkOptions): Promise<Network> {
+  for (const address of bootstrap) parseAddress(address)
+  for (const address of listen) if (address !== CIRCUIT) throw new InosError('ERR_LISTEN', `A page cannot listen on ${address}.`, { hint: `It can be reached through relays: ${CIRCUIT}.` })
+  const admission = membership === undefined ? undefined : new Admission(membership, timers)
+  const access = new Access({ listen, relay: false, timers })
+  const { heldPerPeerMax } = LIMITS.relay
+  const node = await createLibp2p({
+    ...commonOptions({ timers, access, admission }),
+    privateKey: await generateKeyPairFromSeed('Ed25519', seed),
+    addresses: { announceFilter: announced },
+    transports: [webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
+    connectionEncrypters: [noise()]
+  })
+  await access.begin(node)
+  const network = createLibp2pNetwork({ node, timers, admission, access })
+  const leave = keepCompany({ network, timers, random: Math.random, known, given: bootstrap, membership, givenMs: LIMITS.wire.bootstrapMs })
+  const stop = network.stop.bind(network)
+  network.stop = async () => {
+    leave()
+    await stop()
+  }
+  return network
+}

@@ -1,0 +1,63 @@
+/**
+ * Whether a tab works for others now: as long as its user has said yes, and what was chosen to pause it does not hold. Nothing
+ * runs before that yes, and what is at work when it ends is finished.
+ */
+import type { Processor } from '../processor/processor.ts'
+
+/** What pauses the work of a tab. */
+export interface PauseOptions {
+  /** While nobody can see the page. @default false */
+  readonly hidden?: boolean
+  /** While the machine runs on its battery, where the browser tells. @default false */
+  readonly battery?: boolean
+}
+
+/** What a tab does for others. */
+export interface Work {
+  /** Whether its user has said yes. */
+  readonly allowed: boolean
+  /** Why it takes nothing all the same; null where nothing pauses it. */
+  readonly paused: 'hidden' | 'battery' | null
+  /** Both: it takes work. */
+  readonly serving: boolean
+}
+
+/** https://www.w3.org/TR/battery-status/, which TypeScript's types do not know. */
+interface Battery extends EventTarget { readonly charging: boolean }
+type WithBattery = Navigator & { getBattery? (): Promise<Battery> }
+
+export interface Serving {
+  allow (yes: boolean): void
+  view (): Work
+  close (): void
+}
+
+/** @param serve what starts and ends the taking of work @param changed told of each change */
+export function createServing (serve: Processor['serve'], { hidden = false, battery: onBattery = false }: PauseOptions, changed: () => void): Serving {
+  const closed = new AbortController()
+  let allowed = false
+  let battery: Battery | null = null
+  const paused = (): Work['paused'] => hidden && document.hidden ? 'hidden' : battery?.charging === false ? 'battery' : null
+  const view = (): Work => ({ allowed, paused: paused(), serving: allowed && paused() === null })
+  const look = (): void => {
+    if (closed.signal.aborted) return
+    serve(view().serving)
+    changed()
+  }
+  if (hidden) document.addEventListener('visibilitychange', look, closed)
+  if (onBattery) {
+    void (navigator as WithBattery).getBattery?.().then(found => {
+      battery = found
+      found.addEventListener('chargingchange', look, closed)
+      look()
+    }, () => {})
+  }
+  return {
+    allow (yes) {
+      allowed = yes
+      look()
+    },
+    view,
+    close () { closed.abort() }
+  }
+}
