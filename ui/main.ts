@@ -49,8 +49,8 @@ function Frame (): ComponentChildren {
     document.title = `${title} · INOS`
   }, [title])
   return h('div', null,
-    h('a', { class: 'skip', href: `#/${current.value}`, onClick: (event: Event) => { event.preventDefault(); main.current?.focus() } }, 'Skip to the view'),
     h('header', null,
+      h('a', { class: 'skip', href: `#/${current.value}`, onClick: (event: Event) => { event.preventDefault(); main.current?.focus() } }, 'Skip to the view'),
       h('strong', null, 'INOS'), h('span', null, 'node ', id(shown('status')?.id)),
       h('span', { id: 'live', role: 'status', class: live.value.is ? 'good' : 'bad' }, live.value.is ? 'live' : 'not connected'),
       h('span', { class: 'push' }, shown('trade')?.serving === true ? 'serves' : 'buys only', ' · ', credits(shown('credits')?.balance)),

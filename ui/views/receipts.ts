@@ -52,7 +52,7 @@ export function Receipts (): ComponentChildren {
         { name: 'Receipt', of: row => id(row.id) }, { name: 'Role', of: row => row.role }, { name: 'With', of: row => id(row.peer) }, { name: 'Ended', of: row => row.outcome === 'ok' ? `exit ${row.exitCode}` : row.outcome },
         { name: 'Fuel', kind: 'number', of: row => count(row.fuel) }, { name: 'Charge', kind: 'number', of: row => credits(row.charge) }, { name: 'Paid', of: row => row.role === 'own' ? '–' : row.paid ? 'yes' : 'not yet' },
         { name: 'Do', of: row => h('span', { class: 'row' },
-          h(Button, { does: () => check('verifyStored', row.id, row.id), label: `Verify ${row.id}` }, 'Verify'), h(Button, { does: () => check('rerun', row.id, row.id), label: `Verify ${row.id} by running its job again` }, 'Run again'), h(Button, { does: () => save(row.id), label: `Save ${row.id}` }, 'Save')) }
+          h(Button, { does: () => check('verifyStored', row.id, row.id), label: `Verify ${row.id}` }, 'Verify'), h(Button, { does: () => check('rerun', row.id, row.id), label: `Run again the job of ${row.id}` }, 'Run again'), h(Button, { does: () => save(row.id), label: `Save ${row.id}` }, 'Save')) }
       ]
     })))
 }
