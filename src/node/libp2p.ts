@@ -29,6 +29,7 @@ import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 import { PortForwarder } from './upnp.ts'
 import { webSocket } from './websocket.ts'
+import { webTransport } from './webtransport/transport.ts'
 
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes: the key that also signs this node's records. */
@@ -123,7 +124,7 @@ async function configure ({ seed, listen: places = [], mdns, timers = platformTi
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcpFromOnePort(), webSocket(), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     services: {
       ...common.services,

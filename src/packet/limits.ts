@@ -75,6 +75,28 @@ export const LIMITS = {
     messageBytesMax: 1 * MIB,
     headersBytesMax: 8 * KIB
   },
+  /** The listener for WebTransport. */
+  webTransport: {
+    /** A certificate is shown for so long, and valid for that much longer at both ends; its hash is told one period ahead. */
+    periodMs: 6 * 86_400_000,
+    skewMs: 86_400_000,
+    /** Connections that have not shown yet who they are. */
+    unsettledMax: 64,
+    /** What a new connection, and one stream of it, may send ahead of a reader; and a whole connection later on. */
+    firstBytesMax: 1 * MIB,
+    firstStreamBytesMax: 256 * KIB,
+    windowBytesMax: 32 * MIB,
+    /** Streams before the handshake is over, those of HTTP/3 itself, and what is said on them; header fields of a request. */
+    earlyStreamsMax: 10,
+    controlStreamsMax: 8,
+    controlBytesMax: 64 * KIB,
+    headerBytesMax: 4 * KIB,
+    /** A UDP packet that fits the paths of the internet. */
+    packetBytesMax: 1_350,
+    /** Silent for so long, a connection is lost; this often it is seen to that it is not. */
+    idleMsMax: 30_000,
+    keepMs: 10_000
+  },
   /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
   blobs: {
     /** Named and checked by itself; a larger blob has a manifest of its chunks. */
@@ -667,6 +689,26 @@ export const LIMITS = {
     requestMsMax: 10_000,
     connectionsMax: 16
   },
+  /** The page of a node and its local API. */
+  dashboard: {
+    port: 7_467,
+    /** The head of a request and its body must arrive within this. */
+    requestMsMax: 60_000,
+    connectionsMax: 64,
+    /** Requests worked on at once, their bodies together, and how many wait. */
+    requestsMax: 32,
+    bodiesBytesMax: 256 * MIB,
+    waitingMax: 64,
+    /** A module with its input, as JSON. */
+    bodyBytesMax: 128 * MIB,
+    /** Entries of a list that one answer has, the latest. */
+    itemsMax: 10_000,
+    /** Pages that listen, events kept for those that come back, and what may wait for a page that does not read. */
+    streamsMax: 16,
+    eventsMax: 4_096,
+    backlogBytesMax: 4 * MIB,
+    pulseMs: 15_000
+  },
   /** A mesh of the test kit, in one process. */
   testing: {
     nodesMax: 1_024,
@@ -702,6 +744,9 @@ relate(LIMITS.blobs.windowChunks * LIMITS.blobs.chunkBytes <= wire.streamWindowB
 relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameBytesMax, 'the addresses of other holders fit a frame')
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
 relate(2 * wire.batchBytesMax <= LIMITS.webSocket.messageBytesMax, 'what is written together fits a message')
+relate(LIMITS.webTransport.periodMs + 2 * LIMITS.webTransport.skewMs <= 14 * 86_400_000, 'browsers take a certificate of which only the hash is known')
+relate(2 * LIMITS.webTransport.keepMs < LIMITS.webTransport.idleMsMax, 'one lost packet does not end a connection')
+relate(wire.streamWindowBytesMax < LIMITS.webTransport.windowBytesMax, 'a stream that is not read leaves room to others')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
 relate(wire.windowBytesMax >= wire.frameBytesMax, 'one frame fits the window')
@@ -772,3 +817,4 @@ relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all ou
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
 relate(spec.outputBytesMax + LIMITS.credits.treeBytesMax + MIB < control.frameBytesMax, 'a result, its files and its receipts fit a frame of the control socket')
+relate(LIMITS.dashboard.bodyBytesMax <= LIMITS.dashboard.bodiesBytesMax && LIMITS.dashboard.streamsMax < LIMITS.dashboard.connectionsMax, 'one request of the dashboard fits the budget of all, and pages that listen leave connections to requests')

@@ -1,0 +1,163 @@
+/**
+ * The UDP socket of a WebTransport listener: who sends from an address it made up gets no more bytes back than it sent
+ * and leaves nothing here (a retry token, RFC 9000, section 8.1.2), and only so many connections there are at once.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { LIMITS } from '../../packet/limits.ts'
+import type { Certificates } from './certificates.ts'
+import { H3, Link, type Place } from './link.ts'
+import type { Header, NativeConfig, Quiche } from './native.ts'
+
+const { wire, webTransport } = LIMITS
+const ID_BYTES = 16
+const MAC_BYTES = 32
+/** Of `Type`. */
+const INITIAL = 0
+
+export interface Arrival { readonly link: Link, readonly from: Place, /** It has shown who it is: its time is no longer short. */ readonly settle: () => void }
+
+export class Endpoint {
+  readonly #quiche: Quiche
+  readonly #certificates: Certificates
+  readonly #arrived: (arrival: Arrival) => void
+  readonly #secret = randomBytes(32)
+  readonly #links = new Map<string, Link>()
+  readonly #unsettled = new Set<Link>()
+  readonly #socket: Socket
+  #config: { shown: object, config: NativeConfig } | null = null
+  #place: Place = { host: '', port: 0 }
+  #keeping: NodeJS.Timeout | undefined
+
+  constructor (quiche: Quiche, family: 4 | 6, certificates: Certificates, arrived: (arrival: Arrival) => void) {
+    this.#quiche = quiche
+    this.#certificates = certificates
+    this.#arrived = arrived
+    this.#socket = createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true })
+    this.#socket.on('message', (packet, remote) => { this.#received(packet, remote) })
+  }
+
+  get port (): number { return this.#place.port }
+
+  /** @throws as the socket does, such as EADDRINUSE */
+  async listen (host: string, port: number): Promise<void> {
+    this.#socket.bind({ address: host, port, exclusive: true })
+    await once(this.#socket, 'listening')
+    // An unreachable peer is no reason to end.
+    this.#socket.on('error', () => {})
+    this.#place = { host, port: this.#socket.address().port }
+    this.#keeping = setInterval(() => { for (const link of this.#links.values()) link.keep() }, webTransport.keepMs)
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#keeping)
+    for (const link of [...this.#links.values()]) link.close(H3.noError)
+    // Packets that say so are sent when the next turn is over.
+    await new Promise(setImmediate)
+    const closed = once(this.#socket, 'close')
+    this.#socket.close()
+    await closed
+  }
+
+  #received (packet: Uint8Array, { address: host, port }: RemoteInfo): void {
+    let header: Header
+    try {
+      header = this.#quiche.Header.fromSlice(packet, ID_BYTES)
+    } catch {
+      return
+    }
+    const from = { host, port }
+    const link = this.#links.get(nameOf(header.dcid)) ?? this.#greet(packet, header, from)
+    link?.receive(packet, from, this.#place)
+  }
+
+  /** A first packet: asked to come again with a token, and with one taken in. */
+  #greet (packet: Uint8Array, { ty, version, dcid, scid, token }: Header, from: Place): Link | null {
+    if (ty !== INITIAL || packet.length < this.#quiche.MIN_CLIENT_INITIAL_LEN || this.#links.size >= wire.connectionsMax || this.#unsettled.size >= webTransport.unsettledMax) return null
+    const answer = new Uint8Array(this.#quiche.MAX_DATAGRAM_SIZE)
+    if (!this.#quiche.versionIsSupported(version)) {
+      this.#post(answer.subarray(0, this.#quiche.negotiateVersion(scid, dcid, answer)), from)
+      return null
+    }
+    if (token === undefined || token.length === 0) {
+      const id = randomBytes(ID_BYTES)
+      this.#post(answer.subarray(0, this.#quiche.retry(scid, dcid, id, this.#mint(dcid, id, from), version, answer)), from)
+      return null
+    }
+    const original = this.#check(token, dcid, from)
+    return original === null ? null : this.#take(dcid, original, from)
+  }
+
+  #take (id: Uint8Array, original: Uint8Array, from: Place): Link {
+    const quic = this.#quiche.Connection.accept(id, original, this.#place, from, this.#configure())
+    const link = new Link(quic, this.#quiche, (packet, to) => { this.#post(packet, to) })
+    const name = nameOf(id)
+    const late = setTimeout(() => { link.close(H3.excessiveLoad) }, wire.dialMsMax)
+    const settle = (): void => {
+      clearTimeout(late)
+      this.#unsettled.delete(link)
+    }
+    this.#links.set(name, link)
+    this.#unsettled.add(link)
+    this.#arrived({ link: link.whenClosed(() => {
+      settle()
+      this.#links.delete(name)
+    }), from, settle })
+    return link
+  }
+
+  /** What is offered, with the certificate of now. */
+  #configure (): NativeConfig {
+    const shown = this.#certificates.current()
+    if (this.#config?.shown === shown) return this.#config.config
+    const config = this.#quiche.Config.withBoringSslCtx(false, false, null, [shown.keyPem], [shown.certificatePem], null)
+    config.setApplicationProtos(['h3'])
+    config.setMaxIdleTimeout(webTransport.idleMsMax)
+    config.setMaxRecvUdpPayloadSize(webTransport.packetBytesMax)
+    config.setMaxSendUdpPayloadSize(webTransport.packetBytesMax)
+    // Windows begin small, and grow with readers that keep up: who has not said who it is fills no memory.
+    config.setInitialMaxData(webTransport.firstBytesMax)
+    config.setInitialMaxStreamDataBidiLocal(webTransport.firstStreamBytesMax)
+    config.setInitialMaxStreamDataBidiRemote(webTransport.firstStreamBytesMax)
+    config.setInitialMaxStreamDataUni(webTransport.controlBytesMax)
+    config.setMaxStreamWindow(wire.streamWindowBytesMax)
+    config.setMaxConnectionWindow(webTransport.windowBytesMax)
+    config.setInitialMaxStreamsBidi(wire.muxerStreamsMax)
+    config.setInitialMaxStreamsUni(webTransport.controlStreamsMax)
+    config.setDisableActiveMigration(true)
+    config.enablePacing(false)
+    // The drafts of WebTransport ask for it; a datagram that comes is dropped.
+    config.enableDgram(true, 1, 1)
+    config.grease(false)
+    config.verifyPeer(false)
+    this.#config = { shown, config }
+    return config
+  }
+
+  /** Until when, the id the client chose first, and a proof that this node wrote that for this address. */
+  #mint (original: Uint8Array, id: Uint8Array, from: Place): Uint8Array {
+    const until = Buffer.alloc(8)
+    until.writeDoubleBE(Date.now() + wire.dialMsMax)
+    return Buffer.concat([until, original, this.#prove(until, original, id, from)])
+  }
+
+  /** @returns the id the client chose first; null for a token that is not of this node, too old, or somebody else's */
+  #check (token: Uint8Array, id: Uint8Array, from: Place): Uint8Array | null {
+    const bytes = Buffer.from(token)
+    if (bytes.length < 8 + MAC_BYTES || bytes.length > 8 + 20 + MAC_BYTES) return null
+    const [until, original, proof] = [bytes.subarray(0, 8), bytes.subarray(8, -MAC_BYTES), bytes.subarray(-MAC_BYTES)]
+    return timingSafeEqual(proof, this.#prove(until, original, id, from)) && until.readDoubleBE() >= Date.now() ? original : null
+  }
+
+  #prove (until: Uint8Array, original: Uint8Array, id: Uint8Array, { host, port }: Place): Buffer {
+    return createHmac('sha256', this.#secret).update(until).update(Uint8Array.of(original.length)).update(original).update(id).update(`${host} ${port}`).digest()
+  }
+
+  #post (packet: Uint8Array, { host, port }: Place): void {
+    // What cannot be sent is lost, as any packet may be.
+    this.#socket.send(packet, port, host, () => {})
+  }
+}
+
+function nameOf (id: Uint8Array): string { return Buffer.from(id).toString('hex') }
