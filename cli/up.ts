@@ -5,13 +5,14 @@ import { addData, addJson, addListen, addPeers, type CommonOptions, type Context
 import { parseCount } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import type { Dashboard, DashboardOptions } from '../src/node/dashboard.ts'
 import type { Node } from '../src/node/join.ts'
 import type { OpenOptions } from './open.ts'
 import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 import { parseBytes } from './units.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, ui?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -33,6 +34,7 @@ export function addUp (program: Command, context: Context): void {
     .option('--no-cache', 'run every job, also one that ran here before; else that is answered from memory at the base price')
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
     .option('--metrics [port]', `tell Prometheus of this node on 127.0.0.1, 0: any free port (default port: ${LIMITS.metrics.port})`, read(parsePort))
+    .option('--ui [port]', `serve the dashboard to a browser on this machine, 0: any free port (default port: ${LIMITS.dashboard.port})`, read(parsePort))
   addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, reachability, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
@@ -40,6 +42,7 @@ export function addUp (program: Command, context: Context): void {
     ['inos up --cpu 50% --price perMFuel=500ucr', 'half of the cores, at a price of your own; `inos price` shows all'],
     ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
     ['inos up --metrics', `serve http://127.0.0.1:${LIMITS.metrics.port}/metrics besides`],
+    ['inos up --ui', 'with a dashboard; the link it prints holds its token'],
     ['inos up --mdns --listen /ip4/0.0.0.0/tcp/0', 'join whoever does the same in this local network'],
     ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
@@ -68,6 +71,9 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const operator = operatorOf(node)
   const control = await serveControl(dataDir, operator)
   stack.defer(() => control.stop())
+  const ended = new AbortController()
+  const ui = options.ui === undefined ? null : await openDashboard(options.ui, { dataDir, operator, events: node, stop: () => { ended.abort() } })
+  if (ui !== null) stack.defer(() => ui.stop())
   await connectPeers(operator, options.peer, { output, signal })
   const tell = createTeller(output, options.json === true)
   stack.defer(node.on('peer:connect', ({ peer }) => tell('peer:connect', { peer }, `${peer} has connected`)))
@@ -79,14 +85,19 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
     broken.resolve(new InosError(code, message, hint === null ? {} : { hint }))
   }))
   const { metricsUrl } = node
-  tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }) }, describeReady(node, dataDir))
-  const failure = await Promise.race([interrupted(signal), broken.promise])
+  tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }), ...(ui === null ? {} : { ui: ui.url }) }, describeReady(node, dataDir, ui))
+  const failure = await Promise.race([interrupted(AbortSignal.any([signal, ended.signal])), broken.promise])
   output.say('stopping')
   // What cannot be written makes the stop fail as well; that it failed is said below.
   await stack.disposeAsync().catch((error: unknown) => { if (failure === null) throw error })
   tell('stopped', { id: node.id }, 'stopped')
   if (failure !== null) throw failure
   return 0
+}
+
+async function openDashboard (port: number | true, options: Omit<DashboardOptions, 'port'>): Promise<Dashboard> {
+  const { serveDashboard } = await import('../src/node/dashboard.ts')
+  return await serveDashboard({ ...options, port: port === true ? LIMITS.dashboard.port : port })
 }
 
 /** While the issuer of a mesh that this node wants to join is away, wait and say so. */
@@ -121,10 +132,10 @@ function createTeller (output: Output, json: boolean): Tell {
   }
 }
 
-function describeReady (node: Node, dataDir: string): string {
+function describeReady (node: Node, dataDir: string, ui: Dashboard | null): string {
   const { id, metricsUrl } = node
   const addresses = node.addresses()
-  const where = [...addresses, ...(metricsUrl === null ? [] : [metricsUrl])].map(address => `  ${address}`).join('\n')
+  const where = [...addresses, ...(metricsUrl === null ? [] : [metricsUrl]), ...(ui === null ? [] : [ui.url])].map(address => `  ${address}`).join('\n')
   return `node ${id} serves, data in ${dataDir}\n${where}\nElsewhere: inos run FILE.wasm --where remote --peer ${addresses[0] ?? 'ADDR'}`
 }
 

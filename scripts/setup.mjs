@@ -16,6 +16,7 @@ const windows = process.platform === 'win32'
 const node = chooseNode()
 installPackages()
 linkNode(node)
+buildPage(node)
 
 /** This machine's Node if it is new enough, else the pinned one, fetched once. */
 function chooseNode () {
@@ -58,6 +59,12 @@ function linkNode (target) {
   const bin = join(root, 'node_modules', '.bin')
   mkdirSync(bin, { recursive: true })
   link(target, join(bin, windows ? 'node.exe' : 'node'))
+}
+
+/** The page that `inos up --ui` serves from a checkout. */
+function buildPage (target) {
+  const done = spawnSync(target, [join(root, 'scripts', 'build-page.ts')], { stdio: ['ignore', 'ignore', 2] })
+  if (done.status !== 0) fail('the page of the dashboard could not be built.')
 }
 
 function link (target, path) {

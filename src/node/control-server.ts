@@ -160,7 +160,8 @@ async function readBody (request: IncomingMessage, bytes: number, signal: AbortS
   }
 }
 
-async function operate (
+/** Do what is asked, whichever way it came: over this socket or from the dashboard. @throws {InosError} whatever the operation throws */
+export async function operate (
   operation: Exclude<Operation, 'map' | 'putBlob'>, body: Uint8Array, operator: Operator, signal: AbortSignal,
   send: (frame: ControlFrame) => Promise<void>, isFull: () => boolean
 ): Promise<unknown> {

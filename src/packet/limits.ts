@@ -689,6 +689,26 @@ export const LIMITS = {
     requestMsMax: 10_000,
     connectionsMax: 16
   },
+  /** The page of a node and its local API. */
+  dashboard: {
+    port: 7_467,
+    /** The head of a request and its body must arrive within this. */
+    requestMsMax: 60_000,
+    connectionsMax: 64,
+    /** Requests worked on at once, their bodies together, and how many wait. */
+    requestsMax: 32,
+    bodiesBytesMax: 256 * MIB,
+    waitingMax: 64,
+    /** A module with its input, as JSON. */
+    bodyBytesMax: 128 * MIB,
+    /** Entries of a list that one answer has, the latest. */
+    itemsMax: 10_000,
+    /** Pages that listen, events kept for those that come back, and what may wait for a page that does not read. */
+    streamsMax: 16,
+    eventsMax: 4_096,
+    backlogBytesMax: 4 * MIB,
+    pulseMs: 15_000
+  },
   /** A mesh of the test kit, in one process. */
   testing: {
     nodesMax: 1_024,
@@ -797,3 +817,4 @@ relate(spec.outputsMax * LIMITS.guest.pathBytesMax <= spec.textBytesMax, 'all ou
 relate(wire.blobBytesMax * 2 + spec.inputBytesMax + spec.textBytesMax < control.bodyBytesMax, 'module, files and input fit one control request')
 relate(control.bodyBytesMax <= control.bodiesBytesMax, 'one control request fits the budget of all')
 relate(spec.outputBytesMax + LIMITS.credits.treeBytesMax + MIB < control.frameBytesMax, 'a result, its files and its receipts fit a frame of the control socket')
+relate(LIMITS.dashboard.bodyBytesMax <= LIMITS.dashboard.bodiesBytesMax && LIMITS.dashboard.streamsMax < LIMITS.dashboard.connectionsMax, 'one request of the dashboard fits the budget of all, and pages that listen leave connections to requests')

@@ -5,6 +5,7 @@ import { COUNTER, counted, number } from '../../test/actor-guests.ts'
 import { ECHO, ENDLESS } from '../../test/guests.ts'
 import { verifyChain } from '../index.ts'
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 import { createTestMesh } from './mesh.ts'
 import type { TestMesh, TestMeshOptions } from './options.ts'
 
@@ -32,6 +33,28 @@ test('nodes buy from each other and their books agree', async () => {
   const items = []
   for await (const item of buyer!.map(ECHO, ['a', 'b', 'c'], REMOTE)) items.push(item.text())
   assert.deepEqual(items, ['a', 'b', 'c'])
+})
+
+// Goal: a node takes work only while it serves, and peers know. Method: a seller that stops and begins again, twice; a job at work when it stops is finished; while it
+// does not serve it is no candidate, and an order on the offer of before is refused without a charge.
+test('serving begins and ends while a node runs', async () => {
+  await using mesh = await createTestMesh({ nodes: 2, node: index => ({ serve: index === 1 }) })
+  const [buyer, seller] = [mesh.nodes[0]!, mesh.nodes[1]!]
+  for (const text of ['first', 'second']) {
+    const running = new Promise<void>(resolve => { seller.on('job:state', ({ state }) => { if (state === 'running') resolve() }) })
+    const job = buyer.compute(ECHO, text, REMOTE)
+    await running
+    seller.serve(false)
+    assert.equal((await job).text(), text)
+    assert.equal(seller.trade().serving, false)
+    await assert.rejects(buyer.compute(ECHO, 'nobody', REMOTE), code('ERR_NO_OFFER', 'ERR_POLICY'))
+    await mesh.advance(LIMITS.market.measureMs)
+    seller.serve(true)
+    await mesh.advance(LIMITS.market.measureMs)
+  }
+  await mesh.settled()
+  assert.equal(sumOf(mesh), 0n)
+  assert.equal(seller.runs(), 2)
 })
 
 // Goal: time is the mesh's own. Method: a guest that burns a tenth of a second, a wait longer than any call may take, and a clock that stands in between.

@@ -1,0 +1,88 @@
+/**
+ * Receipts checked for the dashboard: offline, as `inos receipts verify` does, and by running the job again on this node
+ * and comparing every fact that a run decides.
+ */
+import { equals } from 'multiformats/bytes'
+import { type Bundle, readBundle } from '../credits/bundle.ts'
+import { openTree, readFiles } from '../credits/tree.ts'
+import { recordCid } from '../packet/cid.ts'
+import { InosError, toInosError } from '../packet/errors.ts'
+import { peerIdOfKey } from '../packet/identity.ts'
+import { LIMITS } from '../packet/limits.ts'
+import { verify } from './keys.ts'
+import type { Operator } from './operator.ts'
+
+/** What a check said: right, wrong and at which field, or not to be told here. */
+export interface Verdict {
+  readonly ok: boolean | null
+  readonly field: string | null
+  readonly message: string
+  readonly facts: Readonly<Record<string, unknown>> | null
+}
+
+/** Check a receipt file. */
+export function verdictOf (bytes: Uint8Array): Verdict {
+  try {
+    const { root, below } = openTree(bytes, verify)
+    return { ok: true, field: null, message: `Signatures, links and the bill are right${below.length === 0 ? '' : `, also of ${below.length} receipts below it`}.`, facts: factsOf(root) }
+  } catch (thrown) {
+    return wrong(thrown)
+  }
+}
+
+function wrong (thrown: unknown): Verdict {
+  const { message } = toInosError(thrown)
+  return { ok: false, field: /"(\w+)"/.exec(message)?.[1] ?? null, message, facts: null }
+}
+
+function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Record<string, unknown> {
+  const { outcome, exitCode, fuel, pages, charge, resultBytes } = payload
+  return {
+    receipt: id.toString(), order: order.id.toString(), executor: peerIdOfKey(payload.executor), payer: peerIdOfKey(payload.payer), module: payload.module.toString(), input: payload.input.toString(),
+    result: payload.result.toString(), resultBytes, outcome, exitCode, fuel, pages, charge, selfExecuted
+  }
+}
+
+const FIELDS = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages'] as const
+
+/** Run the job of a receipt again here. Of options no spec is kept, so that a job with some of its own is told apart, not judged. */
+export async function rerun (operator: Operator, bytes: Uint8Array, signal: AbortSignal): Promise<Verdict> {
+  const offline = verdictOf(bytes)
+  if (offline.ok !== true) return offline
+  const { payload } = readBundle(readFiles(bytes)[0]!).receipt
+  const unknown = (message: string): Verdict => ({ ok: null, field: null, message, facts: offline.facts })
+  if (payload.children.length > 0) return unknown('Its guest had other WASM computed; a whole tree is not run again from here.')
+  const [wasm, input] = [await find(operator, payload.module.toString(), signal), await find(operator, payload.input.toString(), signal)]
+  if (wasm === null || input === null) return unknown(`The ${wasm === null ? 'module' : 'input'} is not kept on this node any more, so the job cannot be run again.`)
+  const again = await operator.run(wasm, input, { where: 'local', cache: false, signal })
+  if (!equals(recordCid(again.spec).bytes, payload.spec.bytes)) return unknown('The job had options of its own (arguments, files, limits), which this node does not keep.')
+  const own = readBundle(readFiles(again.receipt)[0]!).receipt.payload
+  const field = FIELDS.find(name => String(own[name]) !== String(payload[name]))
+  if (field !== undefined) return { ...offline, ok: false, field, message: `Run again here the same job gave another "${field}" than its receipt says.` }
+  return { ...offline, message: 'Run again here, the job gave the same outcome, bytes and fuel.' }
+}
+
+/** Bytes of a blob that is here; others are not asked for it. */
+async function find ({ blobs }: Operator, cid: string, signal: AbortSignal): Promise<Uint8Array | null> {
+  if (cid === EMPTY) return new Uint8Array(0)
+  const here = (await blobs.ls()).find(blob => blob.cid === cid)
+  if (here === undefined || here.here < here.size || here.size > LIMITS.dashboard.bodyBytesMax) return null
+  const parts = await Array.fromAsync(blobs.get(cid, { signal }))
+  const bytes = new Uint8Array(here.size)
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/** The raw CID of no bytes. */
+const EMPTY = 'bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku'
+
+/** A stored receipt by its CID. @throws {InosError} ERR_USAGE */
+export async function storedReceipt (operator: Operator, id: string): Promise<Uint8Array> {
+  const bytes = await operator.receipt(id)
+  if (bytes === null) throw new InosError('ERR_USAGE', 'This node has no such receipt.')
+  return bytes
+}
