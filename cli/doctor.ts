@@ -69,6 +69,7 @@ async function examine ({ data, json, peer: peers }: DoctorOptions, { output, si
     await add('job', () => testJob(opened, signal))
   }
   await add('listening', checkListening)
+  await add('browsers', checkBrowsers)
   if (opened !== undefined && peers.length > 0) await checkPeers(opened, peers, add, signal)
 
   const isFit = checks.every(({ status }) => status !== 'fail')
@@ -149,5 +150,17 @@ async function checkListening (): Promise<Omit<Check, 'name'>> {
   server.once('error', reject).listen(0, '127.0.0.1', resolve)
   await promise
   server.close()
-  return ok('TCP on loopback can be listened on')
+  return ok('TCP and WebSocket on loopback can be listened on')
+}
+
+/** Of the transports with native parts, which a node may lack. */
+async function checkBrowsers (): Promise<Omit<Check, 'name'>> {
+  const { loadQuiche } = await import('../src/node/webtransport/native.ts')
+  try {
+    await loadQuiche()
+    return ok('browsers can dial this node by WebTransport (--listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport) and WebSocket (/ip4/0.0.0.0/tcp/4002/ws)')
+  } catch (error) {
+    const { message, hint } = toInosError(error)
+    return { ...ok(`browsers can dial this node by WebSocket (--listen /ip4/0.0.0.0/tcp/4002/ws). ${message}`), next: hint ?? null }
+  }
 }

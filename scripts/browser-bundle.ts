@@ -24,6 +24,10 @@ const UNUSED = /@libp2p\/(crypto\/dist\/src\/keys\/(rsa|secp256k1|ecdsa)\/(utils
 const withoutUnused: Plugin = {
   name: 'what no tab needs',
   setup ({ onLoad }) {
+    // A base that no address is written in, a table.
+    onLoad({ filter: /multiformats\/dist\/src\/bases\/base256emoji\.js$/ }, () => ({ contents: "export { base64url as base256emoji } from './base64.js'", loader: 'js' }))
+    // It would ask servers of others over HTTPS; tabs are given addresses that need no look-up.
+    onLoad({ filter: /@multiformats\/dns\/dist\/src\/resolvers\/default(\.browser)?\.js$/ }, () => ({ contents: 'export const defaultResolver = () => []', loader: 'js' }))
     onLoad({ filter: UNUSED }, async ({ path }) => {
       const names = (await readFile(path, 'utf8')).matchAll(/export (?:async )?(?:function|const|class) (\w+)/g)
       return { contents: ["const refuse = () => { throw new Error('No tab does this.') }", ...Array.from(names, ([, name]) => `export const ${name} = refuse`), 'export { refuse as publicKeyLength, refuse as privateKeyLength }'].join('\n') }

@@ -17,6 +17,7 @@ import { wasm } from './wasm-builder.ts'
 
 const PAGE = '<!doctype html><title>tab</title><script type="module">import * as inos from "/inos.js"; window.inos = inos</script>'
 const WEBSOCKET = '/ip4/127.0.0.1/tcp/0/ws'
+const WEBTRANSPORT = '/ip4/127.0.0.1/udp/0/quic-v1/webtransport'
 const TIMEOUT = { skip, timeout: 240_000 }
 
 let browser: Browser
@@ -67,15 +68,16 @@ const BUY = `
   return { text: result.text(), fuel: String(result.fuel), cost: String(charge), selfExecuted, balance: String(node.credits().balance) }`
 
 // Goal: a tab buys from a process, and works for it once its user has said yes and not before; both books agree and outlive a reload.
-// Method: one context of Chromium and one node that listens for WebSockets; balances of both sides before and after the page is loaded again.
-test('a tab buys and sells', TIMEOUT, async () => {
+// Method: one context of Chromium and one node that listens for it, over each transport; balances of both sides before and after the page is loaded again.
+for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSPORT]] as const) test(`a tab buys and sells over ${transport}`, TIMEOUT, async () => {
   await using context = await browser.newContext()
-  await using node = await startNode()
+  await using node = await startNode({ listen: [listen] })
   const page = await openPage(context)
   const tab = await joinTab(page, { peers: node.addresses() })
   const bought = await run<{ text: string, fuel: string, cost: string, selfExecuted: boolean, balance: string }>(page, BUY)
   assert.equal(bought.text, 'from the tab')
   assert.equal(bought.selfExecuted, false)
+  assert.deepEqual(node.peers().map(peer => peer.transport), [transport])
   assert.equal(BigInt(bought.balance), -BigInt(bought.cost))
   assert.equal(node.credits().balance, BigInt(bought.cost))
 

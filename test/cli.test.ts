@@ -411,7 +411,7 @@ test('module check and hash', async () => {
 test('doctor', async () => {
   const { ok, checks } = await json(['doctor', '--data', dataDir()])
   assert.equal(ok, true)
-  assert.deepEqual((checks as { name: string }[]).map(({ name }) => name), ['node', 'isolation', 'data directory', 'disk', 'job', 'listening'])
+  assert.deepEqual((checks as { name: string }[]).map(({ name }) => name), ['node', 'isolation', 'data directory', 'disk', 'job', 'listening', 'browsers'])
   const sick = await inos(['doctor', '--data', join(wasm.echo, 'sub')])
   assert.equal(sick.code, 100)
   assert.match(sick.stdout.toString(), /^fail {2}data directory .+\n.+next: /m)

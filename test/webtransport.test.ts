@@ -2,21 +2,16 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { existsSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Libp2p, Stream } from '@libp2p/interface'
 import { build } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { transportOf } from '../src/network/places.ts'
 import { startNode } from '../src/node/libp2p.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import { launch, serveSite, type Site, skip } from './chromium.ts'
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
-const executablePath = process.env['INOS_CHROMIUM'] ?? PLACES.find(existsSync) ?? ''
-const skip = existsSync(executablePath) ? false : 'no Chromium: `apt-get install chromium`, or name one in INOS_CHROMIUM'
 /** The machine may have much else to do. */
 const MS_MAX = 120_000
 const LISTEN = '/ip4/127.0.0.1/udp/0/quic-v1/webtransport'
@@ -26,11 +21,7 @@ let address = ''
 let browser: Browser | undefined
 let page: Page
 let sink = Promise.withResolvers<Stream>()
-let script = ''
-const server = createServer((request, response) => {
-  if (request.url === '/') response.setHeader('content-type', 'text/html').end('<!doctype html><script type="module" src="/script.js"></script>')
-  else response.setHeader('content-type', 'text/javascript').end(script)
-})
+let site: Site | undefined
 
 async function echo (stream: Stream): Promise<void> {
   for await (const data of stream) {
@@ -53,18 +44,15 @@ before(async () => {
   })
   if (skip !== false) return
   const bundle = await build({ entryPoints: [fileURLToPath(new URL('webtransport.page.ts', import.meta.url))], bundle: true, format: 'esm', platform: 'browser', target: 'es2024', write: false })
-  script = bundle.outputFiles[0]!.text
-  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
-  // Chromium's own sandbox does not start as root, and what runs here is ours.
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-background-networking', '--disable-dev-shm-usage'], timeout: MS_MAX })
+  site = await serveSite({ '/index.html': '<!doctype html><script type="module" src="/script.js"></script>', '/script.js': bundle.outputFiles[0]!.text })
+  browser = await launch('--disable-dev-shm-usage')
   page = await browser.newPage()
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, { timeout: MS_MAX })
+  await page.goto(site.address, { timeout: MS_MAX })
   await page.waitForFunction('globalThis.inosDial', undefined, { timeout: MS_MAX })
 })
 after(async () => {
   await browser?.close()
-  server.close()
-  server.closeAllConnections()
+  await site?.[Symbol.asyncDispose]()
   await node.stop()
 })
 

@@ -6,6 +6,7 @@ import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { noise } from '@libp2p/noise'
 import { webSockets } from '@libp2p/websockets'
+import { webTransport } from '@libp2p/webtransport'
 import { createLibp2p } from 'libp2p'
 import { Access } from '../network/access.ts'
 import { Admission } from '../network/admission.ts'
@@ -43,7 +44,7 @@ export async function createNetwork ({ seed, listen, bootstrap, known, membershi
     ...commonOptions({ timers, access, admission }),
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { announceFilter: announced },
-    transports: [webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
+    transports: [webTransport(), webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
     connectionEncrypters: [noise()]
   })
   await access.begin(node)

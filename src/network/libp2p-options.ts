@@ -13,6 +13,7 @@ import type { Admission } from './admission.ts'
 import type { WireLimits } from './framing.ts'
 import { guard } from './libp2p.ts'
 import { Passage } from './passage.ts'
+import { byDialOrder } from './places.ts'
 import type { Timers } from './network.ts'
 
 export type CommonServices = { identify: Identify, news: IdentifyPush, ping: Ping, access: Startable }
@@ -49,7 +50,8 @@ export function commonOptions ({ timers, limits = LIMITS.wire, access, admission
       maxConnections: limits.connectionsMax,
       inboundConnectionThreshold: limits.connectionsPerSecondMax,
       maxIncomingPendingConnections: limits.connectionsPerSecondMax,
-      dialTimeout: limits.dialMsMax
+      dialTimeout: limits.dialMsMax,
+      addressSorter: byDialOrder
     },
     // Its ping waits behind bulk data and would take a busy connection for a dead one.
     connectionMonitor: { abortConnectionOnPingFailure: false },

@@ -1,7 +1,7 @@
 /** Where addresses lead, and which of them two peers may tell each other. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { announced, isRelayed, isShared, originOf, portOf, relayOf, scopeOf, scopeOfPeer, staysHere, transportOf } from './places.ts'
+import { announced, byDialOrder, isRelayed, isShared, originOf, portOf, relayOf, scopeOf, scopeOfPeer, staysHere, transportOf } from './places.ts'
 
 const CERTHASH = `/certhash/uEiD${'a'.repeat(43)}`
 const ID = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
@@ -65,4 +65,13 @@ test('a transport is the last protocol of an address', () => {
   assert.equal(transportOf(`/ip4/192.0.2.1/udp/4001/quic-v1/webtransport${CERTHASH}/p2p/${ID}`), 'webtransport')
   assert.equal(transportOf('/dns4/example.org/tcp/443/wss'), 'wss')
   assert.equal(transportOf(''), 'unknown')
+})
+
+// Goal: the best way there is is tried first, and a relay when no straight way of its kind is left. Method: a peer's addresses in the order wanted, reversed.
+test('addresses are dialled in one order', () => {
+  const wanted = [
+    `/ip4/192.0.2.1/tcp/1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/webtransport${CERTHASH}/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/webrtc-direct${CERTHASH}/p2p/${ID}`, `/ip4/192.0.2.1/tcp/1/ws/p2p/${ID}`,
+    `/ip4/192.0.2.2/tcp/1/p2p/${ID}/p2p-circuit/p2p/${ID}`, `/ip4/192.0.2.2/tcp/1/ws/p2p/${ID}/p2p-circuit/p2p/${ID}`, '/ip4/10.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1/ws', '/ip4/127.0.0.1/tcp/1'
+  ]
+  assert.deepEqual(wanted.toReversed().map(multiaddr => ({ multiaddr })).sort(byDialOrder).map(({ multiaddr }) => multiaddr), wanted)
 })

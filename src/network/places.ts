@@ -67,6 +67,25 @@ export function byPromise (addresses: readonly string[]): string[] {
   return addresses.toSorted((a, b) => rank(a) - rank(b))
 }
 
+/** Of several ways to a peer, which to try first: what carries most bytes for least work; a transport that is not here is not tried anyway. */
+const TRANSPORTS = ['tcp', 'quic-v1', 'webtransport', 'webrtc-direct', 'webrtc', 'ws', 'wss']
+
+/** Compares two addresses of a peer: what leads anywhere is dialled before what means something only nearby, straight ways before relays, then by transport. */
+export function byDialOrder (a: Address, b: Address): -1 | 0 | 1 {
+  const other = dialRanks(b)
+  const difference = dialRanks(a).map((rank, i) => rank - other[i]!).find(difference => difference !== 0) ?? 0
+  return difference < 0 ? -1 : difference > 0 ? 1 : 0
+}
+
+interface Address { readonly multiaddr: { toString (): string } }
+
+function dialRanks ({ multiaddr }: Address): number[] {
+  const address = multiaddr.toString()
+  const scope = scopeOf(address)
+  const transport = TRANSPORTS.indexOf(transportOf(address.replace(/\/p2p-circuit.*/, '')))
+  return [scope === null ? 0 : SCOPES.indexOf(scope), Number(isRelayed(address)), transport === -1 ? TRANSPORTS.length : transport]
+}
+
 /** Of the addresses of a connection to a peer, the narrowest: where that peer is seen from here. */
 export function scopeOfPeer (addresses: readonly string[]): Scope | null {
   // Behind a relay it may be anywhere.
