@@ -67,6 +67,9 @@ export class Admission {
   /** Admitted peers that are connected. */
   isInside (peer: string): boolean { return this.#visitors.get(peer)?.admitted === true }
 
+  /** Whether nothing of this node dials it: who was revoked would be shown a certificate, and let this node in until it is cut. */
+  isShunned (peer: string): boolean { return this.membership.isRevoked(peer) }
+
   /** A connection has opened: from a peer in the network `origin` (see `originOf`), or, null, by a dial of this node. */
   opened (peer: string, origin: string | null): void {
     const visitor = this.#visitors.get(peer) ?? this.#admit(peer, origin)

@@ -43,6 +43,7 @@ export function commonOptions ({ timers, limits = LIMITS.wire, access, admission
     // Meshes live on loopback and in private networks too, which browsers are denied by default.
     connectionGater: {
       denyDialMultiaddr: () => false,
+      denyDialPeer: peer => admission?.isShunned(peer.toString()) === true,
       denyOutboundRelayedConnection: (from, to) => access.relay.refuses(to.toString()) || passage?.denies(from.toString(), to.toString()) === true,
       denyInboundRelayReservation: from => admission?.isInside(from.toString()) === false
     },

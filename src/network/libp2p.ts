@@ -367,6 +367,8 @@ function notReachable (target: string, cause: unknown, signal: AbortSignal): Ino
   if (signal.aborted) return new InosError('ERR_CANCELLED', 'The dial was cancelled.', { cause })
   // What the door of a private mesh says needs no other words.
   if (cause instanceof InosError) return cause
+  // Nothing else is denied: see `commonOptions`.
+  if (cause instanceof Error && cause.name === 'DialDeniedError') return new InosError('ERR_NOT_MEMBER', `${target} was revoked from this mesh.`, { cause })
   const foreign = isForeign(cause)
   return new InosError('ERR_NOT_REACHABLE', foreign ? `${target} does not speak ${PACKET_PROTOCOL}.` : `${target} cannot be reached.`, {
     cause, hint: foreign ? 'It is a libp2p node, but not of this mesh.' : 'Check that it runs, and that its address and port are right.'

@@ -173,6 +173,7 @@ class Node implements Network {
   /** Be connected. @throws {InosError} ERR_NOT_REACHABLE, ERR_CANCELLED */
   async #meet (name: string, signal: AbortSignal): Promise<Node> {
     this.#checkAborted(signal)
+    if (this.#admission?.isShunned(name) === true) throw new InosError('ERR_NOT_MEMBER', `${name} was revoked from this mesh.`)
     this.#hub.reach(this.id, name)
     if (!this.#links.has(name)) {
       await this.#hub.trip(this.id, name, CONNECT_TRIPS)
