@@ -125,29 +125,24 @@ test('readers of one blob share its fetch', async () => {
   assert.equal(asked.filter(name => name !== cid).length, 6)
 })
 
-// Goal: ten who fetch one blob at once take less than twice its size from the first holder. Method: count its chunks; again with
-// another blob where the machine stood still so long that they lost patience with those they were sent to.
-test('who fetches gives', { timeout: 240_000 }, async () => {
-  await using mesh = new Mesh()
+// Goal: ten who fetch one blob at once take less than twice its size from the first holder. Method: count its chunks.
+test('who fetches gives', { timeout: 120_000 }, async () => {
+  await using mesh = new Mesh(2)
   const seed = await mesh.start('seed')
+  const bytes = randomBytes(16 * chunkBytes)
+  const cid = await seed.blobs.put(bytes)
+  const names = new Set(chunksAt(seed, cid))
+  let given = 0
+  const get = seed.stored.get.bind(seed.stored)
+  seed.stored.get = name => {
+    if (names.has(name)) given++
+    return get(name)
+  }
   const nodes = await Promise.all(Array.from({ length: 10 }, (_, at) => mesh.start(`node ${at}`)))
   await Promise.all(nodes.map(node => mesh.connect(node, seed)))
-  const get = seed.stored.get.bind(seed.stored)
-  const counts: number[] = []
-  while (counts.length < 3 && (counts.at(-1) ?? Infinity) >= 2 * 16) {
-    const bytes = randomBytes(16 * chunkBytes)
-    const cid = await seed.blobs.put(bytes)
-    const names = new Set(chunksAt(seed, cid))
-    let given = 0
-    seed.stored.get = name => {
-      if (names.has(name)) given++
-      return get(name)
-    }
-    const found = await Promise.all(nodes.map(node => read(node, cid)))
-    for (const each of found) assert.ok(bytes.equals(each))
-    counts.push(given)
-  }
-  assert.ok(counts.at(-1)! < 2 * 16, `the first holder gave ${counts} chunks of 16`)
+  const found = await Promise.all(nodes.map(node => read(node, cid)))
+  for (const each of found) assert.ok(bytes.equals(each))
+  assert.ok(given < 2 * 16, `the first holder gave ${given} chunks of 16`)
 })
 
 // Goal: who has a blob is found by those it is not connected to. Method: only the announcement names it: they share a neighbour.

@@ -6,6 +6,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MemoryLevel } from 'memory-level'
 import { createMemoryHub, type MemoryHub } from '../network/memory.ts'
+import type { Timers } from '../network/network.ts'
 import { createSigner } from '../node/keys.ts'
 import { timers } from '../node/timers.ts'
 import type { Signer } from '../packet/identity.ts'
@@ -35,6 +36,12 @@ export class Mesh implements AsyncDisposable {
   readonly opened = new AsyncDisposableStack()
   /** How far the clocks of all nodes are ahead, milliseconds. */
   ahead = 0
+  readonly #timers: Timers
+
+  /** @param slowness how many times as long as elsewhere its nodes have patience: what is counted is not to depend on how loaded the machine is */
+  constructor (slowness = 1) {
+    this.#timers = { now: () => timers.now() / slowness, after: (ms, work) => timers.after(ms * slowness, work) }
+  }
 
   /** Start a node; one of the same name that was stopped or lost continues its books. */
   async start (name: string, { alone = false, ...options }: NodeOptions = {}): Promise<MeshNode> {
@@ -47,7 +54,7 @@ export class Mesh implements AsyncDisposable {
       blobs: this.#blobsOf(name),
       engine: createEngine(),
       network: alone ? null : this.hub.network(signer.id),
-      timers,
+      timers: this.#timers,
       now: () => Date.now() + this.ahead,
       sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
       randomBytes
