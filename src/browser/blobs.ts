@@ -5,7 +5,7 @@
 import { equals } from 'multiformats/bytes'
 import { CID } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
-import { type BlobStore, createPins, type Label, NO_LABEL } from '../processor/store.ts'
+import { type BlobStore, createPins, Kept, type Label, NO_LABEL } from '../processor/store.ts'
 import type { Database, Rows } from './database.ts'
 import { digest } from './platform.ts'
 
@@ -32,7 +32,7 @@ class TabBlobs implements BlobStore {
   readonly #shelf: Rows<Known>
   /** In order of use. */
   readonly #known: Map<string, Known>
-  readonly #kept = new Map<string, number>()
+  readonly #kept = new Kept()
   readonly #pins = createPins(this)
   #bytes = 0
 
@@ -80,17 +80,7 @@ class TabBlobs implements BlobStore {
     for (const [cid, { size }] of this.#known) if (size !== null) yield [cid, size]
   }
 
-  keep (cids: Iterable<string>): () => void {
-    const names = [...cids]
-    for (const cid of names) this.#kept.set(cid, (this.#kept.get(cid) ?? 0) + 1)
-    return () => {
-      for (const cid of names.splice(0)) {
-        const left = this.#kept.get(cid)! - 1
-        if (left === 0) this.#kept.delete(cid)
-        else this.#kept.set(cid, left)
-      }
-    }
-  }
+  keep (cids: Iterable<string>): () => void { return this.#kept.keep(cids) }
 
   async remove (cid: string): Promise<boolean> {
     if (this.#kept.has(cid)) return false

@@ -12,7 +12,7 @@ import { equals } from 'multiformats/bytes'
 import { CID, isOurs } from '../packet/cid.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { type BlobStore, createPins, type Label, partsOf } from '../processor/store.ts'
+import { type BlobStore, createPins, Kept, type Label, partsOf } from '../processor/store.ts'
 import { openLabels, type LabelsFile } from './blob-labels.ts'
 import { digest } from './digest.ts'
 import { syncFile } from './replace-file.ts'
@@ -80,8 +80,7 @@ class DiskCache implements BlobCache {
   /** In order of use. */
   readonly #sizes: Map<string, number>
   readonly #writing = new Map<string, Promise<void>>()
-  /** How many want a blob to stay. */
-  readonly #kept = new Map<string, number>()
+  readonly #kept = new Kept()
   readonly #pins = createPins(this)
   /** When the disk was last told that a blob is used. */
   readonly #noted = new Map<string, number>()
@@ -116,17 +115,7 @@ class DiskCache implements BlobCache {
 
   list (): IterableIterator<[string, number]> { return this.#sizes.entries() }
 
-  keep (cids: Iterable<string>): () => void {
-    const names = [...cids]
-    for (const cid of names) this.#kept.set(cid, (this.#kept.get(cid) ?? 0) + 1)
-    return () => {
-      for (const cid of names.splice(0)) {
-        const left = this.#kept.get(cid)! - 1
-        if (left === 0) this.#kept.delete(cid)
-        else this.#kept.set(cid, left)
-      }
-    }
-  }
+  keep (cids: Iterable<string>): () => void { return this.#kept.keep(cids) }
 
   async remove (cid: string): Promise<boolean> {
     if (this.#kept.has(cid)) return false

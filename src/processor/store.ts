@@ -49,6 +49,28 @@ export async function partsOf (store: Pick<BlobStore, 'get'>, cid: string): Prom
   return manifest === null ? [cid] : [cid, ...decodeManifest(manifest).chunks]
 }
 
+/** Names of blobs that stay, by how many want them to. */
+export class Kept {
+  readonly #counts = new Map<string, number>()
+
+  get size (): number { return this.#counts.size }
+
+  has (cid: string): boolean { return this.#counts.has(cid) }
+
+  /** @returns ends it, once */
+  keep (cids: Iterable<string>): () => void {
+    const names = [...cids]
+    for (const cid of names) this.#counts.set(cid, (this.#counts.get(cid) ?? 0) + 1)
+    return () => {
+      for (const cid of names.splice(0)) {
+        const left = this.#counts.get(cid)! - 1
+        if (left === 0) this.#counts.delete(cid)
+        else this.#counts.set(cid, left)
+      }
+    }
+  }
+}
+
 /** Blobs that a store keeps for good, with all their parts. */
 export interface Pins { set (cid: string, pinned: boolean): Promise<void> }
 

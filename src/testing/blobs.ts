@@ -1,9 +1,9 @@
 /** A store of blobs in memory, without a limit: over a map that outlives the node that uses it. */
-import { type BlobStore, createPins, type Label, NO_LABEL } from '../processor/store.ts'
+import { type BlobStore, createPins, Kept, type Label, NO_LABEL } from '../processor/store.ts'
 
 export function storeIn (blobs: Map<string, Uint8Array>): BlobStore {
   const labels = new Map<string, Label>()
-  const kept = new Map<string, number>()
+  const kept = new Kept()
   const store: BlobStore = {
     get bytes () { return [...blobs.values()].reduce((sum, { length }) => sum + length, 0) },
     bytesMax: Number.MAX_SAFE_INTEGER,
@@ -11,15 +11,9 @@ export function storeIn (blobs: Map<string, Uint8Array>): BlobStore {
     async get (cid) { return blobs.get(cid) ?? null },
     async put (cid, bytes) { blobs.set(cid, bytes.slice()) },
     list: () => [...blobs].map(([cid, { length }]) => [cid, length]),
-    keep (cids) {
-      const names = [...cids]
-      for (const cid of names) kept.set(cid, (kept.get(cid) ?? 0) + 1)
-      return () => {
-        for (const cid of names.splice(0)) kept.set(cid, kept.get(cid)! - 1)
-      }
-    },
+    keep: cids => kept.keep(cids),
     async remove (cid) {
-      if ((kept.get(cid) ?? 0) > 0) return false
+      if (kept.has(cid)) return false
       blobs.delete(cid)
       return true
     },
