@@ -4,7 +4,7 @@ import { formatCredits, groupDigits, parseCredits } from '../src/packet/amounts.
 import { InosError } from '../src/packet/errors.ts'
 import { DEFAULT_PRICES, PAGE_BYTES, type PriceList } from '../src/packet/limits.ts'
 import type { NodeTrade } from '../src/node/join.ts'
-import type { SettingsChange } from '../src/node/settings.ts'
+import type { SettingsChange } from '../src/assembly/settings.ts'
 import { addData, addJson, type CommonOptions, type Context, examples } from './command.ts'
 import { plain, table } from './output.ts'
 import { parseBuyers, parsePercent, parsePriceName, PRICE_MEANINGS } from './price-words.ts'

@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -23,7 +24,7 @@ import { createEventStream, type EventStream, relayEvents } from './dashboard-ev
 import { refusalOf, type Route } from './dashboard-gate.ts'
 import { fromJson, toJson } from './dashboard-json.ts'
 import { type Page, PAGE_HEADERS, readPage } from './dashboard-page.ts'
-import { rerun, storedReceipt, verdictOf } from './dashboard-receipts.ts'
+import { verify } from './keys.ts'
 import type { Operator } from './operator.ts'
 import { readText, replaceFile } from './replace-file.ts'
 
@@ -214,11 +215,11 @@ async function keepContents (operator: Operator, body: Uint8Array, signal: Abort
 async function callOwn (name: typeof OWN[number], argument: unknown, { operator, stop }: Scene, signal: AbortSignal): Promise<unknown> {
   switch (name) {
     case 'verify': {
-      if (argument instanceof Uint8Array) return verdictOf(argument)
+      if (argument instanceof Uint8Array) return verdictOf(argument, verify)
       throw new InosError('ERR_USAGE', 'To be verified is the content of a receipt file.')
     }
-    case 'verifyStored': return verdictOf(await storedReceipt(operator, decodeText(encodeArgument(argument))))
-    case 'rerun': return await rerun(operator, await storedReceipt(operator, decodeText(encodeArgument(argument))), signal)
+    case 'verifyStored': return verdictOf(await storedReceipt(operator, decodeText(encodeArgument(argument))), verify)
+    case 'rerun': return await rerun(operator, await storedReceipt(operator, decodeText(encodeArgument(argument))), verify, signal)
     case 'stop': {
       // After the answer is out.
       setImmediate(stop)

@@ -6,7 +6,7 @@ import type { PriceList } from '../packet/limits.ts'
 import type { Processor, TradeView } from '../processor/processor.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import { openParts, start } from './parts.ts'
-import type { SettingsChange } from './settings.ts'
+import type { SettingsChange } from '../assembly/settings.ts'
 
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */

@@ -2,12 +2,13 @@
  * A node's trade as its owner sees and changes it: the tariff of the processor, the CPU share of
  * the executor pool and the room for blobs under one roof, kept in the data directory. How prices move is the processor's.
  */
+import { applyChange, type Settings, type SettingsChange } from '../assembly/settings.ts'
 import type { Processor } from '../processor/processor.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { BlobCache } from './blob-cache.ts'
 import type { ExecutorPool } from './executor-pool.ts'
 import type { JoinOptions, NodeTrade } from './join.ts'
-import { applyChange, readSettings, type Settings, type SettingsChange, writeSettings } from './settings.ts'
+import { readSettings, writeSettings } from './settings.ts'
 
 /** What is kept, and what holds now: options of `join()` stand above the file. */
 export interface TradeSettings { readonly dataDir: string, kept: Settings, current: Settings }
