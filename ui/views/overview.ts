@@ -5,6 +5,7 @@ import { encode } from 'uqr'
 import { Button, Cards, credits, Facts, state, Table, time, useFresh, id, count } from '../parts.ts'
 import { act, shown } from '../state.ts'
 import { Submit } from '../submit.ts'
+import { Earnings } from '../working.ts'
 
 const invite = signal<string | null>(null)
 
@@ -38,7 +39,8 @@ export function Overview (): ComponentChildren {
   const reach = shown('reachability')
   const atWork = jobs.filter(({ ended }) => ended === null).length
   return h('div', null,
-    h(Cards, { of: { Balance: credits(balance?.balance), Earned: credits(balance?.earned), Spent: credits(balance?.spent), Peers: count(peers.length), 'Jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Cards, { of: { Balance: h('span', { id: 'balance' }, credits(balance?.balance)), Spent: credits(balance?.spent), 'Own jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Earnings, null),
     h(Submit, null),
     h('section', null, h('h2', null, 'Latest jobs'), h(Table<typeof jobs[number]>, {
       caption: 'The five latest jobs', rows: jobs.slice(-5).reverse(), keyOf: job => job.id, empty: 'No jobs yet. Drop a module above, or run one: inos run FILE.wasm',

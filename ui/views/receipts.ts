@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
 import type { Verdict } from '../../src/assembly/verdict.ts'
-import { decodeBytes, encodeBytes, type Told } from '../api.ts'
+import { decodeBytes, encodeBytes, type Told } from '../link.ts'
 import { Button, count, credits, Facts, id, Table, useFresh } from '../parts.ts'
 import { act, shown } from '../state.ts'
 
