@@ -21,6 +21,7 @@ import { type Database, openDatabase } from './database.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import { startExecutor } from './executor-script.ts'
 import { keepSettings, loadIdentity, openKeeping, readSettings } from './keeping.ts'
+import { createNetwork } from './libp2p.ts'
 import { createPlatform, timers } from './platform.ts'
 import { createServing, type PauseOptions, type Work } from './serving.ts'
 
@@ -158,7 +159,7 @@ async function openParts (options: JoinOptions, database: Database, opened: Asyn
   const runtime = createExecutorPool({ slots, start: () => startExecutor(options.executor), log: line => { platform.log('executors', line) } })
   runtime.share = cpuPercent / 100
   opened.defer(() => runtime.stop())
-  const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({ seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
+  const network = options.network === false ? null : await createNetwork({ seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
   if (network !== null) opened.defer(() => network.stop())
   if (membership !== null) await redeem(membership, network, options.signal)
   const machine = { memoryPagesMax: LIMITS.browser.memoryPagesMax, gpu: null, diskBytes: () => Math.max(0, blobs.bytesMax - blobs.bytes) }
