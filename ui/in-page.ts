@@ -4,8 +4,8 @@
  */
 import { type ActorRequest, operateActor } from '../src/assembly/actor-requests.ts'
 import { rerun, storedReceipt, verdictOf } from '../src/assembly/verdict.ts'
-import { countWork } from '../src/assembly/work-done.ts'
-import type { Node, PauseOptions, SettingsChange } from '../src/browser/join.ts'
+import { countWork, type WorkView } from '../src/assembly/work-done.ts'
+import type { Node, SettingsChange } from '../src/browser/join.ts'
 import { verify } from '../src/browser/platform.ts'
 import { isMap } from '../src/packet/envelope.ts'
 import { toInosError } from '../src/packet/errors.ts'
@@ -26,11 +26,23 @@ async function latest<T> (list: AsyncIterable<T>): Promise<T[]> {
   return (await Array.fromAsync(list)).slice(-LIMITS.dashboard.itemsMax)
 }
 
-/** @param leave ends the node */
-function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, leave: () => void): Readonly<Record<string, (asked: Asked) => unknown>> {
-  const signal = new AbortController().signal
+export type Pauses = NonNullable<WorkView['pauses']>
+
+/** What the page around it wants to know. */
+export interface Around {
+  /** As chosen before. */
+  readonly pauses: Pauses
+  /** Chosen anew. */
+  chose (pauses: Pauses): void
+  /** The page has stopped the node. */
+  left (): void
+}
+
+function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, around: Around): Readonly<Record<string, (asked: Asked) => unknown>> {
+  const { signal } = new AbortController()
+  let { pauses } = around
   return {
-    status: () => ({ id: node.id, addresses: node.addresses() }),
+    status: () => ({ id: node.id, addresses: node.addresses(), notes: notesOf(node) }),
     credits: () => node.credits(),
     account: () => node.account(),
     history: () => latest(node.history()),
@@ -43,7 +55,7 @@ function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, 
     mesh: () => node.mesh(),
     blobs: () => node.blobs.ls(),
     blobUsage: () => node.blobs.usage(),
-    work: () => ({ ...work.view(), ...node.work() }),
+    work: () => ({ ...work.view(), ...node.work(), pauses }) satisfies WorkView,
     run: async ({ wasm, input, options }: Job) => {
       // Kept while there is room, so that the receipt can be checked by running the job again.
       for (const content of [wasm, input]) if (content.length > 0) await node.blobs.put(content, { pin: false, share: false })
@@ -57,7 +69,11 @@ function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, 
     forget: (peer: string) => node.forget(peer),
     setTrade: ({ prices, ...change }: SettingsChange) => node.setTrade({ ...change, ...(prices === undefined ? {} : { prices: Object.fromEntries(Object.entries(prices).map(([name, price]) => [name, price === null ? null : BigInt(price)])) }) }),
     serve: (on: boolean) => { node.serve(on) },
-    pause: (options: PauseOptions) => { node.pause(options) },
+    pause: (chosen: Pauses) => {
+      pauses = chosen
+      node.pause(chosen)
+      around.chose(chosen)
+    },
     invite: (options: InviteOptions) => node.invite(options),
     actor: (request: ActorRequest) => operateActor(node, request),
     pinBlob: (cid: string) => node.blobs.pin(cid),
@@ -69,17 +85,14 @@ function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, 
     rerun: async (id: string) => await rerun(node, await storedReceipt(node, id), verify, signal),
     stop: async () => {
       await node.stop()
-      leave()
+      around.left()
     }
   }
 }
 
-/**
- * @param leave told when the page has stopped the node
- * @throws {InosError} ERR_STORE when its receipts cannot be counted
- */
-export async function linkInPage (node: Node, leave: () => void): Promise<Link> {
-  const operations = operationsOf(node, await countWork(node), leave)
+/** @throws {InosError} ERR_STORE when its receipts cannot be counted */
+export async function linkInPage (node: Node, around: Around): Promise<Link> {
+  const operations = operationsOf(node, await countWork(node), around)
   return {
     async ask<T> (name: string, argument: unknown = null): Promise<T> {
       try {
@@ -97,6 +110,10 @@ export async function linkInPage (node: Node, leave: () => void): Promise<Link> 
       live(true, '')
     }
   }
+}
+
+function notesOf ({ persistent, lacks }: Node): string[] {
+  return [...persistent ? [] : ['The browser may clear what this tab keeps when room gets short, and with it its identity and what it has earned.'], ...lacks]
 }
 
 function toTold (value: unknown): unknown {

@@ -13,7 +13,7 @@ import { type Link, type NodeEvent, Refusal, type Told } from './link.ts'
 
 /** Everything that is shown, by the name under which it is asked. */
 export interface Shown {
-  status: Pick<Status, 'id' | 'addresses'>
+  status: Pick<Status, 'id' | 'addresses'> & { readonly notes?: readonly string[] }
   credits: Balance
   account: AccountView | null
   history: HistoryEntry[]

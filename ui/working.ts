@@ -11,7 +11,7 @@ export function Working (): ComponentChildren {
   if (work === null) return null
   const words = work.paused !== null && work.allowed ? PAUSES[work.paused] : work.serving ? 'works for others' : 'buys only'
   return h('span', { id: 'working', class: work.serving ? 'good' : undefined }, words, ' ',
-    h(Button, { does: () => act('serve', !work.allowed), label: work.allowed ? 'Take no more work from others' : 'Work for others' }, work.allowed ? 'Pause' : 'Work'))
+    h(Button, { does: () => act('serve', !work.allowed) }, work.allowed ? 'Take no more work' : 'Work for others'))
 }
 
 /** What it has earned by working, and how it is connected. */

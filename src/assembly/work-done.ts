@@ -12,6 +12,8 @@ export interface WorkView extends WorkDone {
   readonly allowed: boolean
   readonly paused: 'hidden' | 'battery' | null
   readonly serving: boolean
+  /** What its owner has chosen to pause it; null where there is no such choice. */
+  readonly pauses: { readonly hidden: boolean, readonly battery: boolean } | null
 }
 
 /** @returns how to look, and how to stop counting */

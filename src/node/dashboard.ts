@@ -227,7 +227,7 @@ async function callOwn (name: typeof OWN[number] | typeof OWN_READS[number], arg
     case 'rerun': return await rerun(operator, await storedReceipt(operator, decodeText(encodeArgument(argument))), verify, signal)
     case 'work': {
       const { serving } = await operator.trade()
-      return { ...work(), allowed: serving, paused: null, serving } satisfies WorkView
+      return { ...work(), allowed: serving, paused: null, serving, pauses: null } satisfies WorkView
     }
     case 'serve': {
       if (typeof argument !== 'boolean') throw new InosError('ERR_USAGE', 'To serve is true or false.')

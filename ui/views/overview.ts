@@ -47,6 +47,7 @@ export function Overview (): ComponentChildren {
       columns: [{ name: 'Job', of: job => job.id }, { name: 'State', of: job => state(job.state) }, { name: 'At', of: job => id(job.peer) }, { name: 'Began', of: job => time(job.began) }, { name: 'Cost', kind: 'number', of: job => credits(job.cost) }]
     })),
     peers.length > 0 ? null : h('p', { class: 'quiet', id: 'alone' }, 'No peers yet: jobs run here, at no cost. Connect to one in Mesh, or invite somebody.'),
+    (shown('status')?.notes ?? []).map(note => h('p', { key: note, class: 'quiet' }, note)),
     h(Invite, null),
     h('section', null, h('h2', null, 'This node'), h(Facts, { of: {
       PeerId: h('span', { class: 'id' }, shown('status')?.id ?? ''), Reached: reach === null ? 'by nobody' : `${reach.status}: ${reach.reason}`, ...(reach?.next == null ? {} : { Next: reach.next }), Addresses: h('span', { class: 'id' }, (shown('status')?.addresses ?? []).join(' ')),
