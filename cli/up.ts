@@ -72,7 +72,7 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const control = await serveControl(dataDir, operator)
   stack.defer(() => control.stop())
   const ended = new AbortController()
-  const ui = options.ui === undefined ? null : await openDashboard(options.ui, { dataDir, operator, events: node, stop: () => { ended.abort() } })
+  const ui = options.ui === undefined ? null : await openDashboard(options.ui, { dataDir, operator, node, stop: () => { ended.abort() } })
   if (ui !== null) stack.defer(() => ui.stop())
   await connectPeers(operator, options.peer, { output, signal })
   const tell = createTeller(output, options.json === true)

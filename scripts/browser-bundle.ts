@@ -1,10 +1,15 @@
-/** Bundles for browsers: the library with the program of its executors inside it as text. Who writes them where is left to who calls. */
+/**
+ * Bundles for browsers: the library with the program of its executors inside it as text, and beside it what it loads on demand. Who writes
+ * them where is left to who calls.
+ */
 import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { build, type BuildOptions, type Plugin } from 'esbuild'
 import '../src/packet/limits.ts'
 
-/** What a tab loads, gzipped. */
+/** What every tab loads, gzipped: the entry with all it imports statically. */
 export const TAB_BYTES_MAX = 300_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -43,8 +48,18 @@ const withoutRelations: Plugin = {
   }
 }
 
-/** A program for a page, such as the library itself. @param entry path from the root of the repository */
-export async function bundleForBrowser (entry = 'src/browser/index.ts'): Promise<string> {
+export interface Bundle {
+  /** Name of the script to load, `NAME.js`. */
+  readonly entry: string
+  /** Scripts by name, all of one folder: the entry, and chunks that it imports, `NAME-….js`. */
+  readonly files: Readonly<Record<string, string>>
+  /** Gzipped bytes by name, and of all that is loaded with the entry. */
+  readonly sizes: Readonly<Record<string, number>>
+  readonly entryBytes: number
+}
+
+/** A program for a page, such as the library itself. @param entry path from the root of the repository @param name of its script, without ending */
+export async function bundleForBrowser (entry = 'src/browser/index.ts', name = 'browser'): Promise<Bundle> {
   const executor = await bundleExecutor()
   const inside: Plugin = {
     name: 'executor',
@@ -53,7 +68,14 @@ export async function bundleForBrowser (entry = 'src/browser/index.ts'): Promise
       onLoad({ filter: /.*/, namespace: 'executor' }, () => ({ contents: executor, loader: 'text' }))
     }
   }
-  return await bundle({ entryPoints: [entry], plugins: [inside, withoutUnused, withoutRelations] })
+  const { outputFiles, metafile } = await build({
+    ...COMMON, entryPoints: { [name]: entry }, plugins: [inside, withoutUnused, withoutRelations], splitting: true, metafile: true, outdir: root, chunkNames: `${name}-[name]-[hash]`
+  })
+  const files = Object.fromEntries(outputFiles.map(({ path, text }) => [basename(path), text]))
+  const sizes = Object.fromEntries(Object.entries(files).map(([file, text]) => [file, gzipSync(text, { level: 9 }).length]))
+  const loaded = new Set([`${name}.js`])
+  for (const file of loaded) for (const { path, kind } of metafile.outputs[file]!.imports) if (kind === 'import-statement') loaded.add(path)
+  return { entry: `${name}.js`, files, sizes, entryBytes: [...loaded].reduce((sum, file) => sum + sizes[file]!, 0) }
 }
 
 async function bundle (options: BuildOptions): Promise<string> {

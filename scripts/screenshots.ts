@@ -28,7 +28,7 @@ stack.defer(() => rm(root, { recursive: true, force: true }))
 await buildPage(joinPath(root, 'page'))
 const nodes = await Promise.all(['a', 'b', 'c'].map(async name => stack.use(await join({ dataDir: joinPath(root, name), listen: ['/ip4/127.0.0.1/tcp/0'], serve: true, slots: 1 }))))
 const [one, ...others] = nodes
-const dashboard = await serveDashboard({ dataDir: joinPath(root, 'a'), operator: operatorOf(one!), events: one!, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
+const dashboard = await serveDashboard({ dataDir: joinPath(root, 'a'), operator: operatorOf(one!), node: one!, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
 stack.defer(() => dashboard.stop())
 const browser = await launch()
 stack.defer(() => browser.close())

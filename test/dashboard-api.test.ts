@@ -32,7 +32,7 @@ before(async () => {
   directory = await mkdtemp(joinPath(tmpdir(), 'inos-dashboard-'))
   node = await join({ dataDir: directory, network: false, slots: 1 })
   operator = operatorOf(node)
-  dashboard = await serveDashboard({ dataDir: directory, operator, events: node, port: 0, page: PAGE, stop: () => { stops++ } })
+  dashboard = await serveDashboard({ dataDir: directory, operator, node, port: 0, page: PAGE, stop: () => { stops++ } })
 })
 after(async () => {
   await dashboard.stop()
@@ -127,7 +127,7 @@ test('the token is kept privately, and only loopback is served', async () => {
   assert.equal((await readFile(path, 'utf8')).trim(), dashboard.token)
   if (process.platform !== 'win32') assert.equal((await stat(path)).mode & 0o777, 0o600)
   assert.equal(new URL(dashboard.url).hash, `#${dashboard.token}`)
-  const options = { dataDir: directory, operator, events: node, port: 0, page: PAGE, stop: () => {} }
+  const options = { dataDir: directory, operator, node, port: 0, page: PAGE, stop: () => {} }
   for (const host of ['0.0.0.0', '::', '192.168.1.1', '127.evil.example', '']) await assert.rejects(serveDashboard({ ...options, host }), { code: 'ERR_POLICY' })
   const again = await serveDashboard(options)
   assert.equal(again.token, dashboard.token)
@@ -162,7 +162,7 @@ test('hostile strings stay strings', async () => {
     const member = { id: word }
     const hostile = { ...operator, jobs: async () => [job], peers: async () => [peer], members: async () => [member], knownPeers: async () => [{ id: word, addresses: [word] }], mesh: async () => ({ name: word, net: word }), explain: async () => { throw new Error(word) } } as unknown as Operator
     const listeners: ((detail: unknown) => void)[] = []
-    const server = await serveDashboard({ dataDir: directory, operator: hostile, port: 0, page: PAGE, stop: () => {}, events: { on: (_name, listener) => { listeners.push(listener as (detail: unknown) => void); return () => {} } } })
+    const server = await serveDashboard({ dataDir: directory, operator: hostile, port: 0, page: PAGE, stop: () => {}, node: { on: (_name, listener) => { listeners.push(listener as (detail: unknown) => void); return () => {} }, serve: () => {} } })
     try {
       for (const [name, expected] of Object.entries({ jobs: [job], peers: [peer] })) {
         const { status, headers, text } = await read(name, server)

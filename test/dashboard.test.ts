@@ -41,7 +41,7 @@ interface Served { readonly node: Node, readonly dashboard: Dashboard }
 async function serve (stack: AsyncDisposableStack, name: string, listens = true, says: object = {}): Promise<Served> {
   const dataDir = joinPath(root, name)
   const node = stack.use(await join({ dataDir, slots: 1, ...(listens ? { listen: ['/ip4/127.0.0.1/tcp/0'], serve: true } : { network: false }) }))
-  const dashboard = await serveDashboard({ dataDir, operator: { ...operatorOf(node), ...says }, events: node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
+  const dashboard = await serveDashboard({ dataDir, operator: { ...operatorOf(node), ...says }, node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
   stack.defer(() => dashboard.stop())
   return { node, dashboard }
 }

@@ -1,17 +1,18 @@
 /**
- * The libp2p node of a tab, as a `Network`: it dials WebSockets and relays, and can be dialled through relays alone. There is no
+ * The libp2p node of a tab, as a `Network`: it dials WebSockets, WebTransport and relays, and can be dialled through relays alone. There is no
  * DHT in it: a client of it would be a quarter of what a page loads, and the peers it has met tell it of others.
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { noise } from '@libp2p/noise'
 import { webSockets } from '@libp2p/websockets'
-import { webTransport } from '@libp2p/webtransport'
+import type { WebTransportComponents } from '@libp2p/webtransport'
 import { createLibp2p } from 'libp2p'
 import { Access } from '../network/access.ts'
 import { Admission } from '../network/admission.ts'
 import { keepCompany } from '../network/company.ts'
 import type { KnownPeers } from '../network/known-peers.ts'
+import { lateTransport } from '../network/late-transport.ts'
 import { createLibp2pNetwork, parseAddress } from '../network/libp2p.ts'
 import { commonOptions } from '../network/libp2p-options.ts'
 import type { Membership } from '../network/membership.ts'
@@ -33,6 +34,10 @@ export interface NetworkOptions {
   readonly membership: Membership | undefined
 }
 
+const webTransport = lateTransport<WebTransportComponents>({
+  name: 'inos/webtransport', dials: /\/quic-v1\/webtransport\/certhash\//, load: async () => (await import('./webtransport.ts')).webTransport()
+})
+
 /** @throws {InosError} ERR_USAGE for a bad address, ERR_LISTEN for one that no page can listen on */
 export async function createNetwork ({ seed, listen, bootstrap, known, membership }: NetworkOptions): Promise<Network> {
   for (const address of bootstrap) parseAddress(address)
@@ -44,7 +49,7 @@ export async function createNetwork ({ seed, listen, bootstrap, known, membershi
     ...commonOptions({ timers, access, admission }),
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { announceFilter: announced },
-    transports: [webTransport(), webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
+    transports: [webTransport, webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
     connectionEncrypters: [noise()]
   })
   await access.begin(node)

@@ -5,6 +5,7 @@ import { encode } from 'uqr'
 import { Button, Cards, credits, Facts, state, Table, time, useFresh, id, count } from '../parts.ts'
 import { act, shown } from '../state.ts'
 import { Submit } from '../submit.ts'
+import { Earnings } from '../working.ts'
 
 const invite = signal<string | null>(null)
 
@@ -38,13 +39,15 @@ export function Overview (): ComponentChildren {
   const reach = shown('reachability')
   const atWork = jobs.filter(({ ended }) => ended === null).length
   return h('div', null,
-    h(Cards, { of: { Balance: credits(balance?.balance), Earned: credits(balance?.earned), Spent: credits(balance?.spent), Peers: count(peers.length), 'Jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Cards, { of: { Balance: h('span', { id: 'balance' }, credits(balance?.balance)), Spent: credits(balance?.spent), 'Own jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Earnings, null),
     h(Submit, null),
     h('section', null, h('h2', null, 'Latest jobs'), h(Table<typeof jobs[number]>, {
       caption: 'The five latest jobs', rows: jobs.slice(-5).reverse(), keyOf: job => job.id, empty: 'No jobs yet. Drop a module above, or run one: inos run FILE.wasm',
       columns: [{ name: 'Job', of: job => job.id }, { name: 'State', of: job => state(job.state) }, { name: 'At', of: job => id(job.peer) }, { name: 'Began', of: job => time(job.began) }, { name: 'Cost', kind: 'number', of: job => credits(job.cost) }]
     })),
     peers.length > 0 ? null : h('p', { class: 'quiet', id: 'alone' }, 'No peers yet: jobs run here, at no cost. Connect to one in Mesh, or invite somebody.'),
+    (shown('status')?.notes ?? []).map(note => h('p', { key: note, class: 'quiet' }, note)),
     h(Invite, null),
     h('section', null, h('h2', null, 'This node'), h(Facts, { of: {
       PeerId: h('span', { class: 'id' }, shown('status')?.id ?? ''), Reached: reach === null ? 'by nobody' : `${reach.status}: ${reach.reason}`, ...(reach?.next == null ? {} : { Next: reach.next }), Addresses: h('span', { class: 'id' }, (shown('status')?.addresses ?? []).join(' ')),

@@ -1,8 +1,8 @@
 /** Receipts of jobs run, bought and sold: checked offline, or by running the job again. */
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
-import type { Verdict } from '../../src/node/dashboard-receipts.ts'
-import { decodeBytes, encodeBytes, type Told } from '../api.ts'
+import type { Verdict } from '../../src/assembly/verdict.ts'
+import { decodeBytes, encodeBytes, type Told } from '../link.ts'
 import { Button, count, credits, Facts, id, Table, useFresh } from '../parts.ts'
 import { act, shown } from '../state.ts'
 
