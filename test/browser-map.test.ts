@@ -1,6 +1,6 @@
 /** One map over a process of Node and a tab in real Chromium: each does its part, and a tab that dies costs retries. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,9 +9,10 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { Browser } from 'playwright-core'
 import { join, type MapItem, type MapOptions, type Node, verifyReceipt } from '../src/index.ts'
-import { launch, type Site, skip } from './chromium.ts'
+import { LAUNCH_MS_MAX, launch, type Site, skip } from './chromium.ts'
 import { echo } from './programs.ts'
 import { until } from './suites/network.ts'
 import { joinTab, openPage, run, serveTab, WEBSOCKET } from './tabs.ts'
@@ -39,7 +40,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 
-interface Seller extends AsyncDisposable { readonly id: string, readonly addresses: readonly string[] }
+interface Seller extends AsyncDisposable { readonly id: string, readonly addresses: readonly string[], readonly dataDir: string }
 
 /** `inos up` with two slots. */
 async function startSeller (dataDir: string): Promise<Seller> {
@@ -50,12 +51,17 @@ async function startSeller (dataDir: string): Promise<Seller> {
   const [line] = await Promise.race([once(createInterface(child.stdout), 'line') as Promise<[string]>, ended.then(async ([code]) => { throw new Error(`the seller ended with ${code}: ${await said}`) })])
   const { id, addresses } = JSON.parse(line) as Seller
   return {
-    id, addresses,
+    id, addresses, dataDir,
     async [Symbol.asyncDispose] () {
       child.kill('SIGTERM')
       await ended
     }
   }
+}
+
+async function booksOf ({ dataDir }: Seller): Promise<{ readonly balance: string }> {
+  const { stdout } = await promisify(execFile)(process.execPath, [MAIN, 'credits', '--json', '--data', dataDir], { timeout: LAUNCH_MS_MAX })
+  return JSON.parse(stdout) as { balance: string }
 }
 
 async function startBuyer (name: string, seller: Seller): Promise<Node> {
@@ -79,12 +85,12 @@ async function assertItems (buyer: Node, items: readonly MapItem[]): Promise<voi
   assert.ok(receipts.every(({ selfExecuted, charge }) => !selfExecuted && charge === PRICES.base))
   await buyer.settle()
   const { spent, held, owed } = buyer.credits()
-  assert.deepEqual([spent, held, owed], [PRICES.base * BigInt(ITEMS), 0n, 0n])
+  assert.deepEqual([spent + owed, held], [PRICES.base * BigInt(ITEMS), 0n])
   assert.equal((await buyer.audit()).ok, true)
 }
 
 // Goal: a process and a tab each execute half of one map. Method: two sellers with the same slots and prices, all items asked for at once;
-// who did how many, every item and receipt looked at, and the balances of all three books, which together are zero.
+// who did how many, every item and receipt looked at, and the books of all three, which together are zero.
 test('a Node process and a tab each execute half of one map', TIMEOUT, async context => {
   await using chrome = await browser.newContext()
   await using seller = await startSeller(joinPath(folder, 'half-seller'))
@@ -99,6 +105,47 @@ test('a Node process and a tab each execute half of one map', TIMEOUT, async con
   assert.equal(done(seller.id) + done(tab), ITEMS)
   for (const id of [seller.id, tab]) assert.ok(done(id) >= ITEMS / 3, `${done(seller.id)} and ${done(tab)}`)
   assert.equal(await run(page, 'return node.credits().balance'), PRICES.base * BigInt(done(tab)))
-  assert.equal(buyer.credits().balance, -PRICES.base * BigInt(ITEMS))
+  assert.equal(buyer.credits().spent, PRICES.base * BigInt(ITEMS))
+  assert.equal((await booksOf(seller)).balance, String(PRICES.base * BigInt(done(seller.id))))
   assert.equal(await run(page, 'return (await node.audit()).ok'), true)
+})
+
+// Goal: a tab that is killed in the middle of a map costs tries, and nothing else; when it is opened again, it has been paid for what it did.
+// Method: as above, but the tab's process is crashed when its first item is done and many of its items are not; attempts, items, receipts and
+// books, then the same identity in a new page, which meets its buyer again.
+test('a tab killed in the middle of a map costs retries', TIMEOUT, async context => {
+  await using chrome = await browser.newContext()
+  await using seller = await startSeller(joinPath(folder, 'killed-seller'))
+  await using buyer = await startBuyer('killed-buyer', seller)
+  const page = await openPage(chrome, site)
+  const options = { peers: buyer.addresses(), serve: true, slots: 2, prices: PRICES }
+  const tab = await joinTab(page, options)
+  await offersOf(buyer, [seller.id, tab])
+  const devtools = await chrome.newCDPSession(page)
+  const crashed = page.waitForEvent('crash', { timeout: LAUNCH_MS_MAX })
+  const items: MapItem[] = []
+  let isKilled = false
+  for await (const item of buyer.map(echo(2_000_000), Array.from({ length: ITEMS }, (_, at) => `item ${at}`), { ...ALL_AT_ONCE, limits: { ...ALL_AT_ONCE.limits, fuelMax: 40_000_000n } })) {
+    items.push(item)
+    if (item.executor !== tab || isKilled) continue
+    isKilled = true
+    // It has nobody left to answer.
+    devtools.send('Page.crash').catch(() => {})
+    await crashed
+  }
+  await assertItems(buyer, items)
+  const done = items.filter(({ executor }) => executor === tab).length
+  const lost = items.flatMap(({ attempts }) => attempts)
+  context.diagnostic(`the tab did ${done} and lost ${lost.length}`)
+  assert.ok(lost.length > 0 && lost.every(({ peer, code }) => peer === tab && ['ERR_PEER_LOST', 'ERR_NOT_REACHABLE'].includes(code)), JSON.stringify(lost.slice(0, 3)))
+
+  const again = await openPage(chrome, site)
+  assert.equal(await joinTab(again, options), tab)
+  await offersOf(buyer, [tab])
+  await until(async () => {
+    await buyer.settle()
+    return await run(again, 'return node.credits().balance') === PRICES.base * BigInt(done)
+  })
+  assert.equal(buyer.credits().spent, PRICES.base * BigInt(ITEMS))
+  assert.equal(await run(again, 'return (await node.audit()).ok'), true)
 })

@@ -28,7 +28,7 @@ export async function openPage (context: BrowserContext, { address }: Site): Pro
 /** Runs in the page, with `inos`, `node` once there is one, and `arg`. What goes in and comes out may have bigints and bytes. */
 export async function run<T> (page: Page, body: string, arg?: unknown): Promise<T> {
   return await page.evaluate(async ([body, arg]) => {
-    const { inos, node } = window as unknown as Record<string, unknown>
+    const { inos, node } = globalThis as unknown as Record<string, unknown>
     const AsyncFunction = (async () => {}).constructor as new (...words: string[]) => (...values: unknown[]) => Promise<unknown>
     return await new AsyncFunction('inos', 'node', 'arg', body)(inos, node, arg)
   }, [body, arg] as const) as T
