@@ -226,7 +226,7 @@ test('hostile words, 500 peers and 10,000 jobs', { skip }, async () => {
   const peers = many(500, at => ({ id: `${word}${at}`, addresses: [word], direction: 'in', transport: word, via: null, latencyMs: 1, offer: { slots: 1, idle: 1, fuelPerSec: 1, perMFuel: 1n, profile: word, expires: 1 }, inFlight: 0, history: null, line }))
   const jobs = many(10_000, at => ({ id: `${word}${at}`, module: word, input: word, spec: word, where: word, state: word, peer: word, reason: word, began: 1, ended: 2, tries: 1, outcome: word, fuel: 1n, cost: 1n, receipt: word, code: word }))
   const row = { at: 1, direction: 'earned', peer: word, cheque: word, n: 1, order: word, receipt: word, module: word, outcome: word, fuel: 1n, kind: word, amount: 1n }
-  const receipt = { id: word, order: word, module: word, role: word, peer: word, outcome: word, exitCode: null, fuel: 1n, charge: 1n, paid: true }
+  const receipt = { id: word, order: word, module: word, role: word, peer: word, outcome: word, exitCode: null, fuel: 1n, charge: 1n, paid: true, givenUp: false }
   const actor = { name: word, id: word, module: word, state: word, n: 1, queued: 0, home: word, pages: 1, bytes: 1, stopped: false }
   const { dashboard } = await serve(stack, 'hostile', false, {
     peers: async () => peers, jobs: async () => jobs, knownPeers: async () => [{ id: word, addresses: [word], met: 1 }], actor: async () => [actor],
