@@ -89,6 +89,7 @@ test('useful with zero peers; a dropped file becomes a job', { skip }, async () 
     return data
   }, [...echo()])
   await page.getByLabel('Input').fill('<b>said</b>')
+  await page.getByLabel('Arguments').fill('options of its own')
   await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
   await show(page, 'Jobs')

@@ -189,6 +189,7 @@ test('the dashboard inside a tab', TIMEOUT, async () => {
     return data
   }, [...ECHO])
   await page.getByLabel('Input').fill('<b>said</b>')
+  await page.getByLabel('Arguments').fill('options of its own')
   await page.getByLabel('Where').selectOption('remote')
   await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
