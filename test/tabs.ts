@@ -9,11 +9,15 @@ const PAGE = '<!doctype html><title>tab</title><script type="module">import * as
 export const WEBSOCKET = '/ip4/127.0.0.1/tcp/0/ws'
 export const WEBTRANSPORT = '/ip4/127.0.0.1/udp/0/quic-v1/webtransport'
 
-/** A page with the library, its executor as `/executor.js` as well, two guests, and `more`. */
+/** A bundle as files of a site, `/NAME.js` and its chunks. @param entry of it, the library by default */
+export async function scriptsOf (entry?: string, name?: string): Promise<Record<string, string>> {
+  const { files } = await bundleForBrowser(entry, name)
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [`/${name}`, text]))
+}
+
+/** A page with the library, its executor as `/executor.js` as well, two guests, and `more`, which may be another `/browser.js`. */
 export async function serveTab (more: Readonly<Record<string, string | Uint8Array>> = {}): Promise<Site> {
-  const { files } = await bundleForBrowser()
-  const scripts = Object.fromEntries(Object.entries(files).map(([name, text]) => [`/${name}`, text]))
-  return await serveSite({ '/index.html': PAGE, ...scripts, '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO, '/endless.wasm': ENDLESS, ...more })
+  return await serveSite({ '/index.html': PAGE, ...await scriptsOf(), '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO, '/endless.wasm': ENDLESS, ...more })
 }
 
 export async function openPage (context: BrowserContext, { address }: Site): Promise<Page> {
