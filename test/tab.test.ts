@@ -41,7 +41,7 @@ after(async () => {
 })
 
 let count = 0
-const startNode = (listen = LISTEN): Promise<Node> => join({ dataDir: joinPath(root, String(++count)), listen, slots: 1 })
+const startNode = (listen: readonly string[] = LISTEN): Promise<Node> => join({ dataDir: joinPath(root, String(++count)), listen, slots: 1 })
 
 /** Open the page; what it asks of other web servers, and what it complains of, is collected. */
 async function open (context: BrowserContext, url: string): Promise<{ page: Page, strays: string[] }> {
@@ -64,14 +64,14 @@ test('the static page keeps its budget', t => {
 })
 
 // Goal: a link is all it takes: a person reads, says yes, and the tab works, earns, shows it, survives a reload, and stops when told.
-// Method: the page below a folder of a plain web server; a Node process buys from the tab; what the page shows against that node's books, before and after a reload.
-test('join by link, say yes, earn, reload, stop', TIMEOUT, async () => {
+// Method: the page below a folder of a plain web server, a node listening for each transport; a Node process buys from the tab; what the page shows against that node's books, before and after a reload.
+for (const [transport, listen] of [['ws', LISTEN], ['webtransport', ['/ip4/127.0.0.1/udp/0/quic-v1/webtransport']]] as const) test(`join by link, say yes, earn, reload, stop, over ${transport}`, TIMEOUT, async () => {
   await using context = await browser.newContext()
-  await using node = await startNode()
+  await using node = await startNode(listen)
   const { page, strays } = await open(context, tabLink(address, { addresses: node.addresses() }))
   await page.getByRole('heading', { name: 'What happens if you say yes' }).waitFor()
   assert.equal(new URL(page.url()).hash, '')
-  assert.equal(await page.getByLabel('Invite or address').inputValue(), node.addresses().find(one => one.includes('/ws/')))
+  assert.equal(await page.getByLabel('Invite or address').inputValue(), node.addresses().find(one => one.includes(`/${transport}/`)))
   assert.equal(node.peers().length, 0)
   await page.getByLabel('Jobs at once').selectOption('1')
   await page.getByRole('button', { name: 'Yes, let this tab work' }).click()
@@ -86,7 +86,7 @@ test('join by link, say yes, earn, reload, stop', TIMEOUT, async () => {
   assert.equal(await amount(page, '#balance'), paid)
   assert.equal(await amount(page, '#earned'), paid)
   assert.ok(await amount(page, '#fuel-burnt') > 0)
-  assert.equal(await page.locator('#connected').textContent(), 'to 1 by ws')
+  assert.equal(await page.locator('#connected').textContent(), `to 1 by ${transport}`)
   // The yes holds for this tab over a reload.
   await page.reload()
   await page.waitForFunction(() => document.querySelector('#jobs-done')?.textContent === '3')
