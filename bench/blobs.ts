@@ -11,7 +11,8 @@
  */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as pathOf } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -240,50 +241,32 @@ async function sendBare (stream: Stream): Promise<void> {
 }
 
 /**
- * @param file where the bytes go, a MiB at a time; null to drop them
+ * @param file where the bytes are written as they come, which holds the next ones back: a stream of stock libp2p that is paused ends when more
+ *   arrives than it buffers; null to drop them
  * @returns seconds
  */
 async function receiveBare (node: Libp2p, address: string, mib: number, file: string | null): Promise<number> {
   const stream = await node.dialProtocol(multiaddr(address), BARE_PROTOCOL)
+  const fd = file === null ? null : openSync(file, 'w')
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  let left = mib * MIB
+  stream.addEventListener('message', ({ data }) => {
+    if (fd !== null) for (const part of data instanceof Uint8Array ? [data] : data) writeSync(fd, part)
+    left -= data.byteLength
+    if (left <= 0) resolve()
+  })
+  stream.addEventListener('close', () => { reject(new Error('the bare stream ended early')) })
   const began = performance.now()
   const wish = new Uint8Array(4)
   new DataView(wish.buffer).setUint32(0, mib)
   stream.send(wish)
-  await (file === null ? drop(stream, mib) : writeTo(file, stream, mib))
-  const seconds = (performance.now() - began) / 1000
-  if (file !== null) await rm(file)
-  return seconds
-}
-
-async function drop (stream: Stream, mib: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  let left = mib * MIB
-  stream.addEventListener('message', ({ data }) => {
-    left -= data.byteLength
-    if (left <= 0) resolve()
-  })
   await promise
-}
-
-async function writeTo (file: string, stream: Stream, mib: number): Promise<void> {
-  await using handle = await open(file, 'w')
-  const chunk = new Uint8Array(MIB)
-  let [have, left] = [0, mib * MIB]
-  for await (const data of stream) {
-    for (const part of data instanceof Uint8Array ? [data] : data) {
-      for (let at = 0; at < part.length;) {
-        const taken = Math.min(part.length - at, MIB - have)
-        chunk.set(part.subarray(at, at + taken), have)
-        have += taken
-        at += taken
-        if (have < MIB) continue
-        await handle.write(chunk)
-        have = 0
-      }
-    }
-    left -= data.byteLength
-    if (left <= 0) return
+  const seconds = (performance.now() - began) / 1000
+  if (fd !== null) {
+    closeSync(fd)
+    await rm(file!)
   }
+  return seconds
 }
 
 if (process.argv[2] === 'child') {

@@ -89,6 +89,7 @@ test('useful with zero peers; a dropped file becomes a job', { skip }, async () 
     return data
   }, [...echo()])
   await page.getByLabel('Input').fill('<b>said</b>')
+  await page.getByLabel('Arguments').fill('options of its own')
   await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
   await show(page, 'Jobs')
@@ -109,6 +110,9 @@ test('three nodes live: from queued to settled, ledgers sum to zero, receipts gr
   const [one, ...others] = served
   const pages = await Promise.all(served.map(({ dashboard }) => open(stack, dashboard.url)))
   const { page } = pages[0]!
+  // These listen for TCP alone, so there is no link for tabs, and the page says what would make one.
+  await page.locator('#tab-page').fill('https://example.org/inos/')
+  await page.getByText('No browser can dial this node.').waitFor()
   await show(page, 'Mesh')
   await page.locator('#nobody').waitFor()
   for (const { node } of others) {

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { AxeBuilder } from '@axe-core/playwright'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { buildTab, STATIC_BYTES_MAX } from '../scripts/build-tab.ts'
+import { createMesh } from '../src/node/create-mesh.ts'
 import { join, type Node } from '../src/node/join.ts'
 import { tabLink } from '../src/assembly/tab-link.ts'
 import { launch, type Site, serveSite, skip } from './chromium.ts'
@@ -133,6 +134,25 @@ test('refusals say what to do next', TIMEOUT, async () => {
   assert.equal(await framing.frameLocator('iframe').getByRole('button').count(), 0)
 })
 
+// Goal: a link with an invite makes a tab a member of a private mesh, paid by its members, also after the issuer was away. Method: an issuer of this process; the tab by its invite, one job bought, a reload with the invite still in the field.
+test('join a private mesh by invite', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  const dataDir = joinPath(root, 'issuer')
+  await createMesh({ dataDir, name: 'lab' })
+  await using node = await join({ dataDir, listen: LISTEN, slots: 1 })
+  const { page } = await open(context, tabLink(address, { invite: await node.invite() }))
+  await page.locator('#yes').click()
+  await page.getByText('live', { exact: true }).waitFor()
+  await until(() => node.peers().some(({ offer }) => offer !== null))
+  const [{ id: tab } = { id: '' }] = node.peers()
+  assert.equal((await node.compute(ECHO, 'member', { where: tab })).text(), 'member')
+  await page.reload()
+  await page.waitForFunction(() => document.querySelector('#jobs-done')?.textContent === '1')
+  await until(() => node.peers().some(({ id }) => id === tab))
+  await page.getByRole('link', { name: 'Mesh', exact: true }).click()
+  await page.getByText('A member of the private mesh').getByText('lab').waitFor()
+})
+
 // Goal: who has no mouse, sees little or wants it dark can say yes or no. Method: Tab and Enter alone to a yes; axe on the question in both themes and on the page of the tab's node.
 test('by keyboard, and clean by axe', TIMEOUT, async () => {
   await using node = await startNode()
@@ -169,6 +189,7 @@ test('the dashboard inside a tab', TIMEOUT, async () => {
     return data
   }, [...ECHO])
   await page.getByLabel('Input').fill('<b>said</b>')
+  await page.getByLabel('Arguments').fill('options of its own')
   await page.getByLabel('Where').selectOption('remote')
   await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')

@@ -33,9 +33,8 @@ export function keepChoices (choices: Choices): void { localStorage.setItem(CHOI
 export function takeJoining (): string | null {
   const found = /^#join=(.+)$/.exec(location.hash)?.[1]
   if (found === undefined) return null
-  const text = `#join=${found}`
   history.replaceState(null, '', `${location.pathname}${location.search}`)
-  return text
+  return found
 }
 
 /** Whether this tab has said yes to that link: to work, or to be a node that only buys. */

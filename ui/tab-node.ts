@@ -1,8 +1,11 @@
 /** A node in this page: joined by what a person pasted, or a refusal with what to do next. Nothing here runs before a yes. */
-import { readJoining } from '../src/assembly/tab-link.ts'
+import { isForTabs, readJoining } from '../src/assembly/tab-link.ts'
 import { join, type Node } from '../src/browser/join.ts'
+import { verify } from '../src/browser/platform.ts'
 import { type ErrorCode, InosError, toInosError } from '../src/packet/errors.ts'
+import { decodeInvitation } from '../src/packet/invite.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import { byPromise } from '../src/network/places.ts'
 import { CIRCUIT } from '../src/network/shelter.ts'
 import type { Choices } from './tab-choices.ts'
 
@@ -31,6 +34,8 @@ export async function openNode ({ joining, slots, hidden, battery }: Choices, wo
   })
   try {
     if ('addresses' in named) await connectAny(node, named.addresses, signal)
+    // A member is one without its issuer as well, which was met when the invite was new.
+    else void connectAny(node, decodeInvitation(named.invite, verify).routes.filter(isForTabs), signal).catch(() => {})
     signal.throwIfAborted()
     if (work) node.serve(true)
     return node
@@ -40,12 +45,17 @@ export async function openNode ({ joining, slots, hidden, battery }: Choices, wo
   }
 }
 
-/** They are of one node, so one that answers is enough. @throws {InosError} ERR_NOT_REACHABLE */
+/** They are of one node, so one that answers is enough; one after another, for dials of one peer at a time are one dial. @throws {InosError} ERR_NOT_REACHABLE */
 async function connectAny (node: Node, addresses: readonly string[], signal: AbortSignal): Promise<void> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.wire.dialMsMax)])
-  const tries = await Promise.allSettled(addresses.map(address => node.connect(address, late)))
-  if (tries.some(({ status }) => status === 'fulfilled')) return
-  signal.throwIfAborted()
-  const [first] = tries
-  throw new InosError('ERR_NOT_REACHABLE', `The node of this link was not reached: ${first?.status === 'rejected' ? toInosError(first.reason).message : 'it has no address'}`, { cause: first })
+  let last: unknown
+  for (const address of byPromise(addresses)) {
+    try {
+      await node.connect(address, AbortSignal.any([signal, AbortSignal.timeout(LIMITS.wire.dialMsMax)]))
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      last = error
+    }
+  }
+  throw new InosError('ERR_NOT_REACHABLE', `The node of this link was not reached: ${last === undefined ? 'it has no address that a browser dials.' : toInosError(last).message}`, { cause: last })
 }

@@ -80,11 +80,18 @@ function Framed (): ComponentChildren {
 
 function Page (): ComponentChildren { return phase.value === 'joined' ? h(Frame, null) : h(Asking, null) }
 
-const linked = takeJoining()
+/** Fill in what the address names. */
+function takeLink (): void {
+  const linked = takeJoining()
+  if (linked !== null) choose({ joining: linked })
+}
+
 if (window.top !== window) {
   render(h(Framed, null), document.body)
 } else {
-  if (linked !== null) choose({ joining: linked.slice('#join='.length) })
+  takeLink()
+  // A link that is opened where the page is open already loads nothing.
+  addEventListener('hashchange', () => { if (phase.value === 'asking' || phase.value === 'left') takeLink() })
   const yes = readYes(choices.value.joining)
   render(h(Page, null), document.body)
   if (yes !== null) void start(yes)

@@ -34,7 +34,7 @@ export function tabLink (page: string, joining: Joining): string {
  */
 export function readJoining (text: string): Joining {
   const at = text.indexOf(PREFIX)
-  const words = (at === -1 ? text : decoded(text.slice(at + PREFIX.length))).split(/[\s,]+/).filter(word => word !== '')
+  const words = decoded(at === -1 ? text : text.slice(at + PREFIX.length)).split(/[\s,]+/).filter(word => word !== '')
   const [first] = words
   if (first === undefined) throw new InosError('ERR_USAGE', 'There is no invite or address yet.', { hint: 'Paste one. Who runs a node finds it in its dashboard under Overview.' })
   if (text.length > 2 * LIMITS.mesh.inviteCharsMax) throw new InosError('ERR_USAGE', 'This is longer than an invite can be.')
@@ -45,7 +45,7 @@ export function readJoining (text: string): Joining {
   return { addresses }
 }
 
-/** What is pasted by hand may be half of a link. */
+/** What a link went through on its way may have escaped it; what is pasted by hand may be half of one. */
 function decoded (text: string): string {
   try {
     return decodeURIComponent(text)

@@ -5,11 +5,12 @@
 import { equals } from 'multiformats/bytes'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { openTree, readFiles } from '../credits/tree.ts'
-import { recordCid } from '../packet/cid.ts'
+import { rawCidOfDigest, recordCid } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { peerIdOfKey, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { BlobRef, BlobView, ComputeOptions, Result } from '../processor/processor.ts'
+import { decodeSpec, type Spec } from '../packet/spec.ts'
+import type { BlobRef, Blobs, BlobView, ComputeOptions, Result } from '../processor/processor.ts'
 
 /** What a check said: right, wrong and at which field, or not to be told here. */
 export interface Verdict {
@@ -51,7 +52,15 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Re
 
 const FIELDS = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages'] as const
 
-/** Run the job of a receipt again here. Of options no spec is kept, so that a job with some of its own is told apart, not judged. */
+/**
+ * Let what a job is made of stay in the cache of blobs while there is room, so that its receipt can be checked by running it again: module and input before it
+ * runs, and behind it its spec, which lies there as bytes.
+ */
+export async function keepContents (blobs: Pick<Blobs, 'put'>, contents: readonly (Uint8Array | BlobRef)[], signal: AbortSignal): Promise<void> {
+  for (const content of contents) if (content instanceof Uint8Array && content.length > 0) await blobs.put(content, { pin: false, share: false, signal })
+}
+
+/** Run the job of a receipt again here. Where its spec is not kept, one with options of its own is told apart, not judged. */
 export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, signal: AbortSignal): Promise<Verdict> {
   const offline = verdictOf(bytes, verify)
   if (offline.ok !== true) return offline
@@ -60,12 +69,21 @@ export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, s
   if (payload.children.length > 0) return unknown('Its guest had other WASM computed; a whole tree is not run again from here.')
   const [wasm, input] = [await find(node, payload.module.toString(), signal), await find(node, payload.input.toString(), signal)]
   if (wasm === null || input === null) return unknown(`The ${wasm === null ? 'module' : 'input'} is not kept on this node any more, so the job cannot be run again.`)
-  const again = await node.run(wasm, input, { where: 'local', cache: false, signal })
+  const spec = await find(node, rawCidOfDigest(payload.spec.multihash.digest).toString(), signal)
+  const options = spec === null ? {} : optionsOf(decodeSpec(spec).spec)
+  if (options === null) return unknown('The job had files or a state of its own; such a one is not run again from here.')
+  const again = await node.run(wasm, input, { ...options, where: 'local', cache: false, signal })
   if (!equals(recordCid(again.spec).bytes, payload.spec.bytes)) return unknown('The job had options of its own (arguments, files, limits), which this node does not keep.')
   const own = readBundle(readFiles(again.receipt)[0]!).receipt.payload
   const field = FIELDS.find(name => String(own[name]) !== String(payload[name]))
   if (field !== undefined) return { ...offline, ok: false, field, message: `Run again here the same job gave another "${field}" than its receipt says.` }
   return { ...offline, message: 'Run again here, the job gave the same outcome, bytes and fuel.' }
+}
+
+/** What a caller says to get that spec; null for one that takes more than words. */
+function optionsOf ({ entry, args, env, files, outputs, limits, seed, state }: Spec): ComputeOptions | null {
+  if (files !== null || state !== undefined) return null
+  return { args, env, outputs, limits, ...(entry === '' ? {} : { entry }), ...(seed === null ? {} : { seed }) }
 }
 
 /** Bytes of a blob that is here; others are not asked for it. */

@@ -12,12 +12,12 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
+import { keepContents, rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
 import { countWork, type WorkDone, type WorkView } from '../assembly/work-done.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Processor } from '../processor/processor.ts'
+import type { BlobRef, Processor } from '../processor/processor.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import { decodeRun, decodeText, encodeError, type Operation } from './control-messages.ts'
 import { operate } from './control-server.ts'
@@ -26,7 +26,7 @@ import { refusalOf, type Route } from './dashboard-gate.ts'
 import { fromJson, toJson } from './dashboard-json.ts'
 import { type Page, PAGE_HEADERS, readPage } from './dashboard-page.ts'
 import { verify } from './keys.ts'
-import type { Operator } from './operator.ts'
+import type { Operator, PlainResult } from './operator.ts'
 import { readText, replaceFile } from './replace-file.ts'
 
 export interface DashboardOptions {
@@ -192,7 +192,7 @@ async function callNode (operation: Operation, argument: unknown, { operator }: 
   const items: unknown[] = []
   let left = 0
   const body = encodeArgument(argument)
-  if (operation === 'run') await keepContents(operator, body, signal)
+  if (operation === 'run') await keepContents(operator.blobs, jobOf(body), signal)
   const value = await operate(operation as Exclude<Operation, 'map' | 'putBlob'>, body, operator, signal, async frame => {
     items.push(frame.value)
     if (items.length <= LIMITS.dashboard.itemsMax) return
@@ -200,6 +200,8 @@ async function callNode (operation: Operation, argument: unknown, { operator }: 
     left++
   // Progress of a job comes by the events; nobody waits for it here.
   }, () => operation === 'run' || operation === 'pinBlob')
+  // A result is none the worse where there is no room for this.
+  if (operation === 'run') await keepContents(operator.blobs, [(value as PlainResult).spec], signal).catch(() => {})
   return isOne(LISTS, operation) ? { value: items, left } : { value }
 }
 
@@ -211,10 +213,9 @@ function encodeArgument (argument: unknown): Uint8Array {
   }
 }
 
-/** Module and input of a job from here stay in the cache of blobs while there is room, so that its receipt can be checked by running it again. */
-async function keepContents (operator: Operator, body: Uint8Array, signal: AbortSignal): Promise<void> {
+function jobOf (body: Uint8Array): (Uint8Array | BlobRef)[] {
   const { wasm, input } = decodeRun(body)
-  for (const content of [wasm, input]) if (content instanceof Uint8Array && content.length > 0) await operator.blobs.put(content, { pin: false, share: false, signal })
+  return [wasm, input]
 }
 
 async function callOwn (name: typeof OWN[number] | typeof OWN_READS[number], argument: unknown, { operator, node, stream, stop, work }: Scene, signal: AbortSignal): Promise<unknown> {
