@@ -22,13 +22,17 @@ const WRITE_BYTES = 64 * 2 ** 10
 export async function openBare (node: Libp2p, target: string, inputBytes: number): Promise<() => Promise<void>> {
   const stream = await dial(node, target, BARE_PROTOCOL)
   const frame = encodePacket({ kind: 'job', id: new Uint8Array(8), input: new Uint8Array(inputBytes) })
-  const waiting: Array<() => void> = []
+  const waiting: PromiseWithResolvers<void>[] = []
   let done = 0
   const send = batching(stream)
-  listen(stream, () => { waiting[done++]!() })
+  listen(stream, () => { waiting[done++]!.resolve() })
+  // A bench that waits for what nobody sends would never end.
+  stream.addEventListener('close', ({ error }) => { for (const { reject } of waiting.slice(done)) reject(error ?? closed()) })
   return () => {
+    const echo = Promise.withResolvers<void>()
+    waiting.push(echo)
     send(frame)
-    return new Promise(resolve => { waiting.push(resolve) })
+    return echo.promise
   }
 }
 
@@ -37,7 +41,7 @@ export async function sendBulk (node: Libp2p, target: string): Promise<number> {
   const stream = await dial(node, target, BULK_PROTOCOL)
   const arrived = new Promise<unknown>((resolve, reject) => {
     stream.addEventListener('message', resolve, { once: true })
-    stream.addEventListener('close', ({ error }) => { reject(error ?? new Error('the stream was closed')) }, { once: true })
+    stream.addEventListener('close', ({ error }) => { reject(error ?? closed()) }, { once: true })
   })
   const bytes = new Uint8Array(WRITE_BYTES)
   const began = performance.now()
@@ -66,6 +70,8 @@ export async function serveBare (node: Libp2p): Promise<void> {
     })
   })
 }
+
+function closed (): Error { return new Error('the bare stream was closed') }
 
 async function dial (node: Libp2p, target: string, protocol: string): Promise<Stream> {
   return await node.dialProtocol(target.startsWith('/') ? multiaddr(target) : peerIdFromString(target), protocol)
