@@ -1,6 +1,6 @@
 /**
  * A tab as a node, in real Chromium. Jobs: a process of Node buys no-ops of a tab over each transport that a tab dials, beside
- * a bare libp2p echo of as many bytes over a connection of the same transport between the same two. The tab signs and verifies
+ * a bare libp2p echo of as many bytes over a connection of the same transport between the same two, and 64 MiB to the tab. The tab signs and verifies
  * in JavaScript, so this is its own figure and not Node's. Engine: kernels and whole programs in a Web Worker of this Chromium,
  * metered over plain time, as `bench/engine.ts` has them in Node.
  *
@@ -22,7 +22,7 @@ import { launch, skip } from '../test/chromium.ts'
 import { echo } from '../test/programs.ts'
 import { until } from '../test/suites/network.ts'
 import { joinTab, openPage, run, scriptsOf, serveTab, WEBSOCKET, WEBTRANSPORT } from '../test/tabs.ts'
-import { openBare } from './bare.ts'
+import { openBare, sendBulk } from './bare.ts'
 import type { EngineFigures, EngineOrder } from './engine.page.ts'
 import { type Guest, type Missing, wholePrograms } from './engine-guests.ts'
 import { geomean, round } from './engine-run.ts'
@@ -46,8 +46,8 @@ const ENGINE = { sampleMsMin: quick ? 100 : 500, pairs: quick ? 3 : 5 }
 
 /** One transport: who buys over it, and the echo beside. */
 interface Lane { readonly name: string, readonly node: Node, readonly bareNode: Libp2p }
-type Sample = Record<Kind, { readonly echo: Rate, readonly job: Rate }>
-interface LaneFigures { readonly jobsPerSecond: number, readonly p50Ms: number, readonly echoPerSecond: number, readonly echoP50Ms: number, readonly throughputRatio: number, readonly latencyRatio: number }
+type Sample = Record<Kind, { readonly echo: Rate, readonly job: Rate }> & { bulkMBs: number }
+interface LaneFigures { readonly jobsPerSecond: number, readonly p50Ms: number, readonly echoPerSecond: number, readonly echoP50Ms: number, readonly throughputRatio: number, readonly latencyRatio: number, readonly bulkMBs: number }
 
 async function openLanes (scratch: string, opened: AsyncDisposableStack): Promise<{ lanes: Lane[], missing: Missing[] }> {
   const lanes: Lane[] = []
@@ -78,13 +78,14 @@ async function measureJobs (browser: Browser): Promise<{ transports: Record<stri
   const samples: Record<string, Sample[]> = {}
   const asks = await Promise.all(lanes.map(async ({ name, node, bareNode }) => {
     await until(() => node.peers().some(({ id, offer }) => id === tab && offer !== null))
-    return { name, node, job: await jobsOf(node, tab), bare: await openBare(bareNode, bareTab, PACKET_BYTES) }
+    return { name, node, job: await jobsOf(node, tab), bare: await openBare(bareNode, bareTab, PACKET_BYTES), bulk: () => sendBulk(bareNode, bareTab) }
   }))
   for (const { bare, job } of asks) for (const ask of [bare, job]) await measure(ask, 16, SAMPLES.throughput.count)
   for (let at = 0; at < ROUNDS; at++) {
-    for (const { name, node, job, bare } of asks) {
+    for (const { name, node, job, bare, bulk } of asks) {
       const sample = {} as Sample
       for (const [kind, { inFlight, count }] of Object.entries(SAMPLES) as [Kind, typeof SAMPLES[Kind]][]) sample[kind] = { echo: await measure(bare, inFlight, count), job: await measureSettled(node, job, inFlight, count) }
+      sample.bulkMBs = await bulk()
       ;(samples[name] ??= []).push(sample)
     }
   }
@@ -105,7 +106,8 @@ function figuresOf (rounds: readonly Sample[]): LaneFigures {
   return {
     jobsPerSecond: median(({ throughput }) => throughput.job.perSecond), p50Ms: median(({ latency }) => latency.job.p50Ms),
     echoPerSecond: median(({ throughput }) => throughput.echo.perSecond), echoP50Ms: median(({ latency }) => latency.echo.p50Ms),
-    throughputRatio: median(({ throughput: { job, echo } }) => job.perSecond / echo.perSecond), latencyRatio: median(({ latency: { job, echo } }) => job.p50Ms / echo.p50Ms)
+    throughputRatio: median(({ throughput: { job, echo } }) => job.perSecond / echo.perSecond), latencyRatio: median(({ latency: { job, echo } }) => job.p50Ms / echo.p50Ms),
+    bulkMBs: median(({ bulkMBs }) => bulkMBs)
   }
 }
 
@@ -152,8 +154,8 @@ if (skip !== false) {
   const browser = await launch()
   try {
     const jobs = values.engine ? null : await measureJobs(browser)
-    for (const [name, { jobsPerSecond, p50Ms, echoPerSecond, echoP50Ms, throughputRatio, latencyRatio }] of Object.entries(jobs?.transports ?? {})) {
-      console.error(`${name.padEnd(14)} ${jobsPerSecond} jobs/s, p50 ${p50Ms} ms   bare echo ${echoPerSecond}/s, p50 ${echoP50Ms} ms   ratios ${throughputRatio} and ${latencyRatio}`)
+    for (const [name, { jobsPerSecond, p50Ms, echoPerSecond, echoP50Ms, throughputRatio, latencyRatio, bulkMBs }] of Object.entries(jobs?.transports ?? {})) {
+      console.error(`${name.padEnd(14)} ${jobsPerSecond} jobs/s, p50 ${p50Ms} ms   bare echo ${echoPerSecond}/s, p50 ${echoP50Ms} ms   ratios ${throughputRatio} and ${latencyRatio}   bulk ${bulkMBs} MB/s`)
     }
     const engine = values.jobs ? null : await measureEngine(browser)
     for (const { name, reason } of [...jobs?.missing ?? [], ...engine?.missing ?? []]) console.error(`${name}: ${reason}`)

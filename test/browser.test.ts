@@ -233,6 +233,23 @@ test('executors, blobs and pauses of a tab', TIMEOUT, async () => {
   assert.equal(await run(page, "let text = ''; for await (const bytes of node.blobs.get(arg)) text += new TextDecoder().decode(bytes); return text", cid), 'kept')
 })
 
+// Goal: what the owner of a tab has decided about its trade outlives a reload, and what cannot be is refused and changes nothing. Method: set, refuse, load again.
+test('settings of a tab outlive a reload', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  const page = await openPage(context, site)
+  const tab = await joinTab(page, { network: false })
+  const change = { prices: { perMFuel: 5n }, buyers: [tab], cpuPercent: 40 }
+  const kept = 'const { fixed, prices, buyers, cpuPercent } = node.trade(); return { fixed, perMFuel: prices.perMFuel, buyers, cpuPercent }'
+  const expected = { fixed: ['perMFuel'], perMFuel: 5n, buyers: [tab], cpuPercent: 40 }
+  await run(page, 'await node.setTrade(arg)', change)
+  assert.equal(await run(page, 'return await node.setTrade({ cpuPercent: 0 }).then(() => null, ({ code }) => code)'), 'ERR_USAGE')
+  assert.deepEqual(await run(page, kept), expected)
+  await page.reload()
+  await page.waitForFunction('window.inos !== undefined')
+  await joinTab(page, { network: false })
+  assert.deepEqual(await run(page, kept), expected)
+})
+
 // Goal: what every page loads stays small, and what only some need is loaded by those. Method: the scripts as a web server would send them.
 test('the bundle for tabs is within its budget', async context => {
   const { entryBytes, sizes } = await bundleForBrowser()
