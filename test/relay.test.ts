@@ -369,6 +369,28 @@ test('a session moves to a direct connection', { timeout: 60_000 }, async () => 
   }
 })
 
+// Goal: two nodes that only relays lead to find a direct way by WebRTC, and lose nothing on it. Method: jobs over the relayed connection until the buyer
+// says it goes over WebRTC and the relayed connection has gone; then the relay is stopped, and more jobs are run.
+test('WebRTC takes over from a relay', { timeout: 120_000 }, async () => {
+  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
+  await using seller = await member({ listen: ['/webrtc'], peers: relay.addresses() })
+  await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+  let jobs = 0
+  const work = async (): Promise<void> => {
+    const input = `job ${jobs++}`
+    assert.equal((await buyer.compute(ECHO, input, { where: seller.id })).text(), input)
+  }
+  const way = (): string | undefined => buyer.peers().find(({ id }) => id === seller.id)?.transport
+  await until(async () => {
+    await work()
+    return way() === 'webrtc'
+  })
+  assert.equal(seller.peers().find(({ id }) => id === buyer.id)?.transport, 'webrtc')
+  await relay.stop()
+  for (let i = 0; i < 3; i++) await work()
+  assert.equal(way(), 'webrtc')
+})
+
 // Goal: a hole punch that fails leaves the relayed connection and its session as they are. Method: on loopback there is no public address to
 // dial, so each try fails; requests before, meanwhile and after go over one session.
 test('a failed hole punch leaves the relay in place', { timeout: 60_000 }, async () => {
