@@ -32,7 +32,7 @@ import { verify } from '../src/node/keys.ts'
 import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
 import { decodeInvitation } from '../src/packet/invite.ts'
-import { DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
+import { CREDIT, DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
 import { type MeshNode, MeshWorld, serve } from './suites/mesh-network.ts'
 import { pause, until } from './suites/network.ts'
@@ -369,26 +369,28 @@ test('a session moves to a direct connection', { timeout: 60_000 }, async () => 
   }
 })
 
-// Goal: two nodes that only relays lead to find a direct way by WebRTC, and lose nothing on it. Method: jobs over the relayed connection until the buyer
-// says it goes over WebRTC and the relayed connection has gone; then the relay is stopped, and more jobs are run.
-test('WebRTC takes over from a relay', { timeout: 120_000 }, async () => {
-  await using relay = await member({ listen: [LOOPBACK], relay: true, serve: false })
-  await using seller = await member({ listen: ['/webrtc'], peers: relay.addresses() })
-  await using buyer = await member({ serve: false, peers: [await sheltered(seller)] })
+// Goal: two nodes that only relays lead to find a direct way by WebRTC, and lose nothing on it, in the open and as members of a private mesh. Method: jobs over the
+// relayed connection until both say it goes over WebRTC; then the relay is stopped, and more jobs are run.
+for (const isPrivate of [false, true]) test(`WebRTC takes over from a relay${isPrivate ? ' of a private mesh' : ''}`, { timeout: 120_000 }, async () => {
+  const dataDir = joinPath(scratch, String(nodes++))
+  if (isPrivate) await createMesh({ dataDir })
+  await using relay = await join({ dataDir, slots: 1, listen: [LOOPBACK], relay: true, serve: false })
+  const inside = async (): Promise<JoinOptions> => isPrivate ? { mesh: await relay.invite({ grant: 100n * CREDIT }) } : {}
+  await using seller = await member({ ...await inside(), listen: ['/webrtc'], peers: relay.addresses() })
+  await using buyer = await member({ ...await inside(), serve: false, peers: [await sheltered(seller)] })
   let jobs = 0
   const work = async (): Promise<void> => {
     const input = `job ${jobs++}`
     assert.equal((await buyer.compute(ECHO, input, { where: seller.id })).text(), input)
   }
-  const way = (): string | undefined => buyer.peers().find(({ id }) => id === seller.id)?.transport
+  const ways = (): (string | undefined)[] => [[buyer, seller], [seller, buyer]].map(([from, to]) => from!.peers().find(({ id }) => id === to!.id)?.transport)
   await until(async () => {
     await work()
-    return way() === 'webrtc'
+    return ways().every(way => way === 'webrtc')
   })
-  assert.equal(seller.peers().find(({ id }) => id === buyer.id)?.transport, 'webrtc')
   await relay.stop()
   for (let i = 0; i < 3; i++) await work()
-  assert.equal(way(), 'webrtc')
+  assert.deepEqual(ways(), ['webrtc', 'webrtc'])
 })
 
 // Goal: a hole punch that fails leaves the relayed connection and its session as they are. Method: on loopback there is no public address to

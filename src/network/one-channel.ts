@@ -3,7 +3,7 @@
  * sender nothing of a reader that does not keep up, and a stream that overflows is lost; the muxer's windows hold its sender back, and all
  * limits on streams are its own. Who is at the other end has been shown before, by Noise or by the relay's connection.
  */
-import type { AbortOptions, MultiaddrConnection, Stream, StreamMuxer, Transport, Upgrader, UpgraderWithoutEncryptionOptions } from '@libp2p/interface'
+import type { AbortOptions, MultiaddrConnection, Stream, StreamMuxer, StreamMuxerFactory, Transport, Upgrader, UpgraderWithoutEncryptionOptions } from '@libp2p/interface'
 import { AbstractMultiaddrConnection } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { LIMITS } from '../packet/limits.ts'
@@ -29,14 +29,17 @@ export function overOneChannel<Components extends { readonly upgrader: Upgrader 
 
 function lendUpgrader (upgrader: Upgrader, timers: Timers): Upgrader {
   return lend(upgrader, {
-    upgradeOutbound: (connection, options) => upgrade(upgrader.upgradeOutbound.bind(upgrader), connection, options as Options, timers, muxer => muxer.createStream()),
-    upgradeInbound: (connection, options) => upgrade(upgrader.upgradeInbound.bind(upgrader), connection, options as Options, timers, firstOf)
+    upgradeOutbound: (connection, options) => upgrade(upgrader.upgradeOutbound.bind(upgrader), connection, options as Options, timers, factory => factory.createStreamMuxer(connection).createStream()),
+    upgradeInbound: (connection, options) => upgrade(upgrader.upgradeInbound.bind(upgrader), connection, options as Options, timers, async (factory, signal) => {
+      await hasCome(factory as StreamMuxerFactory & Inside, signal)
+      return await firstOf(factory.createStreamMuxer(connection), signal)
+    })
   })
 }
 
-async function upgrade<T> (finish: Upgrade<T>, connection: MultiaddrConnection, { muxerFactory, ...options }: Options, timers: Timers, open: (muxer: StreamMuxer, signal: AbortSignal) => Stream | Promise<Stream>): Promise<T> {
+async function upgrade<T> (finish: Upgrade<T>, connection: MultiaddrConnection, { muxerFactory, ...options }: Options, timers: Timers, open: (factory: StreamMuxerFactory, signal: AbortSignal) => Stream | Promise<Stream>): Promise<T> {
   try {
-    const channel = await open(muxerFactory!.createStreamMuxer(connection), options.signal)
+    const channel = await open(muxerFactory!, options.signal)
     return await finish(new ChannelConnection(connection, channel, timers), options)
   } catch (error) {
     connection.abort(error as Error)
@@ -44,19 +47,53 @@ async function upgrade<T> (finish: Upgrade<T>, connection: MultiaddrConnection, 
   }
 }
 
+/** What libp2p's muxer of channels is made of. */
+interface Inside {
+  readonly peerConnection: Pick<EventTarget, 'addEventListener' | 'removeEventListener'>
+  readonly earlyDataChannels: readonly { readonly channel: { readonly label: string } }[]
+}
+
+/** The channel of the handshake. */
+const INIT = 'init'
+
+/**
+ * Wait for the channel the other side opens when the handshake is over for it, too: libp2p's muxer would close that of the handshake at once, and where that comes before
+ * the other side has seen it open, it waits for that in vain.
+ */
+async function hasCome ({ peerConnection, earlyDataChannels }: Inside, signal: AbortSignal): Promise<void> {
+  const isHere = (): boolean => earlyDataChannels.some(({ channel }) => channel.label !== INIT)
+  let look = (): void => {}
+  const come = new Promise<void>(resolve => {
+    look = () => { if (isHere()) resolve() }
+    look()
+    peerConnection.addEventListener('datachannel', look)
+  })
+  try {
+    await orAborted(come, signal)
+  } finally {
+    peerConnection.removeEventListener('datachannel', look)
+  }
+}
+
 /** The channel the other side opens; any more are closed. */
 async function firstOf (muxer: StreamMuxer, signal: AbortSignal): Promise<Stream> {
-  const { promise, resolve, reject } = Promise.withResolvers<Stream>()
+  const { promise, resolve } = Promise.withResolvers<Stream>()
   let isOpen = false
   muxer.addEventListener('stream', ({ detail }) => {
     if (isOpen) detail.abort(new Error('one channel is enough'))
     isOpen = true
     resolve(detail)
   })
-  const giveUp = (): void => { reject(signal.reason) }
+  return await orAborted(promise, signal)
+}
+
+async function orAborted<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const late = Promise.withResolvers<never>()
+  const giveUp = (): void => { late.reject(signal.reason) }
   signal.addEventListener('abort', giveUp, { once: true })
   try {
-    return await promise
+    return await Promise.race([promise, late.promise])
   } finally {
     signal.removeEventListener('abort', giveUp)
   }
