@@ -1,18 +1,18 @@
 /**
  * A blob between processes over loopback TCP, from disk to disk, beside the same bytes over a bare
- * libp2p stream of the same two processes, which come from memory and are dropped; one pair after the
- * other. Then its holder is killed when half is here, and ten nodes fetch one module at once.
+ * libp2p stream of the same two processes, which come from memory: dropped as they arrive, and written to one file; one
+ * after the other. Then its holder is killed when half is here, and ten nodes fetch one module at once.
  *
  *   node bench/blobs.ts [--mib 1024] [--pairs 2] [--only pairs|killed|swarm] [--dir DIR]
  *
- * The last line of stdout is one JSON object. The bare stream is one of libp2p as it comes (TCP, Noise, Yamux). What the disk
- * alone takes for the chunks is told beside; DIR is where the nodes keep theirs, a directory in memory shows what is not disk.
- * A ratio is a blob's bytes per second over those of the bare stream; CPU is in milliseconds of
+ * The last line of stdout is one JSON object. The bare stream is one of libp2p as it comes (TCP, Noise, Yamux). DIR is where the nodes keep theirs, a directory in memory shows what is not disk.
+ * A ratio is a blob's bytes per second over those of the bare stream whose bytes are dropped, `fileRatio` over those of the one that writes a file; CPU is in milliseconds of
  * all threads for each MiB; memory is the reader's resident memory at its highest less that before its fetch.
  */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as pathOf } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -42,9 +42,10 @@ interface Cpu { reader: number, holder: number }
 
 export interface BlobFigures {
   mib: number
-  pairs?: { bareMBs: number, diskMBs: number, blobMBs: number, ratio: number, bareCpuMs: Cpu, blobCpuMs: Cpu }[]
+  pairs?: { bareMBs: number, fileMBs: number, blobMBs: number, ratio: number, fileRatio: number, bareCpuMs: Cpu, fileCpuMs: Cpu, blobCpuMs: Cpu }[]
   /** Of the best pair. */
   ratio?: number
+  fileRatio?: number
   memoryMiB?: number
   killed?: { mib: number, atMiB: number, seconds: number, chunks: number, told: number }
   swarm?: { nodes: number, moduleMiB: number, holderMiB: number, times: number, seconds: number }
@@ -53,13 +54,12 @@ export interface BlobFigures {
 /** What a child is told, and answers. */
 interface Messages {
   put: { mib: number, seed: number }
-  bare: { address: string, mib: number }
+  bare: { address: string, mib: number, isKept: boolean }
   fetch: { cid: string }
   connect: { address: string }
   forget: { cid: string }
   given: Record<string, never>
   cpu: Record<string, never>
-  disk: { mib: number }
 }
 
 class Child implements AsyncDisposable {
@@ -117,13 +117,15 @@ export async function benchBlobs (mib: number, pairs: number, only?: Part): Prom
   }
 }
 
-async function benchPairs (mib: number, pairs: number): Promise<Pick<BlobFigures, 'pairs' | 'ratio' | 'memoryMiB'>> {
+async function benchPairs (mib: number, pairs: number): Promise<Pick<BlobFigures, 'pairs' | 'ratio' | 'fileRatio' | 'memoryMiB'>> {
   await using holder = await Child.start()
   await using reader = await Child.start()
   const cid = await holder.ask('put', { mib, seed: 1 }) as string
   await reader.ask('connect', { address: holder.addresses.node })
   const cpuMs = async (): Promise<Cpu> => ({ reader: await reader.ask('cpu', {}) as number, holder: await holder.ask('cpu', {}) as number })
   const counted = async <T>(work: () => Promise<unknown>): Promise<[T, Cpu]> => {
+    // What was written before is not to be paid for now.
+    spawnSync('sync')
     const before = await cpuMs()
     const value = await work() as T
     const after = await cpuMs()
@@ -132,17 +134,15 @@ async function benchPairs (mib: number, pairs: number): Promise<Pick<BlobFigures
   const figures: NonNullable<BlobFigures['pairs']> = []
   let memoryMiB = 0
   for (let pair = 0; pair < pairs; pair++) {
-    // What was written before is not to be paid for now.
-    spawnSync('sync')
-    const [bare, bareCpuMs] = await counted<number>(() => reader.ask('bare', { address: holder.addresses.bare, mib }))
-    const disk = await reader.ask('disk', { mib }) as number
-    spawnSync('sync')
+    const address = holder.addresses.bare
+    const [bare, bareCpuMs] = await counted<number>(() => reader.ask('bare', { address, mib, isKept: false }))
+    const [file, fileCpuMs] = await counted<number>(() => reader.ask('bare', { address, mib, isKept: true }))
     const [blob, blobCpuMs] = await counted<Fetched>(() => reader.ask('fetch', { cid }))
     await reader.ask('forget', { cid })
     memoryMiB = Math.max(memoryMiB, blob.memoryMiB)
-    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), diskMBs: round(mib / disk * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds), bareCpuMs, blobCpuMs })
+    figures.push({ bareMBs: round(mib / bare * MIB / 1e6), fileMBs: round(mib / file * MIB / 1e6), blobMBs: round(mib / blob.seconds * MIB / 1e6), ratio: round(bare / blob.seconds), fileRatio: round(file / blob.seconds), bareCpuMs, fileCpuMs, blobCpuMs })
   }
-  return { pairs: figures, ratio: Math.max(...figures.map(({ ratio }) => ratio)), memoryMiB: round(memoryMiB) }
+  return { pairs: figures, ratio: Math.max(...figures.map(({ ratio }) => ratio)), fileRatio: Math.max(...figures.map(({ fileRatio }) => fileRatio)), memoryMiB: round(memoryMiB) }
 }
 
 async function benchKilled (mib: number): Promise<NonNullable<BlobFigures['killed']>> {
@@ -213,12 +213,11 @@ async function child (dataDir: string): Promise<void> {
   }
   const work: { readonly [K in keyof Messages]: (message: Messages[K]) => unknown } = {
     put: ({ mib, seed }) => node.blobs.put(bytesOf(mib, seed)),
-    bare: ({ address, mib }) => receiveBare(bare, address, mib),
+    bare: ({ address, mib, isKept }) => receiveBare(bare, address, mib, isKept ? pathOf(dataDir, 'bare') : null),
     fetch: ({ cid }) => fetch(cid),
     connect: ({ address }) => node.connect(address),
     forget: ({ cid }) => node.blobs.rm(cid),
     given: () => node.blobs.usage().givenBytes,
-    disk: ({ mib }) => writeChunks(dataDir, mib),
     cpu: () => {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1000
@@ -232,17 +231,6 @@ async function child (dataDir: string): Promise<void> {
   process.send!({ value: { node: node.addresses()[0], bare: bare.getMultiaddrs()[0]!.toString() } })
 }
 
-/** As many files as a blob has chunks. @returns seconds */
-async function writeChunks (dataDir: string, mib: number): Promise<number> {
-  const dir = await mkdtemp(pathOf(dataDir, 'disk-'))
-  const began = performance.now()
-  let at = 0
-  for await (const chunk of bytesOf(mib, 1)) await writeFile(pathOf(dir, `${at++}`), chunk)
-  const seconds = (performance.now() - began) / 1000
-  await rm(dir, { recursive: true })
-  return seconds
-}
-
 /** The first message says how many MiB are wanted. */
 async function sendBare (stream: Stream): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<number>()
@@ -252,21 +240,33 @@ async function sendBare (stream: Stream): Promise<void> {
   for (let at = 0; at < mib * MIB; at += BARE_BYTES) if (!stream.send(chunk)) await new Promise(resolve => { stream.addEventListener('drain', resolve, { once: true }) })
 }
 
-/** @returns seconds */
-async function receiveBare (node: Libp2p, address: string, mib: number): Promise<number> {
+/**
+ * @param file where the bytes are written as they come, which holds the next ones back: a stream of stock libp2p that is paused ends when more
+ *   arrives than it buffers; null to drop them
+ * @returns seconds
+ */
+async function receiveBare (node: Libp2p, address: string, mib: number, file: string | null): Promise<number> {
   const stream = await node.dialProtocol(multiaddr(address), BARE_PROTOCOL)
-  const { promise, resolve } = Promise.withResolvers<void>()
+  const fd = file === null ? null : openSync(file, 'w')
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
   let left = mib * MIB
   stream.addEventListener('message', ({ data }) => {
+    if (fd !== null) for (const part of data instanceof Uint8Array ? [data] : data) writeSync(fd, part)
     left -= data.byteLength
     if (left <= 0) resolve()
   })
+  stream.addEventListener('close', () => { reject(new Error('the bare stream ended early')) })
   const began = performance.now()
   const wish = new Uint8Array(4)
   new DataView(wish.buffer).setUint32(0, mib)
   stream.send(wish)
   await promise
-  return (performance.now() - began) / 1000
+  const seconds = (performance.now() - began) / 1000
+  if (fd !== null) {
+    closeSync(fd)
+    await rm(file!)
+  }
+  return seconds
 }
 
 if (process.argv[2] === 'child') {

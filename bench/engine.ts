@@ -13,27 +13,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LIMITS } from '../src/packet/limits.ts'
 import { admit } from '../src/wasm/admit.ts'
-import { STACK_BYTES } from '../src/wasm/call-stack.ts'
 import { decode } from '../src/wasm/decode.ts'
-import type { GuestContext } from '../src/wasm/guest/guest.ts'
-import { wasi } from '../src/wasm/guest/wasi.ts'
-import type { MeterOptions } from '../src/wasm/meter.ts'
-import { GUEST_PREFIX, meter, METER_EXPORTS, METER_MEMORY, METER_MODULE } from '../src/wasm/meter.ts'
-import { ENDED } from '../src/wasm/meter-parts.ts'
+import { meter, type MeterOptions } from '../src/wasm/meter.ts'
 import type { Guest } from './engine-guests.ts'
 import { wholePrograms } from './engine-guests.ts'
 import { measureOthers } from './engine-others.ts'
 import type { Times } from './engine-others.ts'
-import { rangesOf } from '../src/wasm/ranges.ts'
+import { compare, geomean, ready, round, roundsOf, warmUp } from './engine-run.ts'
 import { compileKernel, KERNELS } from './kernels.ts'
+import { medianOf } from './rate.ts'
 
-const FUEL = 2n ** 53n
 const flags = process.argv.slice(2).filter(word => word.startsWith('--'))
 const wanted = process.argv.slice(2).filter(word => !word.startsWith('--'))
 const quick = flags.includes('--quick')
 const PAIRS = quick ? 3 : 5
 const PART_PAIRS = 3
-const WARM_UPS = 2
 /** The system counts CPU time in ticks of some milliseconds, so a sample is long. */
 const SAMPLE_MS_MIN = quick ? 100 : 1_000
 
@@ -44,71 +38,6 @@ const VARIANTS: Record<string, MeterOptions> = {
   'fuel and NaN': { stack: false }
 }
 
-/** A module ready to be run again and again; what it gives says whether two runs computed the same. */
-interface Ready { run: () => string, burnt: () => number }
-type Call = () => unknown
-
-function context (guest: Guest, memory: () => WebAssembly.Memory, exports: () => WebAssembly.Exports, metered: boolean): GuestContext {
-  const fuel = (): WebAssembly.Global<'i64'> => exports()[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>
-  // Go refuses a clock that stands still; here it goes on by the call, the same with and without fuel.
-  let now = 0n
-  return {
-    input: rangesOf(Buffer.from(guest.input)),
-    run: {
-      moduleId: '', wasm: guest.wasm, input: Buffer.from(guest.input), entry: '', args: guest.args, env: {}, files: guest.files ?? {}, outputs: [], seed: new Uint8Array(32),
-      limits: { fuelMax: FUEL, memoryPagesMax: LIMITS.job.memoryPagesMax, outputBytesMax: 1 << 24 }
-    },
-    stdoutIsTalk: false,
-    memory: () => new Uint8Array(memory().buffer),
-    fuelUsed: () => now += 1_000n,
-    charge: units => {
-      if (metered) fuel().value -= units
-      return true
-    },
-    end: () => {
-      if (metered) (exports()[METER_EXPORTS.ended] as WebAssembly.Global<'i32'>).value = ENDED.byHost
-      else throw new Error('exit')
-    }
-  }
-}
-
-/** Run a guest afresh each time: programs end in proc_exit, after which nothing of theirs can be used. */
-function ready (guest: Guest, options: MeterOptions | undefined): Ready {
-  const original = decode(guest.wasm, LIMITS.module)
-  const { graph } = admit(original, LIMITS.module)
-  const prices = original.imports.map(({ name }) => wasi.functions[name]!.fuel)
-  const module = new WebAssembly.Module(options === undefined ? guest.wasm : meter(original, graph, prices, LIMITS.module, options).wasm)
-  const pages = Math.min(original.memories[0]?.max ?? LIMITS.job.memoryPagesMax, LIMITS.job.memoryPagesMax)
-  const prefix = options === undefined ? '' : GUEST_PREFIX
-  let burnt = 0
-  const once = (): string => {
-    let exports: WebAssembly.Exports = {}
-    const memory = options === undefined ? undefined : new WebAssembly.Memory({ initial: original.memories[0]?.min ?? 0, maximum: pages })
-    const session = wasi.open(context(guest, () => memory ?? exports['memory'] as WebAssembly.Memory, () => exports, options !== undefined))
-    const imports: WebAssembly.Imports = { [wasi.name]: session.functions as WebAssembly.ModuleImports }
-    if (memory !== undefined) imports[METER_MODULE] = { [METER_MEMORY]: memory }
-    exports = new WebAssembly.Instance(module, imports).exports
-    const set = (name: string, value: number | bigint): void => { (exports[name] as { value: number | bigint }).value = value }
-    if (options !== undefined) {
-      set(METER_EXPORTS.fuel, FUEL)
-      set(METER_EXPORTS.pages, pages)
-      set(METER_EXPORTS.stack, STACK_BYTES)
-      ;(exports[METER_EXPORTS.start] as Call | undefined)?.()
-      set(METER_EXPORTS.stack, STACK_BYTES)
-    }
-    let value: unknown
-    try {
-      value = ((exports[`${prefix}_start`] ?? exports[`${prefix}run`]) as Call)()
-    } catch (error) {
-      if ((error as Error).message !== 'exit' && (options === undefined || (exports[METER_EXPORTS.ended] as WebAssembly.Global).value !== ENDED.byHost)) throw error
-    }
-    if (options !== undefined) burnt = Number(FUEL - (exports[METER_EXPORTS.fuel] as WebAssembly.Global<'i64'>).value)
-    if (value === undefined && session.finish().result.length === 0) throw new Error(`${guest.name} says nothing: ${Buffer.from(session.finish().stderr).toString()}`)
-    return `${value} ${Buffer.from(session.finish().result).toString('latin1')}`
-  }
-  return { run: once, burnt: () => burnt }
-}
-
 /** Milliseconds of CPU of this thread: other work on the machine does not count. */
 function time (run: () => unknown, rounds = 1): number {
   const before = process.threadCpuUsage()
@@ -117,42 +46,17 @@ function time (run: () => unknown, rounds = 1): number {
   return (user + system) / 1e3 / rounds
 }
 
-function roundsOf (run: () => unknown): number {
-  let rounds = 1
-  while (time(run, rounds) * rounds < SAMPLE_MS_MIN) rounds *= 2
-  return rounds
-}
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
-const geomean = (values: readonly number[]): number => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length)
-const round = (value: number): number => Number(value.toFixed(3))
-
 interface Figures { ratio: number, spread: number[], fuel: number, stack: number, nan: number, plainMs: number, nsPerFuel: number }
-
-/** Ratios of pairs, and the medians of both times. */
-function compare (plain: Ready, metered: Ready, rounds: number, pairs: number): { ratios: number[], plainMs: number, meteredMs: number } {
-  const times: Array<[number, number]> = []
-  for (let pair = 0; pair < pairs; pair++) {
-    // Which goes first alternates, so that neither always has the warmer caches.
-    const first = time(pair % 2 === 0 ? plain.run : metered.run, rounds)
-    const second = time(pair % 2 === 0 ? metered.run : plain.run, rounds)
-    times.push(pair % 2 === 0 ? [first, second] : [second, first])
-  }
-  return { ratios: times.map(([a, b]) => b / a), plainMs: median(times.map(([a]) => a)), meteredMs: median(times.map(([, b]) => b)) }
-}
 
 function measure (guest: Guest): Figures {
   const plain = ready(guest, undefined)
   const variants = Object.values(VARIANTS).map(options => ready(guest, options))
-  for (let i = 0; i < WARM_UPS; i++) {
-    const expected = plain.run()
-    for (const variant of variants) if (variant.run() !== expected) throw new Error(`${guest.name} computes something else when metered`)
-  }
-  const rounds = roundsOf(plain.run)
-  const { ratios, plainMs, meteredMs } = compare(plain, variants[0]!, rounds, PAIRS)
-  const [fuel, stack, nan] = variants.slice(1).map(variant => median(compare(plain, variant, rounds, PART_PAIRS).ratios)) as [number, number, number]
+  warmUp(guest, plain, variants)
+  const rounds = roundsOf(plain.run, time, SAMPLE_MS_MIN)
+  const { ratios, plainMs, meteredMs } = compare(plain, variants[0]!, time, rounds, PAIRS)
+  const [fuel, stack, nan] = variants.slice(1).map(variant => medianOf(compare(plain, variant, time, rounds, PART_PAIRS).ratios)) as [number, number, number]
   return {
-    ratio: round(median(ratios)), spread: [round(Math.min(...ratios)), round(Math.max(...ratios))],
+    ratio: round(medianOf(ratios)), spread: [round(Math.min(...ratios)), round(Math.max(...ratios))],
     fuel: round(fuel - 1), stack: round(stack - fuel), nan: round(nan - fuel),
     plainMs: round(plainMs), nsPerFuel: round(meteredMs * 1e6 / variants[0]!.burnt())
   }

@@ -18,8 +18,8 @@ import { randomBytes } from 'node:crypto'
 import { join, type JoinOptions, verifyReceipt } from '../src/index.ts'
 import { startNode } from '../src/node/libp2p.ts'
 import { echo } from '../test/programs.ts'
+import { openBare, serveBare } from './bare.ts'
 import { measure, measureSettled, type Rate } from './rate.ts'
-import { openBare, serveBare } from './wire.ts'
 
 const DEPTHS = { sequential: { inFlight: 1, count: 500 }, parallel: { inFlight: 64, count: 4_000 } }
 type Depth = keyof typeof DEPTHS

@@ -26,12 +26,12 @@ import { startNode } from '../src/node/libp2p.ts'
 import { openParts, start } from '../src/node/parts.ts'
 import type { ComputeOptions, Module } from '../src/processor/processor.ts'
 import { echo } from '../test/programs.ts'
+import { openBare, serveBare } from './bare.ts'
 import { cpuMsOf } from './cpu.ts'
 import { type MapFigures, measureMap, type ProcessMs, showMap } from './market-map.ts'
 import { installNeighbours, type Neighbour, startNeighbour, type System, SYSTEMS } from './neighbours.ts'
 import { medianOf, measure, measureSettled, type Rate } from './rate.ts'
 import { noteJob, Notes, type SellerMoments, type Stages, stagesOf } from './stages.ts'
-import { openBare, serveBare } from './wire.ts'
 
 const SAMPLES = { latency: { inFlight: 1, count: 300 }, throughput: { inFlight: 256, count: 4_000 } } as const
 type Kind = keyof typeof SAMPLES

@@ -10,16 +10,13 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import type { Libp2p, Stream } from '@libp2p/interface'
-import { multiaddr } from '@multiformats/multiaddr'
-import { encodePacket, FrameDecoder } from '../src/network/framing.ts'
 import { createLibp2pNetwork } from '../src/network/libp2p.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
 import { startNode } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
+import { openBare, serveBare } from './bare.ts'
 import { better, measure, type Rate } from './rate.ts'
 
-const BARE_PROTOCOL = '/inos/bench/echo/1'
 const INPUT_BYTES = 100
 const WARM_UP = 2_000
 const DEPTHS = { sequential: { inFlight: 1, count: 5_000 }, parallel: { inFlight: 64, count: 100_000 } }
@@ -41,7 +38,7 @@ export async function benchWire (): Promise<WireFigures> {
   try {
     const address = await addressOf(child)
     const peer = await sessions.connect(address, AbortSignal.timeout(10_000))
-    const bare = await openBare(node, address)
+    const bare = await openBare(node, address, INPUT_BYTES)
     const ask = (): Promise<unknown> => sessions.request(peer, { kind: 'job', input })
     const input = new Uint8Array(INPUT_BYTES)
     const figures = { session: {}, bare: {} } as WireFigures
@@ -59,53 +56,6 @@ export async function benchWire (): Promise<WireFigures> {
     await sessions.stop()
     await network.stop()
     child.disconnect()
-  }
-}
-
-/**
- * A bare stream to whoever runs `serveBare`: each call echoes one frame.
- * @param inputBytes makes the frame as long as a session's request with that input
- */
-export async function openBare (node: Libp2p, address: string, inputBytes = INPUT_BYTES): Promise<() => Promise<void>> {
-  const stream = await node.dialProtocol(multiaddr(address), BARE_PROTOCOL)
-  const frame = encodePacket({ kind: 'job', id: new Uint8Array(8), input: new Uint8Array(inputBytes) })
-  const waiting: Array<() => void> = []
-  let done = 0
-  const send = batching(stream)
-  listen(stream, () => { waiting[done++]!() })
-  return () => {
-    send(frame)
-    return new Promise(resolve => { waiting.push(resolve) })
-  }
-}
-
-export async function serveBare (node: Libp2p): Promise<void> {
-  await node.handle(BARE_PROTOCOL, (stream: Stream) => {
-    const send = batching(stream)
-    listen(stream, frame => {
-      // Lengths up to 2¹⁴ − 1 take one or two varint bytes.
-      send(frame.length < 128 ? Uint8Array.of(frame.length) : Uint8Array.of(frame.length % 128 + 128, frame.length >> 7))
-      send(frame)
-    })
-  })
-}
-
-function listen (stream: Stream, onFrame: (frame: Uint8Array) => void): void {
-  const decoder = new FrameDecoder()
-  stream.addEventListener('message', ({ data }) => {
-    for (const chunk of data instanceof Uint8Array ? [data] : data) decoder.feed(chunk, onFrame)
-  })
-}
-
-/** All frames of a tick in one write, as a session does. */
-function batching (stream: Stream): (frame: Uint8Array) => void {
-  let frames: Uint8Array[] = []
-  const flush = (): void => {
-    stream.send(Buffer.concat(frames))
-    frames = []
-  }
-  return frame => {
-    if (frames.push(frame) === 1) queueMicrotask(flush)
   }
 }
 

@@ -5,12 +5,13 @@ import { InosError } from '../src/packet/errors.ts'
 import { keyOfPeerId } from '../src/packet/identity.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import type { CharterOptions, MemberView, MeshView } from '../src/network/mesh-views.ts'
+import { tabLink } from '../src/assembly/tab-link.ts'
 import type { Operator } from '../src/node/operator.ts'
 import { addData, addJson, collect, type CommonOptions, type Context, examples, read } from './command.ts'
 import { plain, table } from './output.ts'
 
 interface CreateOptions extends CommonOptions { name?: string, fee?: number, offlineLimit?: bigint }
-interface InviteOptions extends CommonOptions { grant?: bigint, expires?: string, count?: number, route: string[] }
+interface InviteOptions extends CommonOptions { grant?: bigint, expires?: string, count?: number, route: string[], page?: string }
 
 export function addMesh (program: Command, context: Context): void {
   const mesh = program.command('mesh').description('a private mesh: only its members reach each other')
@@ -61,8 +62,9 @@ function addInvite (mesh: Command, context: Context): void {
     .option('--expires <time>', 'how long it is good, such as 7d or 12h (default: 7d)', read(checkSpan))
     .option('--count <n>', 'how many it may bring (default: 1)', read(text => Number(parseCount(text, BigInt(LIMITS.mesh.inviteCountMax)))))
     .option('--route <multiaddr>', 'where others reach this node, if it cannot know; may be given several times', collect, [])
+  command.option('--page <url>', 'print a link by which a browser tab joins, to the page of `npm run build:tab` that somebody hosts there')
   addJson(addData(command))
-  examples(command, [['inos mesh invite --grant 100cr --expires 7d --count 3', 'three may join within a week']])
+  examples(command, [['inos mesh invite --grant 100cr --expires 7d --count 3', 'three may join within a week'], ['inos mesh invite --page https://example.org/inos/', 'a link for a browser tab']])
   command.action(async (_options: InviteOptions, self: Command) => { context.finish(await invite(self.optsWithGlobals(), context)) })
 }
 
@@ -151,11 +153,12 @@ async function invite (options: InviteOptions, context: Context): Promise<number
     ...(grant === undefined ? {} : { grant }), ...(expires === undefined ? {} : { expires }), ...(count === undefined ? {} : { count }), routes: route
   })
   const { output } = context
+  const link = options.page === undefined ? null : tabLink(options.page, { invite: text })
   if (options.json === true) {
-    await output.json({ invite: text })
+    await output.json({ invite: text, ...(link === null ? {} : { link }) })
   } else {
-    await output.write(`${text}\n`)
-    output.say('Whoever has this line may join: `inos mesh join INVITE`, while this node is up.')
+    await output.write(`${link ?? text}\n`)
+    output.say(link === null ? 'Whoever has this line may join: `inos mesh join INVITE`, while this node is up.' : 'Whoever opens this link may join with a browser tab, while this node is up and listens for browsers.')
   }
   return 0
 }

@@ -43,14 +43,14 @@ async function list (options: CommonOptions, context: Context): Promise<number> 
   const { output, signal } = context
   await using operator = await open(options, context)
   let count = 0
-  for await (const { id, role, peer, module, order, outcome, exitCode, fuel, charge, paid } of operator.receipts()) {
+  for await (const { id, role, peer, module, order, outcome, exitCode, fuel, charge, paid, givenUp } of operator.receipts()) {
     signal.throwIfAborted()
     if (output.closed) break
     count++
-    if (options.json === true) await output.json({ id, role, peer, module, order, outcome, exitCode, fuel, charge, paid })
+    if (options.json === true) await output.json({ id, role, peer, module, order, outcome, exitCode, fuel, charge, paid, givenUp })
     else {
       const ended = outcome === 'ok' ? `exit ${exitCode}` : outcome
-      const settled = role === 'own' ? '' : paid ? ' · paid' : ' · not yet paid'
+      const settled = role === 'own' ? '' : paid ? ' · paid' : givenUp ? ' · given up by its buyer' : ' · not yet paid'
       await output.write(`${plain(id)}  ${role}  ${ended}  fuel ${groupDigits(fuel)}  ${formatCredits(charge)}${settled}\n`)
     }
   }

@@ -5,6 +5,7 @@ import { addData, addJson, addListen, addPeers, type CommonOptions, type Context
 import { parseCount } from '../src/packet/amounts.ts'
 import { InosError } from '../src/packet/errors.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import { tabLink } from '../src/assembly/tab-link.ts'
 import type { Dashboard, DashboardOptions } from '../src/node/dashboard.ts'
 import type { Node } from '../src/node/join.ts'
 import type { OpenOptions } from './open.ts'
@@ -12,7 +13,7 @@ import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 import { parseBytes } from './units.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, ui?: number | true, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, ui?: number | true, page?: string, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -35,6 +36,7 @@ export function addUp (program: Command, context: Context): void {
     .option('--mesh <invite>', 'belong to a private mesh; waits until its issuer can be reached')
     .option('--metrics [port]', `tell Prometheus of this node on 127.0.0.1, 0: any free port (default port: ${LIMITS.metrics.port})`, read(parsePort))
     .option('--ui [port]', `serve the dashboard to a browser on this machine, 0: any free port (default port: ${LIMITS.dashboard.port})`, read(parsePort))
+    .option('--page <url>', 'print a link by which browser tabs join, to the page of `npm run build:tab` that somebody hosts there')
   addJson(addData(addPeers(addListen(command))), 'JSON lines: ready, peers that come and go, reachability, stopped')
   examples(command, [
     ['inos up', 'serve on this machine'],
@@ -43,6 +45,7 @@ export function addUp (program: Command, context: Context): void {
     ['inos up --peer /ip4/10.0.0.7/tcp/4001', 'join others'],
     ['inos up --metrics', `serve http://127.0.0.1:${LIMITS.metrics.port}/metrics besides`],
     ['inos up --ui', 'with a dashboard; the link it prints holds its token'],
+    ['inos up --listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport --page https://example.org/inos/', 'with a link for browser tabs'],
     ['inos up --mdns --listen /ip4/0.0.0.0/tcp/0', 'join whoever does the same in this local network'],
     ['inos up --mesh inos:…', 'serve the members of a private mesh']
   ])
@@ -72,7 +75,7 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const control = await serveControl(dataDir, operator)
   stack.defer(() => control.stop())
   const ended = new AbortController()
-  const ui = options.ui === undefined ? null : await openDashboard(options.ui, { dataDir, operator, events: node, stop: () => { ended.abort() } })
+  const ui = options.ui === undefined ? null : await openDashboard(options.ui, { dataDir, operator, node, stop: () => { ended.abort() } })
   if (ui !== null) stack.defer(() => ui.stop())
   await connectPeers(operator, options.peer, { output, signal })
   const tell = createTeller(output, options.json === true)
@@ -85,7 +88,8 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
     broken.resolve(new InosError(code, message, hint === null ? {} : { hint }))
   }))
   const { metricsUrl } = node
-  tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }), ...(ui === null ? {} : { ui: ui.url }) }, describeReady(node, dataDir, ui))
+  const tab = options.page === undefined ? null : tabLink(options.page, { addresses: node.addresses() })
+  tell('ready', { id: node.id, addresses: node.addresses(), ...(metricsUrl === null ? {} : { metrics: metricsUrl }), ...(ui === null ? {} : { ui: ui.url }), ...(tab === null ? {} : { tab }) }, describeReady(node, dataDir, ui, tab))
   const failure = await Promise.race([interrupted(AbortSignal.any([signal, ended.signal])), broken.promise])
   output.say('stopping')
   // What cannot be written makes the stop fail as well; that it failed is said below.
@@ -132,11 +136,11 @@ function createTeller (output: Output, json: boolean): Tell {
   }
 }
 
-function describeReady (node: Node, dataDir: string, ui: Dashboard | null): string {
+function describeReady (node: Node, dataDir: string, ui: Dashboard | null, tab: string | null): string {
   const { id, metricsUrl } = node
   const addresses = node.addresses()
   const where = [...addresses, ...(metricsUrl === null ? [] : [metricsUrl]), ...(ui === null ? [] : [ui.url])].map(address => `  ${address}`).join('\n')
-  return `node ${id} serves, data in ${dataDir}\n${where}\nElsewhere: inos run FILE.wasm --where remote --peer ${addresses[0] ?? 'ADDR'}`
+  return `node ${id} serves, data in ${dataDir}\n${where}\nElsewhere: inos run FILE.wasm --where remote --peer ${addresses[0] ?? 'ADDR'}${tab === null ? '' : `\nBrowser tabs: ${tab}`}`
 }
 
 /** An interrupt is how a node ends; its exit code is 0. */

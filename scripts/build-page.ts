@@ -7,22 +7,26 @@ import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { build } from 'esbuild'
+import { build, type BuildOptions } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What a browser loads, script and style and document together, packed. */
 export const PAGE_BYTES_MAX = 80_000
 
+const COMMON = { absWorkingDir: root, bundle: true, format: 'esm', platform: 'browser', target: 'es2024', minify: true, legalComments: 'none' } satisfies BuildOptions
+
+/** The style sheet, which the page of a tab has as well. */
+export async function buildStyle (outfile: string): Promise<void> {
+  await build({ ...COMMON, outfile, entryPoints: ['ui/page.css'] })
+}
+
 /** @returns bytes after gzip */
 export async function buildPage (folder: string): Promise<number> {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  await build({
-    absWorkingDir: root, outdir: folder, entryPoints: { page: 'ui/main.ts', 'page-style': 'ui/page.css' }, bundle: true, format: 'esm', platform: 'browser', target: 'es2024', minify: true, legalComments: 'none'
-  })
+  await build({ ...COMMON, outfile: join(folder, 'page.js'), entryPoints: ['ui/main.ts'] })
+  await buildStyle(join(folder, 'page.css'))
   for (const name of ['index.html', 'icon.svg']) cpSync(join(root, 'ui', name), join(folder, name))
-  cpSync(join(folder, 'page-style.css'), join(folder, 'page.css'))
-  rmSync(join(folder, 'page-style.css'))
   return ['index.html', 'page.js', 'page.css', 'icon.svg'].reduce((sum, name) => sum + gzipSync(readFileSync(join(folder, name))).length, 0)
 }
 

@@ -4,15 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
-import { bundleForBrowser } from '../scripts/browser-bundle.ts'
+import type { Browser } from 'playwright-core'
 import { join, type Node } from '../src/index.ts'
 import { compileKernel } from '../bench/kernels.ts'
-import { LAUNCH_MS_MAX, launch, type Site, serveSite, skip } from './chromium.ts'
+import { launch, type Site, skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
+import { joinTab, openPage, run, serveTab, WEBSOCKET } from './tabs.ts'
 
-const PAGE = '<!doctype html><title>tab</title><script type="module">import * as inos from "/browser.js"; window.inos = inos</script>'
 const TIMEOUT = { skip, timeout: 240_000 }
 
 let browser: Browser
@@ -23,8 +22,8 @@ const loaded: string[] = []
 before(async () => {
   if (skip !== false) return
   folder = await mkdtemp(joinPath(tmpdir(), 'inos-webrtc-'))
-  const { files } = await bundleForBrowser()
-  site = await serveSite({ '/index.html': PAGE, ...Object.fromEntries(Object.entries(files).map(([name, text]) => [`/${name}`, text])), '/echo.wasm': ECHO })
+  site = await serveTab()
+  // Names that hide addresses are resolved by multicast, which not every machine has.
   browser = await launch('--disable-features=WebRtcHideLocalIpsWithMdns')
 })
 after(async () => {
@@ -39,23 +38,20 @@ function startNode (options: Parameters<typeof join>[0] = {}): Promise<Node> {
   return join({ dataDir: joinPath(folder, String(++count)), slots: 2, ...options })
 }
 
-/** A page in a context of its own: another person's browser. */
-async function openTab (options: object): Promise<{ page: Page, id: string, run: <T>(body: string, arg?: unknown) => Promise<T> }> {
-  const page = await (await browser.newContext()).newPage()
-  page.on('console', message => { if (process.env['INOS_DEBUG'] !== undefined) console.error(message.text()) })
-  page.on('pageerror', error => { console.error('page error', error) })
-  page.on('request', request => { loaded.push(new URL(request.url()).pathname) })
-  await page.goto(site.address, { timeout: LAUNCH_MS_MAX })
-  await page.waitForFunction('window.inos !== undefined', undefined, { timeout: LAUNCH_MS_MAX })
-  const run = async <T>(body: string, arg?: unknown): Promise<T> => await page.evaluate(`(async arg => { const { inos } = window; const { node } = window; ${body} })(${JSON.stringify(arg ?? null)})`) as T
-  const id = await run<string>('window.node = await inos.join({ log: line => console.log(line), ...arg }); return window.node.id', options)
-  return { page, id, run }
+interface Tab { readonly id: string, run<T> (body: string, arg?: unknown): Promise<T> }
+
+/** A node in a context of its own: another person's browser. */
+async function openTab (options: object): Promise<Tab> {
+  const context = await browser.newContext()
+  context.on('request', request => { loaded.push(new URL(request.url()).pathname) })
+  const page = await openPage(context, site)
+  return { id: await joinTab(page, options), run: async (body, arg) => await run(page, body, arg) }
 }
 
 // Goal: a tab joins by the link of a node that only a relay leads to, and works for it over WebRTC: outcome, bytes and fuel are Node's, and what it earns is booked on
 // both sides. Method: a relay, a node behind it that lets itself be asked for WebRTC, and a tab that is given nothing but its address; jobs while they move, and after.
 test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
-  await using relay = await startNode({ listen: ['/ip4/127.0.0.1/tcp/0/ws'], relay: true, serve: false })
+  await using relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
   await using node = await startNode({ listen: ['/webrtc'], peers: relay.addresses() })
   await until(() => node.addresses().length > 0)
   const tab = await openTab({ peers: node.addresses().slice(0, 1), serve: true })
@@ -80,7 +76,7 @@ test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
 // Goal: two tabs that only a relay leads to find each other directly, without a server of others, and trade: a job is bought and paid, also after the relay has gone.
 // Method: three nodes of which two are tabs; jobs until the connection is WebRTC's, then the relay is stopped.
 test('tab to tab through a relay', TIMEOUT, async () => {
-  const relay = await startNode({ listen: ['/ip4/127.0.0.1/tcp/0/ws'], relay: true, serve: false })
+  const relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
   try {
     const seller = await openTab({ listen: ['/webrtc'], peers: relay.addresses(), serve: true })
     const addresses = await seller.run<string[]>(`
@@ -115,7 +111,7 @@ test('WebRTC is loaded by those who need it', TIMEOUT, async () => {
   const isOfWebRtc = (path: string): boolean => path.startsWith('/browser-webrtc-')
   assert.ok(loaded.some(isOfWebRtc))
   loaded.length = 0
-  await using node = await startNode({ listen: ['/ip4/127.0.0.1/tcp/0/ws'] })
+  await using node = await startNode({ listen: [WEBSOCKET] })
   await openTab({ peers: node.addresses() })
   assert.ok(loaded.includes('/browser.js') && !loaded.some(isOfWebRtc), loaded.join())
 })

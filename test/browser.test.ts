@@ -4,20 +4,23 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { join, type Node } from '../src/index.ts'
+import type { Browser } from 'playwright-core'
+import { createMesh, join, type Node, type Result, verifyReceipt } from '../src/index.ts'
 import { bundleExecutor, bundleForBrowser, TAB_BYTES_MAX } from '../scripts/browser-bundle.ts'
 import { compileKernel } from '../bench/kernels.ts'
-import { LAUNCH_MS_MAX, launch, type Site, serveSite, skip } from './chromium.ts'
+import { launch, type Site, skip } from './chromium.ts'
 import { FAN, fanInput } from './family-guests.ts'
 import { ECHO, ENDLESS, GROW, TRAP } from './guests.ts'
 import { until } from './suites/network.ts'
+import { joinTab, openPage, run, serveTab, WEBSOCKET, WEBTRANSPORT } from './tabs.ts'
 import { wasm } from './wasm-builder.ts'
 
-const PAGE = '<!doctype html><title>tab</title><script type="module">import * as inos from "/browser.js"; window.inos = inos</script>'
-const WEBSOCKET = '/ip4/127.0.0.1/tcp/0/ws'
-const WEBTRANSPORT = '/ip4/127.0.0.1/udp/0/quic-v1/webtransport'
+/** Makes of this browser one that cannot suspend guests. */
+const WITHOUT_JSPI = 'delete WebAssembly.Suspending; delete WebAssembly.promising;'
 const TIMEOUT = { skip, timeout: 240_000 }
+
+/** Cheaper than anybody. */
+const FREE = { base: 0n, perMFuel: 0n, perPageSec: 0n, perKiB: 0n }
 
 let browser: Browser
 let site: Site
@@ -26,9 +29,7 @@ let folder = ''
 before(async () => {
   if (skip !== false) return
   folder = await mkdtemp(joinPath(tmpdir(), 'inos-browser-'))
-  const { files } = await bundleForBrowser()
-  const scripts = Object.fromEntries(Object.entries(files).map(([name, text]) => [`/${name}`, text]))
-  site = await serveSite({ '/index.html': PAGE, ...scripts, '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO, '/endless.wasm': ENDLESS })
+  site = await serveTab({ '/plain-executor.js': `${WITHOUT_JSPI}\n${await bundleExecutor()}` })
   browser = await launch()
 })
 after(async () => {
@@ -43,24 +44,6 @@ function startNode (options: Parameters<typeof join>[0] = {}): Promise<Node> {
   return join({ dataDir: joinPath(folder, String(++count)), listen: [WEBSOCKET], slots: 2, ...options })
 }
 
-async function openPage (context: BrowserContext): Promise<Page> {
-  const page = await context.newPage()
-  page.on('console', message => { if (process.env['INOS_DEBUG'] !== undefined) console.error(message.text()) })
-  page.on('pageerror', error => { console.error('page error', error) })
-  await page.goto(site.address, { timeout: LAUNCH_MS_MAX })
-  await page.waitForFunction('window.inos !== undefined', undefined, { timeout: LAUNCH_MS_MAX })
-  return page
-}
-
-/** Runs in the page, with `inos`, `node` once there is one, and `arg`. */
-async function run<T> (page: Page, body: string, arg?: unknown): Promise<T> {
-  return await page.evaluate(`(async arg => { const { inos } = window; const { node } = window; ${body} })(${JSON.stringify(arg ?? null)})`) as T
-}
-
-async function joinTab (page: Page, options: object = {}): Promise<string> {
-  return await run(page, 'window.node = await inos.join({ log: line => console.log(line), ...arg }); return window.node.id', options)
-}
-
 const BUY = `
   const wasm = new Uint8Array(await (await fetch('/echo.wasm')).arrayBuffer())
   const result = await node.compute(wasm, 'from the tab', { where: 'remote' })
@@ -73,7 +56,7 @@ const BUY = `
 for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSPORT]] as const) test(`a tab buys and sells over ${transport}`, TIMEOUT, async () => {
   await using context = await browser.newContext()
   await using node = await startNode({ listen: [listen] })
-  const page = await openPage(context)
+  const page = await openPage(context, site)
   const tab = await joinTab(page, { peers: node.addresses() })
   const bought = await run<{ text: string, fuel: string, cost: string, selfExecuted: boolean, balance: string }>(page, BUY)
   assert.equal(bought.text, 'from the tab')
@@ -107,7 +90,7 @@ for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSP
 test('a tab computes what Node computes', TIMEOUT, async () => {
   await using context = await browser.newContext()
   await using node = await startNode()
-  const page = await openPage(context)
+  const page = await openPage(context, site)
   const tab = await joinTab(page, { peers: node.addresses(), serve: true })
   await until(() => node.peers().some(({ id, offer }) => id === tab && offer !== null))
   const deep = wasm({ functions: [{ code: 'call 0' }, { type: ':i32', code: 'call 0 i32.const 0', export: 'run' }] })
@@ -139,12 +122,8 @@ test('a closed tab costs a retry', TIMEOUT, async () => {
   await using context = await browser.newContext()
   await using seller = await startNode()
   await using buyer = await startNode({ serve: false, peers: seller.addresses() })
-  const page = await openPage(context)
-  const free = { base: '0', perMFuel: '0', perPageSec: '0', perKiB: '0' }
-  const tab = await run<string>(page, `
-    const prices = Object.fromEntries(Object.entries(arg.prices).map(([name, price]) => [name, BigInt(price)]))
-    window.node = await inos.join({ peers: arg.peers, serve: true, prices })
-    return window.node.id`, { peers: buyer.addresses(), prices: free })
+  const page = await openPage(context, site)
+  const tab = await joinTab(page, { peers: buyer.addresses(), serve: true, prices: FREE })
   await until(() => [tab, seller.id].every(peer => buyer.peers().some(({ id, offer }) => id === peer && offer !== null)))
   const running = new Promise<void>(resolve => { buyer.on('job:state', ({ state, peer }) => { if (state === 'running' && peer === tab) resolve() }) })
   const job = buyer.run(ENDLESS, '', { where: 'remote', limits: { fuelMax: 6_000_000_000n } })
@@ -156,10 +135,66 @@ test('a closed tab costs a retry', TIMEOUT, async () => {
   assert.equal(buyer.credits().spent, cost)
 })
 
+// Goal: in a browser without JSPI a tab says so, does what needs none as everybody else, and has jobs with children done elsewhere at no cost.
+// Method: JSPI taken away from page and executors; the tab is the cheapest seller, beside a node. An echo, a kernel, a parent of three.
+test('a tab without JSPI', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  await context.addInitScript(WITHOUT_JSPI)
+  await using seller = await startNode()
+  await using buyer = await startNode({ serve: false, peers: seller.addresses() })
+  const page = await openPage(context, site)
+  const tab = await joinTab(page, { peers: buyer.addresses(), serve: true, prices: FREE, executor: '/plain-executor.js' })
+  assert.match((await run<string[]>(page, 'return node.lacks')).join(), /^This browser cannot suspend a guest \(JSPI\)/)
+  await until(() => [tab, seller.id].every(peer => buyer.peers().some(({ id, offer }) => id === peer && offer !== null)))
+  const buy = async (module: Uint8Array, input: Uint8Array | string): Promise<Result> => await buyer.run(module, input, { where: 'remote', limits: { descendantsMax: 12, memoryPagesMax: 256 } })
+  for (const [module, input] of [[ECHO, 'as ever'], [await compileKernel('nbody'), '']] as const) {
+    const [there, here] = [await buy(module, input), await seller.run(module, input, { where: 'local' })]
+    assert.deepEqual([there.executor, there.outcome, there.fuel, Buffer.from(there.bytes)], [tab, here.outcome, here.fuel, Buffer.from(here.bytes)])
+  }
+  const parent = await buy(FAN, fanInput({ levels: 1, width: 3, fuel: 1_000_000_000n }))
+  assert.deepEqual([parent.outcome, parent.executor], ['ok', seller.id])
+  assert.deepEqual(parent.attempts.map(({ peer, code }) => [peer, code]), [[tab, 'ERR_EXECUTOR_LOST']])
+  assert.match(parent.attempts[0]!.message, /JSPI/)
+  assert.equal(new DataView(parent.bytes.buffer, parent.bytes.byteOffset).getUint32(0, true), 4)
+  await buyer.settle()
+  assert.equal(buyer.credits().spent, parent.cost)
+})
+
+// Goal: a tab becomes a member of a private mesh by an invite alone, works there and stays one over a reload; who has none is refused, and a member meets no stranger.
+// Method: an issuer and a node of the open mesh; an invite for one, used by one tab and shown again by another; jobs, books, every way to get past the door.
+test('a tab in a private mesh', TIMEOUT, async () => {
+  await using context = await browser.newContext()
+  const dataDir = joinPath(folder, 'issuer')
+  const { net } = await createMesh({ dataDir, name: 'lab' })
+  await using issuer = await join({ dataDir, listen: [WEBSOCKET], slots: 2 })
+  await using stranger = await startNode()
+  const mesh = await issuer.invite({ grant: '10cr', expires: '1d', count: 1 })
+  const page = await openPage(context, site)
+  const tab = await joinTab(page, { mesh, serve: true })
+  assert.equal(await run(page, 'return node.mesh().net'), net)
+  await until(() => issuer.peers().some(({ id, offer }) => id === tab && offer !== null))
+  const { text, cost, receipt } = await issuer.compute(ECHO, 'among members', { where: tab }).then(result => ({ ...result, text: result.text() }))
+  assert.deepEqual([text, (await verifyReceipt(receipt)).executor], ['among members', tab])
+  await issuer.settle()
+  await until(async () => await run(page, 'return node.credits().balance') === 10_000_000n + cost)
+
+  const refused = async (options: object): Promise<unknown> => await run(page, "return await inos.join({ dataDir: 'other', ...arg }).then(async node => { await node.stop(); return null }, ({ code }) => code)", options)
+  assert.equal(await refused({ peers: issuer.addresses() }), 'ERR_NOT_REACHABLE')
+  assert.equal(await refused({ mesh }), 'ERR_INVITE')
+  assert.equal(await run(page, 'return await node.connect(arg).then(() => null, ({ code }) => code)', stranger.addresses()[0]), 'ERR_NOT_MEMBER')
+  assert.deepEqual([stranger.peers(), issuer.peers().map(({ id }) => id)], [[], [tab]])
+
+  await page.reload()
+  await page.waitForFunction('window.inos !== undefined')
+  assert.equal(await joinTab(page, { peers: issuer.addresses() }), tab)
+  assert.equal(await run(page, 'return node.mesh().net'), net)
+  assert.equal(await run(page, 'return node.credits().balance'), 10_000_000n + cost)
+})
+
 // Goal: one tab at a time is a node; the next one is told, and may be it when the first has closed. Method: two pages of one context.
 test('a second tab with the same identity is refused', TIMEOUT, async () => {
   await using context = await browser.newContext()
-  const [first, second] = [await openPage(context), await openPage(context)]
+  const [first, second] = [await openPage(context, site), await openPage(context, site)]
   const id = await joinTab(first, { network: false })
   const refusal = await run(second, 'return await inos.join(arg).then(() => null, ({ code, message }) => ({ code, message }))', { network: false })
   assert.deepEqual(refusal, { code: 'ERR_DATA_DIR', message: 'The node "inos" of this site is in use by another tab.' })
@@ -173,7 +208,7 @@ test('a second tab with the same identity is refused', TIMEOUT, async () => {
 // Method: an endless guest cancelled, an echo behind it; a pinned blob read after a reload; the page made invisible.
 test('executors, blobs and pauses of a tab', TIMEOUT, async () => {
   await using context = await browser.newContext()
-  const page = await openPage(context)
+  const page = await openPage(context, site)
   await joinTab(page, { network: false, slots: 1, executor: '/executor.js', serve: true, pause: { hidden: true } })
   const found = await run(page, `
     const [endless, echo] = await Promise.all(['/endless.wasm', '/echo.wasm'].map(async path => new Uint8Array(await (await fetch(path)).arrayBuffer())))

@@ -22,13 +22,15 @@ export interface Site extends AsyncDisposable {
   readonly address: string
 }
 
-/** A site on loopback, which browsers take for a secure context. @param files path → content; those that end in .html or .js get their type */
+const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' }
+
+/** A site on loopback, which browsers take for a secure context. @param files path → content; the usual files of a page get their type */
 export async function serveSite (files: Readonly<Record<string, string | Uint8Array>>): Promise<Site> {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://site').pathname
     const content = files[path === '/' ? '/index.html' : path]
     if (content === undefined) response.writeHead(404).end()
-    else response.setHeader('content-type', path.endsWith('.js') ? 'text/javascript' : path === '/' || path.endsWith('.html') ? 'text/html' : 'application/octet-stream').end(content)
+    else response.setHeader('content-type', TYPES[/\.\w+$/.exec(path === '/' ? '/index.html' : path)?.[0] ?? ''] ?? 'application/octet-stream').end(content)
   })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
   return {

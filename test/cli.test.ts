@@ -354,7 +354,7 @@ test('receipts', async () => {
   const { receipt } = await json(['run', wasm.echo, '--data', data, '--receipt', file], { input: 'x' })
   const ls = await inos(['receipts', 'ls', '--data', data, '--json'])
   const listed = JSON.parse(ls.stdout.toString()) as Record<string, unknown>
-  assert.deepEqual(Object.keys(listed), ['id', 'role', 'peer', 'module', 'order', 'outcome', 'exitCode', 'fuel', 'charge', 'paid'])
+  assert.deepEqual(Object.keys(listed), ['id', 'role', 'peer', 'module', 'order', 'outcome', 'exitCode', 'fuel', 'charge', 'paid', 'givenUp'])
   assert.deepEqual([listed['id'], listed['role'], listed['charge']], [receipt, 'own', '0'])
   const text = await inos(['receipts', 'ls', '--data', data])
   assert.match(text.stdout.toString(), new RegExp(`^${receipt} {2}own {2}exit 0`))

@@ -32,7 +32,7 @@ before(async () => {
   directory = await mkdtemp(joinPath(tmpdir(), 'inos-dashboard-'))
   node = await join({ dataDir: directory, network: false, slots: 1 })
   operator = operatorOf(node)
-  dashboard = await serveDashboard({ dataDir: directory, operator, events: node, port: 0, page: PAGE, stop: () => { stops++ } })
+  dashboard = await serveDashboard({ dataDir: directory, operator, node, port: 0, page: PAGE, stop: () => { stops++ } })
 })
 after(async () => {
   await dashboard.stop()
@@ -127,7 +127,7 @@ test('the token is kept privately, and only loopback is served', async () => {
   assert.equal((await readFile(path, 'utf8')).trim(), dashboard.token)
   if (process.platform !== 'win32') assert.equal((await stat(path)).mode & 0o777, 0o600)
   assert.equal(new URL(dashboard.url).hash, `#${dashboard.token}`)
-  const options = { dataDir: directory, operator, events: node, port: 0, page: PAGE, stop: () => {} }
+  const options = { dataDir: directory, operator, node, port: 0, page: PAGE, stop: () => {} }
   for (const host of ['0.0.0.0', '::', '192.168.1.1', '127.evil.example', '']) await assert.rejects(serveDashboard({ ...options, host }), { code: 'ERR_POLICY' })
   const again = await serveDashboard(options)
   assert.equal(again.token, dashboard.token)
@@ -162,7 +162,7 @@ test('hostile strings stay strings', async () => {
     const member = { id: word }
     const hostile = { ...operator, jobs: async () => [job], peers: async () => [peer], members: async () => [member], knownPeers: async () => [{ id: word, addresses: [word] }], mesh: async () => ({ name: word, net: word }), explain: async () => { throw new Error(word) } } as unknown as Operator
     const listeners: ((detail: unknown) => void)[] = []
-    const server = await serveDashboard({ dataDir: directory, operator: hostile, port: 0, page: PAGE, stop: () => {}, events: { on: (_name, listener) => { listeners.push(listener as (detail: unknown) => void); return () => {} } } })
+    const server = await serveDashboard({ dataDir: directory, operator: hostile, port: 0, page: PAGE, stop: () => {}, node: { on: (_name, listener) => { listeners.push(listener as (detail: unknown) => void); return () => {} }, serve: () => {} } })
     try {
       for (const [name, expected] of Object.entries({ jobs: [job], peers: [peer] })) {
         const { status, headers, text } = await read(name, server)
@@ -208,23 +208,29 @@ test('events are numbered, replayed, and a gap is told', () => {
   for (const last of ['life-1', 'life-6', 'other-5', '5', 'life-', '']) assert.deepEqual(told(last), ['gap life-5', 'receipt life-6'], last)
 })
 
-// Goal: `inos up --ui` serves the page, tells its link, and ends well when the page says Stop. Method: the process, its first line, its page and its headers, then POST /api/stop.
+// Goal: `inos up --ui` serves the page, tells its link, and ends well when the page says Stop. Method: the process, its first line with a link for tabs besides, its page and its headers, then the switch for working and POST /api/stop.
 test('inos up --ui', async () => {
   const built = fileURLToPath(new URL('../dist/page/', import.meta.url))
   // Set-up builds it; who runs this file alone may have none.
   if (!existsSync(`${built}index.html`)) await buildPage(built)
-  const child = spawn(process.execPath, [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'up', '--ui', '0', '--json', '--data', joinPath(directory, 'up')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'up', '--ui', '0', '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--page', 'https://example.org/inos/', '--json', '--data', joinPath(directory, 'up')], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   try {
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
-    const { ui } = JSON.parse((await lines.next()).value ?? '') as { ui: string }
+    const { ui, tab, addresses } = JSON.parse((await lines.next()).value ?? '') as { ui: string, tab: string, addresses: string[] }
+    assert.equal(tab, `https://example.org/inos/#join=${addresses[0]}`)
     const { hash, host, port } = new URL(ui)
     const page = await ask({ method: 'GET', path: '/', headers: { host } }, Number(port))
     assert.equal(page.status, 200)
     assert.match(page.text, /<script type="module" src="\/page.js">/)
     assert.match(String(page.headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/)
     assert.deepEqual([page.headers['cross-origin-opener-policy'], page.headers['cross-origin-embedder-policy']], ['same-origin', 'require-corp'])
-    assert.equal((await post('stop', null, { url: ui, token: hash.slice(1), stop: async () => {} })).status, 200)
+    const at = { url: ui, token: hash.slice(1), stop: async () => {} }
+    const work = async (): Promise<unknown> => JSON.parse((await read('work', at)).text).value
+    assert.deepEqual(await work(), { jobs: 0, fuel: '0', allowed: true, paused: null, serving: true, pauses: null })
+    assert.deepEqual([(await post('serve', 'no', at)).status, (await post('serve', false, at)).status], [400, 200])
+    assert.deepEqual(await work(), { jobs: 0, fuel: '0', allowed: false, paused: null, serving: false, pauses: null })
+    assert.equal((await post('stop', null, at)).status, 200)
     assert.deepEqual(await exited, [0, null])
   } finally {
     child.kill('SIGKILL')

@@ -41,7 +41,7 @@ interface Served { readonly node: Node, readonly dashboard: Dashboard }
 async function serve (stack: AsyncDisposableStack, name: string, listens = true, says: object = {}): Promise<Served> {
   const dataDir = joinPath(root, name)
   const node = stack.use(await join({ dataDir, slots: 1, ...(listens ? { listen: ['/ip4/127.0.0.1/tcp/0'], serve: true } : { network: false }) }))
-  const dashboard = await serveDashboard({ dataDir, operator: { ...operatorOf(node), ...says }, events: node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
+  const dashboard = await serveDashboard({ dataDir, operator: { ...operatorOf(node), ...says }, node, port: 0, page: await readPage(joinPath(root, 'page/')), stop: () => {} })
   stack.defer(() => dashboard.stop())
   return { node, dashboard }
 }
@@ -89,6 +89,7 @@ test('useful with zero peers; a dropped file becomes a job', { skip }, async () 
     return data
   }, [...echo()])
   await page.getByLabel('Input').fill('<b>said</b>')
+  await page.getByLabel('Arguments').fill('options of its own')
   await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
   await show(page, 'Jobs')
@@ -109,6 +110,9 @@ test('three nodes live: from queued to settled, ledgers sum to zero, receipts gr
   const [one, ...others] = served
   const pages = await Promise.all(served.map(({ dashboard }) => open(stack, dashboard.url)))
   const { page } = pages[0]!
+  // These listen for TCP alone, so there is no link for tabs, and the page says what would make one.
+  await page.locator('#tab-page').fill('https://example.org/inos/')
+  await page.getByText('No browser can dial this node.').waitFor()
   await show(page, 'Mesh')
   await page.locator('#nobody').waitFor()
   for (const { node } of others) {
@@ -223,7 +227,7 @@ test('hostile words, 500 peers and 10,000 jobs', { skip }, async () => {
   const peers = many(500, at => ({ id: `${word}${at}`, addresses: [word], direction: 'in', transport: word, via: null, latencyMs: 1, offer: { slots: 1, idle: 1, fuelPerSec: 1, perMFuel: 1n, profile: word, expires: 1 }, inFlight: 0, history: null, line }))
   const jobs = many(10_000, at => ({ id: `${word}${at}`, module: word, input: word, spec: word, where: word, state: word, peer: word, reason: word, began: 1, ended: 2, tries: 1, outcome: word, fuel: 1n, cost: 1n, receipt: word, code: word }))
   const row = { at: 1, direction: 'earned', peer: word, cheque: word, n: 1, order: word, receipt: word, module: word, outcome: word, fuel: 1n, kind: word, amount: 1n }
-  const receipt = { id: word, order: word, module: word, role: word, peer: word, outcome: word, exitCode: null, fuel: 1n, charge: 1n, paid: true }
+  const receipt = { id: word, order: word, module: word, role: word, peer: word, outcome: word, exitCode: null, fuel: 1n, charge: 1n, paid: true, givenUp: false }
   const actor = { name: word, id: word, module: word, state: word, n: 1, queued: 0, home: word, pages: 1, bytes: 1, stopped: false }
   const { dashboard } = await serve(stack, 'hostile', false, {
     peers: async () => peers, jobs: async () => jobs, knownPeers: async () => [{ id: word, addresses: [word], met: 1 }], actor: async () => [actor],

@@ -4,15 +4,16 @@ import type { AccountView, Balance, HistoryEntry, JobView, PeerView, ReceiptView
 import type { ActorView } from '../src/emergent/actor.ts'
 import type { MeshView } from '../src/network/mesh-views.ts'
 import type { KnownPeer } from '../src/network/known-peers.ts'
-import type { NodeTrade } from '../src/node/join.ts'
+import type { NodeTrade } from '../src/assembly/trade.ts'
 import type { Status } from '../src/node/control-messages.ts'
 import type { BlobView, StoreView } from '../src/processor/blob-views.ts'
 import type { Reachability } from '../src/network/reachability.ts'
-import { ask, listen, type NodeEvent, Refusal, type Told } from './api.ts'
+import type { WorkView } from '../src/assembly/work-done.ts'
+import { type Link, type NodeEvent, Refusal, type Told } from './link.ts'
 
 /** Everything that is shown, by the name under which it is asked. */
 export interface Shown {
-  status: Status
+  status: Pick<Status, 'id' | 'addresses'> & { readonly notes?: readonly string[] }
   credits: Balance
   account: AccountView | null
   history: HistoryEntry[]
@@ -26,6 +27,7 @@ export interface Shown {
   blobs: BlobView[]
   blobUsage: StoreView
   actors: ActorView[]
+  work: WorkView
 }
 type Name = keyof Shown
 export type Answers = { [Each in Name]: Told<Shown[Each]> }
@@ -35,13 +37,14 @@ export interface Line { readonly id: string, readonly name: string, readonly det
 /** What an event makes old. */
 const STALES: Readonly<Record<string, readonly Name[]>> = {
   'peer:connect': ['peers', 'knownPeers', 'status'], 'peer:disconnect': ['peers'], 'reach:change': ['reachability', 'status'], 'job:state': ['jobs', 'trade'], 'job:end': ['peers', 'actors', 'blobs', 'blobUsage'],
-  'credits:change': ['credits', 'account', 'history', 'peers'], receipt: ['receipts', 'credits', 'history']
+  'credits:change': ['credits', 'account', 'history', 'peers'], receipt: ['receipts', 'credits', 'history', 'work'], work: ['work', 'trade']
 }
 /** Nothing is asked more often than this, whatever happens; what no event tells is asked this often while it is looked at. */
 const PACE_MS = 400
 const LATE_MS = 5_000
 const LINES_MAX = 2_000
 
+let link: Link | null = null
 const cells = new Map<Name, { readonly value: Signal<unknown>, viewers: number, stale: boolean, busy: boolean, asked: number }>()
 export const lines: Signal<readonly Line[]> = signal([])
 export const missed: Signal<number> = signal(0)
@@ -71,14 +74,16 @@ export function view (names: readonly Name[]): () => void {
 }
 
 function refresh (): void {
+  if (link === null) return
   for (const [name, one] of cells) {
     const age = performance.now() - one.asked
     if (one.busy || one.viewers === 0 || !(one.stale ? age > PACE_MS || one.asked === 0 : age > LATE_MS)) continue
     one.busy = true
     one.stale = false
     one.asked = performance.now()
-    const answer = name === 'actors' ? ask('actor', { do: 'ls' }) : ask(name)
-    answer.then(value => { one.value.value = value }, () => { one.stale = true }).finally(() => { one.busy = false })
+    const answer = name === 'actors' ? link.ask('actor', { do: 'ls' }) : link.ask(name)
+    const of = link
+    answer.then(value => { if (of === link) one.value.value = value }, () => { one.stale = true }).finally(() => { one.busy = false })
   }
 }
 
@@ -93,7 +98,8 @@ function hear ({ id, name, detail }: NodeEvent): void {
 export async function act<T> (name: string, argument: unknown = null): Promise<T | null> {
   try {
     trouble.value = null
-    const value = await ask<T>(name, argument)
+    if (link === null) throw new Error('There is no node.')
+    const value = await link.ask<T>(name, argument)
     for (const one of cells.values()) one.stale = true
     return value
   } catch (error) {
@@ -102,7 +108,16 @@ export async function act<T> (name: string, argument: unknown = null): Promise<T
   }
 }
 
-export function begin (): void {
-  setInterval(refresh, 100)
-  void listen(hear, (is, why) => { live.value = { is, why } })
+/** Show this node from now on, and forget the one before. */
+export function begin (to: Link): void {
+  if (link === null) setInterval(refresh, 100)
+  link = to
+  lines.value = []
+  trouble.value = null
+  for (const one of cells.values()) {
+    one.value.value = null
+    one.stale = true
+    one.asked = 0
+  }
+  to.listen(hear, (is, why) => { if (link === to) live.value = { is, why } })
 }

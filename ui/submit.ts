@@ -1,7 +1,7 @@
 /** Drop a .wasm file, or choose one: it becomes a job, with what is typed as its input. */
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
-import { decodeBytes, encodeBytes, type Told } from './api.ts'
+import { decodeBytes, encodeBytes, type Told } from './link.ts'
 import { count, credits, Facts, id } from './parts.ts'
 import type { PlainResult } from '../src/node/operator.ts'
 import { act, trouble } from './state.ts'

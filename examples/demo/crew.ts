@@ -17,10 +17,11 @@ export class Crew implements AsyncDisposable {
   /** Kills without waiting, for an exit that waits for nobody. */
   readonly #onExit = (): void => { for (const member of this.members) member.kill() }
 
-  constructor (directory: string, nodes: number, changed: () => void) {
+  /** @param ui whose dashboard is served, and at which port; null: nobody's */
+  constructor (directory: string, nodes: number, ui: { readonly place: number, readonly port: number } | null, hear: { changed: () => void, stop: () => void }) {
     this.members = Array.from({ length: nodes }, (_, place) => {
       const name = `node-${place + 1}`
-      return new Member(name, join(directory, name), changed)
+      return new Member(name, join(directory, name), ui?.place === place ? ui.port : null, hear)
     })
     process.on('exit', this.#onExit)
   }

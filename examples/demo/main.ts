@@ -15,7 +15,7 @@ import { createColors } from 'picocolors'
 
 /**
  * Run the demo.
- * @returns the exit code, 0
+ * @returns the exit code, 0; with a dashboard, when the signal or its Stop ends the watching
  * @throws {InosError} ERR_USAGE, ERR_CANCELLED when the signal aborts, and whatever a node refused
  */
 export async function demo (options: DemoOptions): Promise<number> {
@@ -31,9 +31,14 @@ export async function demo (options: DemoOptions): Promise<number> {
   try {
     if (signal.aborted) interrupt()
     // Closing the stage ends every process, whichever way this scope is left.
-    await using stage = new Stage(options, directory, stderr, createColors(stderr.isTTY && !noColor))
+    await using stage = new Stage(options, directory, stderr, createColors(stderr.isTTY && !noColor), interrupt)
     const report = await Promise.race([stage.play(), interrupted.promise])
     await (options.json ? output.json(report) : output.write(summarise(report, stage.chain)))
+    if (stage.ui !== null) {
+      output.say(`The dashboard stays open until Ctrl-C: ${stage.ui}`)
+      await interrupted.promise.catch(() => {})
+    }
+    await stage.stop()
     return 0
   } finally {
     signal.removeEventListener('abort', interrupt)

@@ -36,12 +36,19 @@ export class Member {
   #calls = new Map<number, Waiting>()
   #lastCall = 0
   #startup: Waiting | null = null
+  /** Link of its dashboard; null without. */
+  ui: string | null = null
+  readonly #uiPort: number | null
   readonly #changed: () => void
+  readonly #stop: () => void
 
-  constructor (name: string, dataDir: string, changed: () => void) {
+  /** @param uiPort where its dashboard is served; null: nowhere @param stop called when that says Stop */
+  constructor (name: string, dataDir: string, uiPort: number | null, { changed, stop }: { changed: () => void, stop: () => void }) {
     this.name = name
     this.dataDir = dataDir
+    this.#uiPort = uiPort
     this.#changed = changed
+    this.#stop = stop
   }
 
   get running (): boolean { return this.#child !== null }
@@ -55,7 +62,7 @@ export class Member {
     this.#startup = { resolve, reject }
     this.#diagnosis = ''
     // A group of its own: Ctrl-C reaches the demo only, and one signal reaches a node with its executors.
-    const child = fork(ENTRY, [this.dataDir], { execArgv: [], serialization: 'advanced', detached: !ON_WINDOWS, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    const child = fork(ENTRY, [this.dataDir, ...this.#uiPort === null ? [] : [String(this.#uiPort)]], { execArgv: [], serialization: 'advanced', detached: !ON_WINDOWS, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
     this.#child = child
     this.#exited = new Promise(resolve => {
       child.once('exit', (code, signal) => { resolve({ code, signal }) })
@@ -110,11 +117,15 @@ export class Member {
         this.id = news.id
         this.addresses = news.addresses
         this.balance = news.balance
+        this.ui = news.ui
         this.#startup?.resolve(null)
         break
       case 'balance':
         this.balance = news.balance
         this.#changed()
+        break
+      case 'stop':
+        this.#stop()
         break
       case 'answer':
         this.#calls.get(news.call)?.resolve(news.answer)

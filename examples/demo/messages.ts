@@ -47,7 +47,9 @@ export interface Refusal { readonly code: ErrorCode, readonly message: string, r
 
 /** From a node process to the demo. `call` is null for a node that could not start. */
 export type News =
-  | { readonly news: 'started', readonly id: string, readonly addresses: readonly string[], readonly balance: bigint }
+  | { readonly news: 'started', readonly id: string, readonly addresses: readonly string[], readonly balance: bigint, readonly ui: string | null }
   | { readonly news: 'balance', readonly balance: bigint }
+  /** Its dashboard's Stop was pressed. */
+  | { readonly news: 'stop' }
   | { readonly news: 'answer', readonly call: number, readonly answer: unknown }
   | { readonly news: 'refusal', readonly call: number | null, readonly refusal: Refusal }

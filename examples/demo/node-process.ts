@@ -1,9 +1,11 @@
 /**
  * One node of the demo: a process with its own data directory that does what its parent asks over
- * Node's channel, and ends with its parent. All it knows of INOS is the public `join`.
+ * Node's channel, and ends with its parent. All it knows of INOS is the public `join`, and the dashboard where one is asked for.
  */
 import { readFile } from 'node:fs/promises'
 import { join, type Module, type Node } from '../../src/index.ts'
+import { serveDashboard } from '../../src/node/dashboard.ts'
+import { operatorOf } from '../../src/node/operator.ts'
 import { InosError, toInosError } from '../../src/packet/errors.ts'
 import type { Call, Calls, Command, News, StoredReceipt } from './messages.ts'
 import { findPython, type Kind, TRACER } from './plan.ts'
@@ -90,13 +92,22 @@ function refuse (call: number | null, error: unknown): void {
   tell({ news: 'refusal', call, refusal: { code, message, hint } })
 }
 
+/** @returns its link; null where no port was asked for */
+async function openDashboard (node: Node, dataDir: string, port: string | undefined): Promise<string | null> {
+  if (port === undefined) return null
+  const { url } = await serveDashboard({ dataDir, operator: operatorOf(node), node, port: Number(port), stop: () => { tell({ news: 'stop' }) } })
+  return url
+}
+
 process.on('disconnect', die)
 try {
-  const node = await join({ dataDir: process.argv[2] ?? '', listen: ['/ip4/127.0.0.1/tcp/0'], slots: 1 })
+  const [, , dataDir = '', port] = process.argv
+  const node = await join({ dataDir, listen: ['/ip4/127.0.0.1/tcp/0'], slots: 1 })
+  const ui = await openDashboard(node, dataDir, port)
   const commands = createCommands(node)
   node.on('credits:change', ({ balance }) => { tell({ news: 'balance', balance }) })
   process.on('message', (message: Call) => { void answer(commands, message) })
-  tell({ news: 'started', id: node.id, addresses: node.addresses(), balance: node.credits().balance })
+  tell({ news: 'started', id: node.id, addresses: node.addresses(), balance: node.credits().balance, ui })
 } catch (error) {
   refuse(null, error)
   process.off('disconnect', die)

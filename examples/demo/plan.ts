@@ -17,6 +17,8 @@ export interface DemoOptions {
   readonly nodes: number
   /** Directory for the data directories and the picture. @default a fresh one in the system's directory for temporary files */
   readonly keep?: string
+  /** Port for the dashboard of a node that is not killed, which then stays open until the signal; 0: any. @default none */
+  readonly ui?: number
   /** One JSON line at the end of stdout in place of the summary. */
   readonly json: boolean
   readonly signal: AbortSignal

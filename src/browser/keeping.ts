@@ -1,7 +1,8 @@
 /**
- * Small things a tab keeps in its database: who it is, the peers it knows, what it has seen of them. The identity is a promise;
- * the rest is a convenience, and where it is damaged it is learnt anew.
+ * Small things a tab keeps in its database: who it is, what its owner decided, the peers it knows, what it has seen of them. Identity and
+ * decisions are promises; the rest is a convenience, and where it is damaged it is learnt anew.
  */
+import { DEFAULT_SETTINGS, formatSettings, parseSettings, type Settings } from '../assembly/settings.ts'
 import type { Timers } from '../network/network.ts'
 import { checkKnownPeers, type KnownPeer, KnownPeers } from '../network/known-peers.ts'
 import { InosError } from '../packet/errors.ts'
@@ -21,6 +22,21 @@ export async function loadIdentity (database: Database): Promise<Uint8Array> {
   const seed = randomBytes(SEED_BYTES)
   await kept.batch([{ type: 'put', key: 'identity', value: seed }], { sync: true })
   return seed
+}
+
+/** @throws {InosError} ERR_DATA_DIR for what is damaged, ERR_STORE */
+export async function readSettings (database: Database): Promise<Settings> {
+  const text = await database.rows<string>('kept').get('settings')
+  try {
+    return text === undefined ? DEFAULT_SETTINGS : parseSettings(text)
+  } catch (cause) {
+    throw new InosError('ERR_DATA_DIR', `The settings of the node "${database.name}" cannot be used.`, { cause, hint: 'They are left as they are; join with another dataDir.' })
+  }
+}
+
+/** @throws {InosError} ERR_STORE */
+export async function keepSettings (database: Database, settings: Settings): Promise<void> {
+  await database.rows<string>('kept').batch([{ type: 'put', key: 'settings', value: formatSettings(settings) }], { sync: false })
 }
 
 export interface Keeping extends AsyncDisposable { readonly known: KnownPeers, readonly history: History }

@@ -28,33 +28,50 @@ type WithBattery = Navigator & { getBattery? (): Promise<Battery> }
 
 export interface Serving {
   allow (yes: boolean): void
+  /** Choose anew what pauses it. */
+  pause (options: PauseOptions): void
   view (): Work
   close (): void
 }
 
 /** @param serve what starts and ends the taking of work @param changed told of each change */
-export function createServing (serve: Processor['serve'], { hidden = false, battery: onBattery = false }: PauseOptions, changed: () => void): Serving {
+export function createServing (serve: Processor['serve'], chosen: PauseOptions, changed: () => void): Serving {
   const closed = new AbortController()
   let allowed = false
-  let battery: Battery | null = null
-  const paused = (): Work['paused'] => hidden && document.hidden ? 'hidden' : battery?.charging === false ? 'battery' : null
+  let { hidden = false, battery: onBattery = false } = chosen
+  let battery: Promise<Battery | null> | null = null
+  let charging = true
+  const paused = (): Work['paused'] => hidden && document.hidden ? 'hidden' : onBattery && !charging ? 'battery' : null
   const view = (): Work => ({ allowed, paused: paused(), serving: allowed && paused() === null })
   const look = (): void => {
     if (closed.signal.aborted) return
     serve(view().serving)
     changed()
   }
-  if (hidden) document.addEventListener('visibilitychange', look, closed)
-  if (onBattery) {
-    void (navigator as WithBattery).getBattery?.().then(found => {
-      battery = found
-      found.addEventListener('chargingchange', look, closed)
-      look()
-    }, () => {})
+  // The battery is asked for when somebody wants to know, and once.
+  const watchBattery = (): void => {
+    if (!onBattery) return
+    battery ??= (navigator as WithBattery).getBattery?.().catch(() => null) ?? null
+    void battery?.then(found => {
+      if (found === null) return
+      const heed = (): void => {
+        charging = found.charging
+        look()
+      }
+      found.addEventListener('chargingchange', heed, closed)
+      heed()
+    })
   }
+  document.addEventListener('visibilitychange', look, closed)
+  watchBattery()
   return {
     allow (yes) {
       allowed = yes
+      look()
+    },
+    pause (options) {
+      ({ hidden = false, battery: onBattery = false } = options)
+      watchBattery()
       look()
     },
     view,

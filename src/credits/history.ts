@@ -53,18 +53,19 @@ export async function * receipts (books: Books): AsyncIterable<ReceiptView> {
   const rows = await books.journal.look(() => books.journal.rows('receipt'))
   for await (const [, bytes] of rows) {
     const records = readable(() => readBundle(bytes))
-    if (records !== null) yield factsOf(books, records)
+    if (records !== null) yield await factsOf(books, records)
   }
 }
 
-function factsOf ({ ledger, signer }: Books, { receipt, order }: BundleRecords): ReceiptView {
+async function factsOf ({ ledger, journal, signer }: Books, { receipt, order }: BundleRecords): Promise<ReceiptView> {
   const { payer, executor, module, outcome, exitCode, fuel, charge } = receipt.payload
   const isPayer = equals(payer, signer.publicKey)
   const role = isPayer && equals(executor, signer.publicKey) ? 'own' : isPayer ? 'bought' : 'sold'
   const peer = role === 'own' ? signer.id : peerIdOfKey(isPayer ? executor : payer)
   const unpaid = role !== 'own' && ledger.line(peer)[isPayer ? 'owed' : 'due'].has(order.id)
+  const givenUp = role === 'sold' && !unpaid && await journal.read(KEYS.cancel(order.id.toString())) !== undefined
   return {
-    id: receipt.id.toString(), order: order.id.toString(), module: module.toString(), role, peer, outcome, exitCode, fuel, charge, paid: !unpaid
+    id: receipt.id.toString(), order: order.id.toString(), module: module.toString(), role, peer, outcome, exitCode, fuel, charge, paid: !unpaid && !givenUp, givenUp
   }
 }
 

@@ -127,6 +127,8 @@ export interface ReceiptView {
   readonly charge: bigint
   /** It is on a cheque, or needs none. */
   readonly paid: boolean
+  /** Sold, and then its payer gave the order up: it is not owed, and this is why. */
+  readonly givenUp: boolean
 }
 
 /** A record that an audit does not count. */

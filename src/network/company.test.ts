@@ -91,3 +91,18 @@ test('given addresses are tried again', async () => {
   assert.deepEqual(idsOf(network), ['late'])
   stop()
 })
+
+// Goal: of several addresses of one peer each gets its turn, for dials of one peer at a time are one dial, which may take the first address alone.
+// Method: a network that does so, given an address where nobody is before the right one.
+test('given addresses of one peer are tried one after another', async () => {
+  const [hub, timers] = [createMemoryHub(), new HandClock()]
+  hub.network('b')
+  const network = hub.network('self')
+  const dial = network.dial.bind(network)
+  let pending: Promise<string> | null = null
+  network.dial = (address, signal) => pending ??= dial(address.replace('/p2p/b', ''), signal).finally(() => { pending = null })
+  const stop = keepCompany({ network, timers, random: () => 0.5, known: new KnownPeers({ self: 'self', now: () => 1_000_000 }), given: ['/memory/nowhere/p2p/b', '/memory/b/p2p/b'] })
+  await timers.turn(LIMITS.peers.lookMs)
+  assert.deepEqual(idsOf(network), ['b'])
+  stop()
+})

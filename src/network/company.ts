@@ -6,7 +6,7 @@
  * Connections that others opened do not count: whoever opens many could keep a node to itself.
  */
 import { LIMITS } from '../packet/limits.ts'
-import type { KnownPeer, KnownPeers, PeerLimits } from './known-peers.ts'
+import type { KnownPeers, PeerLimits } from './known-peers.ts'
 import type { Membership } from './membership.ts'
 import type { Network, Timers } from './network.ts'
 
@@ -37,7 +37,7 @@ class Company {
   readonly #options: CompanyOptions
   readonly #limits: PeerLimits
   readonly #stopped = new AbortController()
-  /** PeerIds, and given addresses, that are being dialled. */
+  /** PeerIds that are being dialled, and given addresses without one. */
   readonly #dialling = new Set<string>()
   /** When peers that were only heard of were dialled. */
   #heardDials: number[] = []
@@ -89,12 +89,12 @@ class Company {
     const { network, given, membership, timers } = this.#options
     if (this.#stopped.signal.aborted || this.#wanted() <= 0) return
     this.#givenAt = timers.now()
-    const peers = network.peers()
-    for (const address of new Set([...given, ...membership?.routes ?? []])) {
-      if (this.#dialling.has(address) || peers.some(({ id }) => address.endsWith(`/p2p/${id}`))) continue
-      this.#dialling.add(address)
+    const connected = new Set(network.peers().map(({ id }) => id))
+    for (const [id, addresses] of Map.groupBy(new Set([...given, ...membership?.routes ?? []]), address => /\/p2p\/([^/]+)$/.exec(address)?.[1] ?? address)) {
+      if (this.#dialling.has(id) || connected.has(id)) continue
+      this.#dialling.add(id)
       // One that cannot be reached now is tried again; whoever must know dials by itself.
-      network.dial(address, this.#stopped.signal).catch(() => {}).finally(() => { this.#dialling.delete(address) })
+      void this.#dialAny(addresses).finally(() => { this.#dialling.delete(id) })
     }
   }
 
@@ -111,17 +111,20 @@ class Company {
       if (peer.met === null) this.#heardDials.push(now)
       known.dialled(peer.id, now, random())
       this.#dialling.add(peer.id)
-      void this.#dial(peer).finally(() => { this.#dialling.delete(peer.id) })
+      void this.#dialAny(peer.addresses.map(address => `${address}/p2p/${peer.id}`)).finally(() => { this.#dialling.delete(peer.id) })
       wanted--
     }
   }
 
-  /** Try its addresses one after another; the handshake proves who answers. */
-  async #dial ({ id, addresses }: KnownPeer): Promise<void> {
+  /**
+   * Try the addresses of a peer one after another; the handshake proves who answers. Dials of one peer at a time are one dial, which would try
+   * the first address alone, be it one that this platform cannot dial.
+   */
+  async #dialAny (addresses: readonly string[]): Promise<void> {
     const { network } = this.#options
     for (const address of addresses) {
       try {
-        await network.dial(`${address}/p2p/${id}`, this.#stopped.signal)
+        await network.dial(address, this.#stopped.signal)
         return
       } catch {
         if (this.#stopped.signal.aborted) return

@@ -18,7 +18,7 @@ import { decodeItems, encodeMap } from './control-map.ts'
 import { CONTROL_VERSION, decodeError, encodeRun, type Operation, PATH_NAME, readFrames, reviveBigints, SOCKET_NAME, type Status } from './control-messages.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { MemberView, MeshView } from '../network/mesh-views.ts'
-import type { NodeTrade } from './join.ts'
+import type { NodeTrade } from '../assembly/trade.ts'
 import type { Operator, PlainResult } from './operator.ts'
 
 /** One request; yields its items, returns what stands in `done`. */

@@ -15,7 +15,7 @@ import { DEFAULT_PRICES, LIMITS } from '../packet/limits.ts'
 import type { BlobRef, ComputeOptions } from '../processor/processor.ts'
 import type { CharterOptions, InviteOptions } from '../network/mesh-views.ts'
 import { isContent } from './control-blobs.ts'
-import type { SettingsChange } from './settings.ts'
+import type { SettingsChange } from '../assembly/settings.ts'
 
 /** Counted up when a message changes its meaning; both ends must agree. */
 export const CONTROL_VERSION = 5

@@ -11,7 +11,7 @@ import fc from 'fast-check'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { InosError } from '../packet/errors.ts'
 import type { ComputeOptions, JobState } from '../processor/processor.ts'
-import type { ActorAnswers, ActorRequest } from './control-actors.ts'
+import type { ActorAnswers, ActorRequest } from '../assembly/actor-requests.ts'
 import { findNode } from './control-client.ts'
 import { createGate } from './control-gate.ts'
 import { decodeRun, encodeFrame, encodeRun, readFrames } from './control-messages.ts'
@@ -55,7 +55,7 @@ const REPORT = {
 }
 const FRAUD = { id: 'f', peer: 'p', kind: 'cheque' as const, witness: null, first: 'a', second: 'b', bytes: Uint8Array.of(5) }
 const ROWS = [['a', Uint8Array.of(1)], ['b', Uint8Array.of(2)]] as const
-const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true }
+const RECEIPT = { id: 'r', order: 'o', role: 'sold' as const, peer: 'p', module: 'm', outcome: 'ok' as const, exitCode: 0, fuel: 3n, charge: 4n, paid: true, givenUp: false }
 
 const CARRIED = { peer: 'p', bytes: 2 ** 40, paid: 3, left: -4, connections: 1 }
 const REACH = { status: 'relayed' as const, reason: 'why', next: null, addresses: ['/ip4/192.0.2.1/tcp/1/p2p/r/p2p-circuit'], relays: ['r'], relaying: true, carried: [CARRIED] }

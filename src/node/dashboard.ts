@@ -12,10 +12,12 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { keepContents, rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
+import { countWork, type WorkDone, type WorkView } from '../assembly/work-done.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
-import type { Processor } from '../processor/processor.ts'
+import type { BlobRef, Processor } from '../processor/processor.ts'
 import { createGate, type Gate } from './control-gate.ts'
 import { decodeRun, decodeText, encodeError, type Operation } from './control-messages.ts'
 import { operate } from './control-server.ts'
@@ -23,14 +25,15 @@ import { createEventStream, type EventStream, relayEvents } from './dashboard-ev
 import { refusalOf, type Route } from './dashboard-gate.ts'
 import { fromJson, toJson } from './dashboard-json.ts'
 import { type Page, PAGE_HEADERS, readPage } from './dashboard-page.ts'
-import { rerun, storedReceipt, verdictOf } from './dashboard-receipts.ts'
-import type { Operator } from './operator.ts'
+import { verify } from './keys.ts'
+import type { Operator, PlainResult } from './operator.ts'
 import { readText, replaceFile } from './replace-file.ts'
 
 export interface DashboardOptions {
   readonly dataDir: string
   readonly operator: Operator
-  readonly events: Pick<Processor, 'on'>
+  /** What tells the news, and takes work or none. */
+  readonly node: Pick<Processor, 'on' | 'serve'>
   /** 0: any that is free. */
   readonly port: number
   /** An address of this machine that no other can reach. @default 127.0.0.1 */
@@ -55,14 +58,15 @@ const CALLS = [
 /** Those that are sent entry by entry. */
 const LISTS = ['history', 'jobs', 'frauds', 'receipts', 'blobs'] as const satisfies readonly Operation[]
 /** What the socket has no word for. */
-const OWN = ['verify', 'verifyStored', 'rerun', 'stop'] as const
+const OWN = ['verify', 'verifyStored', 'rerun', 'serve', 'stop'] as const
+const OWN_READS = ['work'] as const
 const GET: Route = { method: 'GET', open: false }
 const POST: Route = { method: 'POST', open: false }
 const TOKEN_NAME = 'dashboard.token'
 const TOKEN_BYTES = 32
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = { ERR_USAGE: 400, ERR_BAD_PACKET: 400, ERR_INPUT_TOO_LARGE: 413, ERR_BUSY: 503, ERR_INTERNAL: 500 }
 
-interface Scene extends DashboardOptions { readonly page: Page, readonly token: string, readonly stream: EventStream, readonly gate: Gate, readonly stopping: AbortSignal }
+interface Scene extends DashboardOptions { readonly page: Page, readonly token: string, readonly stream: EventStream, readonly gate: Gate, readonly stopping: AbortSignal, readonly work: () => WorkDone }
 
 /**
  * Serve the dashboard of a node.
@@ -74,19 +78,21 @@ export async function serveDashboard (options: DashboardOptions): Promise<Dashbo
   const token = await keepToken(dataDir)
   const stream = createEventStream(randomBytes(6).toString('hex'))
   const stopping = new AbortController()
-  const scene: Scene = { ...options, page, token, stream, gate: createGate(LIMITS.dashboard), stopping: stopping.signal }
+  const work = await countWork({ receipts: options.operator.receipts, on: options.node.on })
+  const scene: Scene = { ...options, page, token, stream, gate: createGate(LIMITS.dashboard), stopping: stopping.signal, work: work.view }
   const { requestMsMax, connectionsMax } = LIMITS.dashboard
   const server: Server = createServer({ requestTimeout: requestMsMax, headersTimeout: requestMsMax }, (request, response) => {
     answer(request, response, scene, portOf(server)).catch(() => { response.destroy() })
   })
   server.maxConnections = connectionsMax
   await listen(server, host, port)
-  const end = relayEvents(options.events, stream)
+  const end = relayEvents(options.node, stream)
   return {
     token,
     url: `http://${host === '::1' ? '[::1]' : host}:${portOf(server)}/#${token}`,
     stop: async () => {
       end()
+      work.stop()
       stopping.abort(new InosError('ERR_CANCELLED', 'The node was stopped before it could answer.'))
       stream.stop()
       const closed = new Promise<void>(resolve => { server.close(() => { resolve() }) })
@@ -128,7 +134,7 @@ async function listen (server: Server, host: string, port: number): Promise<void
 function routeOf (path: string, page: Page): Route | null {
   if (page.has(path)) return { method: 'GET', open: true }
   const name = path.startsWith('/api/') ? path.slice(5) : ''
-  if (name === 'events' || isOne(READS, name)) return GET
+  if (name === 'events' || isOne(READS, name) || isOne(OWN_READS, name)) return GET
   return isOne(CALLS, name) || isOne(OWN, name) ? POST : null
 }
 
@@ -166,7 +172,7 @@ async function call (request: IncomingMessage, response: ServerResponse, name: s
   try {
     using _turn = await scene.gate.enter(Number(request.headers['content-length'] ?? 0), signal)
     const argument = request.method === 'POST' ? fromJson(await readBody(request)) : null
-    reply(200, isOne(OWN, name) ? { value: await callOwn(name, argument, scene, signal) } : await callNode(name as Operation, argument, scene, signal))
+    reply(200, isOne(OWN, name) || isOne(OWN_READS, name) ? { value: await callOwn(name, argument, scene, signal) } : await callNode(name as Operation, argument, scene, signal))
   } catch (thrown) {
     if (gone.signal.aborted) return
     const error = toInosError(thrown)
@@ -186,7 +192,7 @@ async function callNode (operation: Operation, argument: unknown, { operator }: 
   const items: unknown[] = []
   let left = 0
   const body = encodeArgument(argument)
-  if (operation === 'run') await keepContents(operator, body, signal)
+  if (operation === 'run') await keepContents(operator.blobs, jobOf(body), signal)
   const value = await operate(operation as Exclude<Operation, 'map' | 'putBlob'>, body, operator, signal, async frame => {
     items.push(frame.value)
     if (items.length <= LIMITS.dashboard.itemsMax) return
@@ -194,6 +200,8 @@ async function callNode (operation: Operation, argument: unknown, { operator }: 
     left++
   // Progress of a job comes by the events; nobody waits for it here.
   }, () => operation === 'run' || operation === 'pinBlob')
+  // A result is none the worse where there is no room for this.
+  if (operation === 'run') await keepContents(operator.blobs, [(value as PlainResult).spec], signal).catch(() => {})
   return isOne(LISTS, operation) ? { value: items, left } : { value }
 }
 
@@ -205,20 +213,29 @@ function encodeArgument (argument: unknown): Uint8Array {
   }
 }
 
-/** Module and input of a job from here stay in the cache of blobs while there is room, so that its receipt can be checked by running it again. */
-async function keepContents (operator: Operator, body: Uint8Array, signal: AbortSignal): Promise<void> {
+function jobOf (body: Uint8Array): (Uint8Array | BlobRef)[] {
   const { wasm, input } = decodeRun(body)
-  for (const content of [wasm, input]) if (content instanceof Uint8Array && content.length > 0) await operator.blobs.put(content, { pin: false, share: false, signal })
+  return [wasm, input]
 }
 
-async function callOwn (name: typeof OWN[number], argument: unknown, { operator, stop }: Scene, signal: AbortSignal): Promise<unknown> {
+async function callOwn (name: typeof OWN[number] | typeof OWN_READS[number], argument: unknown, { operator, node, stream, stop, work }: Scene, signal: AbortSignal): Promise<unknown> {
   switch (name) {
     case 'verify': {
-      if (argument instanceof Uint8Array) return verdictOf(argument)
+      if (argument instanceof Uint8Array) return verdictOf(argument, verify)
       throw new InosError('ERR_USAGE', 'To be verified is the content of a receipt file.')
     }
-    case 'verifyStored': return verdictOf(await storedReceipt(operator, decodeText(encodeArgument(argument))))
-    case 'rerun': return await rerun(operator, await storedReceipt(operator, decodeText(encodeArgument(argument))), signal)
+    case 'verifyStored': return verdictOf(await storedReceipt(operator, decodeText(encodeArgument(argument))), verify)
+    case 'rerun': return await rerun(operator, await storedReceipt(operator, decodeText(encodeArgument(argument))), verify, signal)
+    case 'work': {
+      const { serving } = await operator.trade()
+      return { ...work(), allowed: serving, paused: null, serving, pauses: null } satisfies WorkView
+    }
+    case 'serve': {
+      if (typeof argument !== 'boolean') throw new InosError('ERR_USAGE', 'To serve is true or false.')
+      node.serve(argument)
+      stream.tell('work', { serving: argument })
+      return null
+    }
     case 'stop': {
       // After the answer is out.
       setImmediate(stop)

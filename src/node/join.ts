@@ -3,10 +3,11 @@ import type { MeshMethods } from '../assembly/mesh-methods.ts'
 import type { ActorMethods } from '../emergent/actors.ts'
 import type { MapMethod } from '../emergent/map.ts'
 import type { PriceList } from '../packet/limits.ts'
-import type { Processor, TradeView } from '../processor/processor.ts'
+import type { Processor } from '../processor/processor.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import { openParts, start } from './parts.ts'
-import type { SettingsChange } from './settings.ts'
+import type { SettingsChange } from '../assembly/settings.ts'
+import type { NodeTrade } from '../assembly/trade.ts'
 
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */
@@ -50,8 +51,6 @@ export interface JoinOptions {
   sellerPoolMax?: bigint
   signal?: AbortSignal
 }
-
-export interface NodeTrade extends TradeView { readonly cpuPercent: number }
 
 /** A processor with the layers that grow on it. */
 export interface Node extends Processor, ActorMethods, MeshMethods {

@@ -6,11 +6,12 @@
 import type {
   AccountView, AuditReport, Balance, BlobRef, ComputeOptions, FraudView, HistoryEntry, JobReport, JobView, LineReport, PeerTest, PeerView, Quote, Reachability, ReceiptView, RefundView, Result
 } from '../processor/processor.ts'
-import { type ActorAnswers, type ActorRequest, operateActor } from './control-actors.ts'
+import { type ActorAnswers, type ActorRequest, operateActor } from '../assembly/actor-requests.ts'
 import type { OperatorBlobs } from './control-blobs.ts'
-import type { Node, NodeTrade } from './join.ts'
+import type { Node } from './join.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
-import type { SettingsChange } from './settings.ts'
+import type { SettingsChange } from '../assembly/settings.ts'
+import type { NodeTrade } from '../assembly/trade.ts'
 import type { KnownPeer } from '../network/known-peers.ts'
 import type { CharterOptions, InviteOptions, MemberView, MeshView } from '../network/mesh-views.ts'
 

@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises'
 import { calibrate } from '../assembly/calibrate.ts'
 import { connectAll, giveGrants, meshOf, once, redeem } from '../assembly/assemble.ts'
 import { findMembership } from '../assembly/mesh.ts'
+import type { TradeSettings } from '../assembly/trade.ts'
 import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
@@ -24,7 +25,7 @@ import type { Metrics } from './metrics.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
-import { openTrade, type TradeSettings, tradeOf } from './trade.ts'
+import { keptTrade, openTrade } from './trade.ts'
 
 /** The parts of a node on this platform, and how to close what they opened. */
 export interface OpenParts {
@@ -98,7 +99,7 @@ export async function start ({ parts, membership, metrics, pool, blobs, settings
     forget: peer => parts.known?.forget(peer) ?? false,
     get slots () { return processor.slots },
     ...meshOf(membership, processor),
-    ...tradeOf(settings, pool, blobs, processor),
+    ...keptTrade(dataDir, settings, pool, blobs, processor),
     stop,
     [Symbol.asyncDispose]: stop,
     metricsUrl: metrics?.url ?? null,

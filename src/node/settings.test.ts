@@ -6,7 +6,8 @@ import { join as path } from 'node:path'
 import { test } from 'node:test'
 import { LIMITS } from '../packet/limits.ts'
 import { join } from './join.ts'
-import { applyChange, DEFAULT_SETTINGS, readSettings, SETTINGS_NAME, writeSettings } from './settings.ts'
+import { applyChange, DEFAULT_SETTINGS } from '../assembly/settings.ts'
+import { readSettings, SETTINGS_NAME, writeSettings } from './settings.ts'
 
 const { blobsBytesMin, blobsBytesMax } = LIMITS.store
 

@@ -399,6 +399,7 @@ function viewOf (role: ReceiptView['role'], { receipt, order }: Bundle): Receipt
     exitCode: payload.exitCode,
     fuel: payload.fuel,
     charge: payload.charge,
-    paid: role === 'own'
+    paid: role === 'own',
+    givenUp: false
   }
 }

@@ -24,6 +24,8 @@ export interface Report {
   /** Second payments for what had been run in vain: its seller was lost, or the buyer killed. */
   readonly paidAgain: number
   readonly paidOrphans: number
+  /** Runs that nobody has to pay, because the buyer gave the order up when it went elsewhere. */
+  readonly givenUp: number
   /** Tries at a node that were lost, or failed otherwise, and calls that were made again. */
   readonly retries: number
   readonly failedTries: number
@@ -64,14 +66,14 @@ export async function runCampaign (jobs: number, seed: number, say: (line: strin
   await storm[Symbol.asyncDispose]()
   for (const machine of machines) await machine.stop()
   const packets = await hosts.close()
-  const { paidTwice, paidAgain, paidOrphans, problems } = await compare(machines, calls)
+  const { paidTwice, paidAgain, paidOrphans, givenUp, problems } = await compare(machines, calls)
   for (const { host, fell } of machines) if (fell !== null) problems.push(`the node on host ${host} ended by itself: ${fell}`)
   if (!isQuiet) problems.push('the lines never came to rest')
   const sum = (of: (call: Call) => number): number => calls.reduce((total, call) => total + of(call), 0)
   const wrong = sum(({ receipt, isRight }) => receipt !== null && !isRight ? 1 : 0)
   const lost = sum(({ receipt }) => receipt === null ? 1 : 0)
   return {
-    ok: wrong + lost + paidTwice + problems.length === 0, seed, jobs, wrong, lost, paidTwice, paidAgain, paidOrphans,
+    ok: wrong + lost + paidTwice + problems.length === 0, seed, jobs, wrong, lost, paidTwice, paidAgain, paidOrphans, givenUp,
     retries: sum(({ lostTries }) => lostTries), failedTries: sum(({ failedTries }) => failedTries), repeats: sum(({ repeats }) => repeats),
     kills: storm.kills, cuts: storm.cuts, packets, ms: Date.now() - began, problems
   }

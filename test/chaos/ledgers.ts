@@ -13,6 +13,8 @@ export interface Findings {
   readonly paidAgain: number
   /** The same where the buyer itself was killed while it waited. */
   readonly paidOrphans: number
+  /** Sold and never owed: the buyer had gone elsewhere meanwhile, and gave the order up by its signed word. */
+  readonly givenUp: number
   readonly problems: string[]
 }
 
@@ -37,7 +39,7 @@ export async function compare (machines: readonly Machine[], calls: readonly Cal
     twice += Math.max(0, more - orphans - lostTries)
   }
   if (twice > 0) problems.push(`${twice} payments for jobs of which no try was lost`)
-  return { paidTwice: doubled + twice, paidAgain: again, paidOrphans: orphaned, problems }
+  return { paidTwice: doubled + twice, paidAgain: again, paidOrphans: orphaned, givenUp: closed.flatMap(({ books }) => books.receipts).filter(({ givenUp }) => givenUp).length, problems }
 }
 
 async function readBooks ({ dataDir }: Machine): Promise<Closed> {

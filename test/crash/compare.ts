@@ -45,13 +45,15 @@ export function compareBooks (nodes: readonly { id: string, books: Books }[]): F
     const name = names[at + 1]
     const spent = payments(buyer.books, 'spent', seller.id)
     const earned = payments(seller.books, 'earned', buyer.id)
+    const bought = new Set(buyer.books.receipts.map(({ order }) => order))
+    for (const { order, givenUp } of seller.books.receipts) if (givenUp && bought.has(order)) find('lost', `${order} was given up by the buyer, which has its receipt`)
     for (const entry of new Set(spent).difference(new Set(earned))) find('lost', `the buyer paid the ${name} for ${entry} µcr, and it has not earned that`)
     for (const entry of new Set(earned).difference(new Set(spent))) find('made', `the ${name} earned for ${entry} µcr what the buyer has not paid`)
     for (const [side, list] of [['buyer paid', spent], [`${name} was paid`, earned]] as const) {
       for (const order of twice(list.map(orderOf))) find('doubled', `the ${side} twice for ${order}`)
     }
     for (const [books, role, list] of [[seller.books, 'sold', earned], [buyer.books, 'bought', spent]] as const) {
-      const held = books.receipts.filter(receipt => receipt.role === role && (role === 'sold' || receipt.peer === seller.id))
+      const held = books.receipts.filter(receipt => receipt.role === role && !receipt.givenUp && (role === 'sold' || receipt.peer === seller.id))
       const orders = held.map(({ order }) => order)
       for (const order of twice(orders)) find('doubled', `two receipts say that ${order} was ${role}`)
       for (const order of new Set(orders).symmetricDifference(new Set(list.map(orderOf)))) find('lost', `${order} was ${role} and not paid, or paid without a receipt`)

@@ -1,7 +1,7 @@
 /** Modules that keep their memory: which there are, where they run, and how to talk to one. */
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
-import { decodeBytes, encodeBytes } from '../api.ts'
+import { decodeBytes, encodeBytes } from '../link.ts'
 import { Button, bytes, count, id, Table, useFresh } from '../parts.ts'
 import { act, shown } from '../state.ts'
 

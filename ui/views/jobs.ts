@@ -3,7 +3,7 @@ import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 import type { JobReport } from '../../src/processor/processor.ts'
-import type { Told } from '../api.ts'
+import type { Told } from '../link.ts'
 import { Button, count, credits, Facts, id, state, Table, time, useFresh } from '../parts.ts'
 import { act, shown } from '../state.ts'
 

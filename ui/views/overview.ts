@@ -2,17 +2,41 @@
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
 import { encode } from 'uqr'
+import { type Joining, tabLink } from '../../src/assembly/tab-link.ts'
+import { toInosError } from '../../src/packet/errors.ts'
 import { Button, Cards, credits, Facts, state, Table, time, useFresh, id, count } from '../parts.ts'
 import { act, shown } from '../state.ts'
 import { Submit } from '../submit.ts'
+import { Earnings } from '../working.ts'
 
 const invite = signal<string | null>(null)
+/** Where somebody hosts the page for tabs; kept by this browser. */
+const page = signal(localStorage.getItem('inos-tab-page') ?? '')
 
 /** A QR code as one path. */
 export function Qr ({ text, label }: { text: string, label: string }): ComponentChildren {
   const { size, data } = encode(text, { border: 2 })
   const path = data.flatMap((row, y) => row.flatMap((dark, x) => dark ? [`M${x} ${y}h1v1h-1z`] : [])).join('')
   return h('svg', { class: 'qr', viewBox: `0 0 ${size} ${size}`, role: 'img', 'aria-label': label }, h('path', { d: path, fill: '#000' }))
+}
+
+/** A link by which a tab joins, for who knows where such a page is hosted. */
+function LinkForTabs ({ joining }: { joining: Joining }): ComponentChildren {
+  let said: ComponentChildren = null
+  if (page.value !== '') {
+    try {
+      const link = tabLink(page.value, joining)
+      said = h('div', null, h(Qr, { text: link, label: 'QR code of the link below' }), h('p', null, h('code', { id: 'tab-link' }, link)), h(Button, { does: () => navigator.clipboard.writeText(link) }, 'Copy the link'))
+    } catch (error) {
+      const { message, hint } = toInosError(error)
+      said = h('p', { class: 'quiet' }, message, ' ', hint)
+    }
+  }
+  const write = (event: Event): void => {
+    page.value = (event.currentTarget as HTMLInputElement).value.trim()
+    localStorage.setItem('inos-tab-page', page.value)
+  }
+  return h('div', null, h('label', null, 'A link for browser tabs: address of a page built by npm run build:tab', h('input', { id: 'tab-page', size: 50, type: 'url', placeholder: 'https://…', value: page, onInput: write })), said)
 }
 
 function Invite (): ComponentChildren {
@@ -27,7 +51,7 @@ function Invite (): ComponentChildren {
     : address === undefined ? [h('p', { class: 'quiet' }, 'This node does not listen, so nobody can join by its address. ', h('code', null, 'inos up'), ' does.')]
     : [h('p', null, 'Whoever has this address joins this node: ', h('code', null, 'inos up --peer ADDRESS'), '.')]
   return h('section', null, h('h2', null, 'Invite'), ...words,
-    text === null ? null : h('div', null, h(Qr, { text, label: 'QR code of the line below' }), h('p', null, h('code', { id: 'invite' }, text)), h(Button, { does: () => navigator.clipboard.writeText(text) }, 'Copy')))
+    text === null ? null : h('div', null, h(Qr, { text, label: 'QR code of the line below' }), h('p', null, h('code', { id: 'invite' }, text)), h(Button, { does: () => navigator.clipboard.writeText(text) }, 'Copy'), h(LinkForTabs, { joining: isIssuer ? { invite: text } : { addresses: status?.addresses ?? [] } })))
 }
 
 export function Overview (): ComponentChildren {
@@ -38,13 +62,15 @@ export function Overview (): ComponentChildren {
   const reach = shown('reachability')
   const atWork = jobs.filter(({ ended }) => ended === null).length
   return h('div', null,
-    h(Cards, { of: { Balance: credits(balance?.balance), Earned: credits(balance?.earned), Spent: credits(balance?.spent), Peers: count(peers.length), 'Jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Cards, { of: { Balance: h('span', { id: 'balance' }, credits(balance?.balance)), Spent: credits(balance?.spent), 'Own jobs at work': count(atWork), 'Load of late': `${shown('trade')?.loadPercent ?? 0} %` } }),
+    h(Earnings, null),
     h(Submit, null),
     h('section', null, h('h2', null, 'Latest jobs'), h(Table<typeof jobs[number]>, {
       caption: 'The five latest jobs', rows: jobs.slice(-5).reverse(), keyOf: job => job.id, empty: 'No jobs yet. Drop a module above, or run one: inos run FILE.wasm',
       columns: [{ name: 'Job', of: job => job.id }, { name: 'State', of: job => state(job.state) }, { name: 'At', of: job => id(job.peer) }, { name: 'Began', of: job => time(job.began) }, { name: 'Cost', kind: 'number', of: job => credits(job.cost) }]
     })),
     peers.length > 0 ? null : h('p', { class: 'quiet', id: 'alone' }, 'No peers yet: jobs run here, at no cost. Connect to one in Mesh, or invite somebody.'),
+    (shown('status')?.notes ?? []).map(note => h('p', { key: note, class: 'quiet' }, note)),
     h(Invite, null),
     h('section', null, h('h2', null, 'This node'), h(Facts, { of: {
       PeerId: h('span', { class: 'id' }, shown('status')?.id ?? ''), Reached: reach === null ? 'by nobody' : `${reach.status}: ${reach.reason}`, ...(reach?.next == null ? {} : { Next: reach.next }), Addresses: h('span', { class: 'id' }, (shown('status')?.addresses ?? []).join(' ')),

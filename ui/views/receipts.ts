@@ -1,8 +1,8 @@
 /** Receipts of jobs run, bought and sold: checked offline, or by running the job again. */
 import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
-import type { Verdict } from '../../src/node/dashboard-receipts.ts'
-import { decodeBytes, encodeBytes, type Told } from '../api.ts'
+import type { Verdict } from '../../src/assembly/verdict.ts'
+import { decodeBytes, encodeBytes, type Told } from '../link.ts'
 import { Button, count, credits, Facts, id, Table, useFresh } from '../parts.ts'
 import { act, shown } from '../state.ts'
 
@@ -50,7 +50,7 @@ export function Receipts (): ComponentChildren {
       caption: 'Receipts of this node', rows, keyOf: row => row.id, empty: 'No receipts yet; every job makes one.', selected: verdict.value?.of ?? null,
       columns: [
         { name: 'Receipt', of: row => id(row.id) }, { name: 'Role', of: row => row.role }, { name: 'With', of: row => id(row.peer) }, { name: 'Ended', of: row => row.outcome === 'ok' ? `exit ${row.exitCode}` : row.outcome },
-        { name: 'Fuel', kind: 'number', of: row => count(row.fuel) }, { name: 'Charge', kind: 'number', of: row => credits(row.charge) }, { name: 'Paid', of: row => row.role === 'own' ? '–' : row.paid ? 'yes' : 'not yet' },
+        { name: 'Fuel', kind: 'number', of: row => count(row.fuel) }, { name: 'Charge', kind: 'number', of: row => credits(row.charge) }, { name: 'Paid', of: row => row.role === 'own' ? '–' : row.paid ? 'yes' : row.givenUp ? 'given up' : 'not yet' },
         { name: 'Do', of: row => h('span', { class: 'row' },
           h(Button, { does: () => check('verifyStored', row.id, row.id), label: `Verify ${row.id}` }, 'Verify'), h(Button, { does: () => check('rerun', row.id, row.id), label: `Run again the job of ${row.id}` }, 'Run again'), h(Button, { does: () => save(row.id), label: `Save ${row.id}` }, 'Save')) }
       ]

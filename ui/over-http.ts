@@ -1,23 +1,8 @@
 /**
- * What the page asks its node, and the stream of events it listens to. The token comes in the address's fragment and is
+ * The link to a node behind its local API, and the stream of events it listens to. The token comes in the address's fragment and is
  * kept for this tab alone; it travels as a header only, which is why the stream is read by fetch and not by EventSource.
  */
-
-/** What the node answers: amounts and fuel are decimal text, bytes an object. */
-export type Told<T> = T extends bigint ? string : T extends Uint8Array ? { '/': { bytes: string } } : T extends object ? { [Name in keyof T]: Told<T[Name]> } : T
-
-export interface NodeEvent { readonly id: string, readonly name: string, readonly detail: unknown }
-
-/** A refusal of the node, in its own words. */
-export class Refusal extends Error {
-  readonly code: string
-  readonly hint: string | null
-  constructor (code: string, message: string, hint: string | null) {
-    super(message)
-    this.code = code
-    this.hint = hint
-  }
-}
+import { type Link, type NodeEvent, Refusal } from './link.ts'
 
 const KEPT = 'inos-token'
 
@@ -31,8 +16,7 @@ export function takeToken (): void {
 
 const headers = (): Record<string, string> => ({ 'x-inos-token': sessionStorage.getItem(KEPT) ?? '' })
 
-/** @throws {Refusal} */
-export async function ask<T> (name: string, argument?: unknown): Promise<T> {
+async function ask<T> (name: string, argument?: unknown): Promise<T> {
   const response: Response = await fetch(`/api/${name}`, argument === undefined
     ? { headers: headers() }
     : { method: 'POST', headers: { ...headers(), 'content-type': 'application/json' }, body: JSON.stringify(argument) })
@@ -42,15 +26,12 @@ export async function ask<T> (name: string, argument?: unknown): Promise<T> {
   return value
 }
 
-export function encodeBytes (bytes: Uint8Array): { '/': { bytes: string } } { return { '/': { bytes: bytes.toBase64() } } }
-export function decodeBytes (told: { '/': { bytes: string } }): Uint8Array<ArrayBuffer> { return Uint8Array.fromBase64(told['/'].bytes) }
-
 /** Wait before coming back, ms: short at first, for most cuts are. */
 const AGAIN_MS_MIN = 250
 const AGAIN_MS_MAX = 8_000
 
 /** Listen for as long as the page lives; what was missed in a cut is asked for by the number of the last event. */
-export async function listen (hear: (event: NodeEvent) => void, live: (is: boolean, why: string) => void): Promise<never> {
+async function listen (hear: (event: NodeEvent) => void, live: (is: boolean, why: string) => void): Promise<never> {
   let last: string | null = null
   let wait = AGAIN_MS_MIN
   for (;;) {
@@ -91,3 +72,5 @@ async function * readEvents (body: ReadableStream<Uint8Array<ArrayBuffer>>): Asy
     }
   }
 }
+
+export const overHttp: Link = { ask, listen: (hear, live) => { void listen(hear, live) } }

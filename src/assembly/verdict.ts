@@ -1,16 +1,16 @@
 /**
- * Receipts checked for the dashboard: offline, as `inos receipts verify` does, and by running the job again on this node
+ * Receipts checked for the dashboard: offline, as `inos receipts verify` does, and by running the job again on a node
  * and comparing every fact that a run decides.
  */
 import { equals } from 'multiformats/bytes'
 import { type Bundle, readBundle } from '../credits/bundle.ts'
 import { openTree, readFiles } from '../credits/tree.ts'
-import { recordCid } from '../packet/cid.ts'
+import { rawCidOfDigest, recordCid } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
-import { peerIdOfKey } from '../packet/identity.ts'
+import { peerIdOfKey, type Verify } from '../packet/identity.ts'
 import { LIMITS } from '../packet/limits.ts'
-import { verify } from './keys.ts'
-import type { Operator } from './operator.ts'
+import { decodeSpec, type Spec } from '../packet/spec.ts'
+import type { BlobRef, Blobs, BlobView, ComputeOptions, Result } from '../processor/processor.ts'
 
 /** What a check said: right, wrong and at which field, or not to be told here. */
 export interface Verdict {
@@ -20,8 +20,15 @@ export interface Verdict {
   readonly facts: Readonly<Record<string, unknown>> | null
 }
 
+/** What a check needs of a node. */
+export interface Checker {
+  run (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, options: ComputeOptions): Promise<Pick<Result, 'receipt' | 'spec'>>
+  receipt (id: string): Promise<Uint8Array | null>
+  readonly blobs: { ls (): Promise<BlobView[]>, get (cid: string, options: { signal: AbortSignal }): AsyncIterable<Uint8Array> }
+}
+
 /** Check a receipt file. */
-export function verdictOf (bytes: Uint8Array): Verdict {
+export function verdictOf (bytes: Uint8Array, verify: Verify): Verdict {
   try {
     const { root, below } = openTree(bytes, verify)
     return { ok: true, field: null, message: `Signatures, links and the bill are right${below.length === 0 ? '' : `, also of ${below.length} receipts below it`}.`, facts: factsOf(root) }
@@ -45,16 +52,27 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Re
 
 const FIELDS = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages'] as const
 
-/** Run the job of a receipt again here. Of options no spec is kept, so that a job with some of its own is told apart, not judged. */
-export async function rerun (operator: Operator, bytes: Uint8Array, signal: AbortSignal): Promise<Verdict> {
-  const offline = verdictOf(bytes)
+/**
+ * Let what a job is made of stay in the cache of blobs while there is room, so that its receipt can be checked by running it again: module and input before it
+ * runs, and behind it its spec, which lies there as bytes.
+ */
+export async function keepContents (blobs: Pick<Blobs, 'put'>, contents: readonly (Uint8Array | BlobRef)[], signal: AbortSignal): Promise<void> {
+  for (const content of contents) if (content instanceof Uint8Array && content.length > 0) await blobs.put(content, { pin: false, share: false, signal })
+}
+
+/** Run the job of a receipt again here. Where its spec is not kept, one with options of its own is told apart, not judged. */
+export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, signal: AbortSignal): Promise<Verdict> {
+  const offline = verdictOf(bytes, verify)
   if (offline.ok !== true) return offline
   const { payload } = readBundle(readFiles(bytes)[0]!).receipt
   const unknown = (message: string): Verdict => ({ ok: null, field: null, message, facts: offline.facts })
   if (payload.children.length > 0) return unknown('Its guest had other WASM computed; a whole tree is not run again from here.')
-  const [wasm, input] = [await find(operator, payload.module.toString(), signal), await find(operator, payload.input.toString(), signal)]
+  const [wasm, input] = [await find(node, payload.module.toString(), signal), await find(node, payload.input.toString(), signal)]
   if (wasm === null || input === null) return unknown(`The ${wasm === null ? 'module' : 'input'} is not kept on this node any more, so the job cannot be run again.`)
-  const again = await operator.run(wasm, input, { where: 'local', cache: false, signal })
+  const spec = await find(node, rawCidOfDigest(payload.spec.multihash.digest).toString(), signal)
+  const options = spec === null ? {} : optionsOf(decodeSpec(spec).spec)
+  if (options === null) return unknown('The job had files or a state of its own; such a one is not run again from here.')
+  const again = await node.run(wasm, input, { ...options, where: 'local', cache: false, signal })
   if (!equals(recordCid(again.spec).bytes, payload.spec.bytes)) return unknown('The job had options of its own (arguments, files, limits), which this node does not keep.')
   const own = readBundle(readFiles(again.receipt)[0]!).receipt.payload
   const field = FIELDS.find(name => String(own[name]) !== String(payload[name]))
@@ -62,8 +80,14 @@ export async function rerun (operator: Operator, bytes: Uint8Array, signal: Abor
   return { ...offline, message: 'Run again here, the job gave the same outcome, bytes and fuel.' }
 }
 
+/** What a caller says to get that spec; null for one that takes more than words. */
+function optionsOf ({ entry, args, env, files, outputs, limits, seed, state }: Spec): ComputeOptions | null {
+  if (files !== null || state !== undefined) return null
+  return { args, env, outputs, limits, ...(entry === '' ? {} : { entry }), ...(seed === null ? {} : { seed }) }
+}
+
 /** Bytes of a blob that is here; others are not asked for it. */
-async function find ({ blobs }: Operator, cid: string, signal: AbortSignal): Promise<Uint8Array | null> {
+async function find ({ blobs }: Checker, cid: string, signal: AbortSignal): Promise<Uint8Array | null> {
   if (cid === EMPTY) return new Uint8Array(0)
   const here = (await blobs.ls()).find(blob => blob.cid === cid)
   if (here === undefined || here.here < here.size || here.size > LIMITS.dashboard.bodyBytesMax) return null
@@ -81,8 +105,8 @@ async function find ({ blobs }: Operator, cid: string, signal: AbortSignal): Pro
 const EMPTY = 'bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku'
 
 /** A stored receipt by its CID. @throws {InosError} ERR_USAGE */
-export async function storedReceipt (operator: Operator, id: string): Promise<Uint8Array> {
-  const bytes = await operator.receipt(id)
+export async function storedReceipt (node: Pick<Checker, 'receipt'>, id: string): Promise<Uint8Array> {
+  const bytes = await node.receipt(id)
   if (bytes === null) throw new InosError('ERR_USAGE', 'This node has no such receipt.')
   return bytes
 }
