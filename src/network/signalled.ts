@@ -21,18 +21,25 @@ export interface SignalledOptions {
   readonly timers: Timers
   /** The platform's program. */
   load (): Promise<(init: WebRTCTransportInit) => (components: WebRTCTransportComponents) => Transport>
+  /** Called when a node that has loaded it has stopped, and all its connections with it. @default nothing is left to do */
+  readonly release?: () => void
   /** Whether peers may ask for it; it always asks those that let themselves be asked. */
   readonly answers: boolean
   /** Of STUN servers, such as "stun:192.0.2.1:3478". */
   readonly stun: readonly string[]
 }
 
-export function signalled ({ timers, load, answers, stun }: SignalledOptions): (components: WebRTCTransportComponents) => Transport & Startable {
+export function signalled ({ timers, load, release, answers, stun }: SignalledOptions): (components: WebRTCTransportComponents) => Transport & Startable {
   return components => {
+    let isLoaded = false
     // A channel for the handshake, and the one that stays.
     const init: WebRTCTransportInit = { rtcConfiguration: { iceServers: stun.map(urls => ({ urls })) }, maxEarlyStreams: 2 }
     const late = lateTransport<WebRTCTransportComponents>({
-      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, load: async () => overOneChannel((await load())(init), timers)
+      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, async load () {
+        const create = await load()
+        isLoaded = true
+        return overOneChannel(create(init), timers)
+      }
     })(behindRelays(components, answers))
     const rise = new Rise(components, timers)
     return lend(late, {
@@ -43,6 +50,10 @@ export function signalled ({ timers, load, answers, stun }: SignalledOptions): (
       async stop () {
         rise.stop()
         await late.stop()
+      },
+      afterStop () {
+        if (isLoaded) release?.()
+        isLoaded = false
       }
     })
   }
