@@ -1,11 +1,13 @@
 /** WebRTC of this platform: the optional native module, loaded when a peer that a relay led to can be asked for a direct way. */
 import { InosError } from '../packet/errors.ts'
+import { LIMITS } from '../packet/limits.ts'
 
 type WebRtc = typeof import('@libp2p/webrtc')
 
 /** Nodes of this process that use it, and how it ends what it holds. */
 let users = 0
 let cleanup = (): void => {}
+let ending: NodeJS.Timeout | undefined
 
 /** @throws {InosError} ERR_LISTEN when it is not installed, or not built for this machine */
 export async function loadWebRtc (): Promise<WebRtc> {
@@ -20,9 +22,15 @@ export async function loadWebRtc (): Promise<WebRtc> {
 
 export async function useWebRtc (): Promise<WebRtc['webRTC']> {
   const { webRTC } = await loadWebRtc()
+  clearTimeout(ending)
   users++
   return webRTC
 }
 
-/** A handshake that was given up can leave something native behind, which would keep this process from ending by itself. */
-export function releaseWebRtc (): void { if (--users === 0) cleanup() }
+/**
+ * A connection can leave something native behind (node-datachannel 0.33 waits for an event that does not always come), which would keep this process from ending
+ * by itself. What else is done here goes on meanwhile: the native part is not good for use again right after it was cleaned up.
+ */
+export function releaseWebRtc (): void {
+  if (--users === 0) ending = setTimeout(cleanup, LIMITS.webRtc.idleMs).unref()
+}
