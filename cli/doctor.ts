@@ -155,12 +155,14 @@ async function checkListening (): Promise<Omit<Check, 'name'>> {
 
 /** Of the transports with native parts, which a node may lack. */
 async function checkBrowsers (): Promise<Omit<Check, 'name'>> {
-  const { loadQuiche } = await import('../src/node/webtransport/native.ts')
-  try {
-    await loadQuiche()
-    return ok('browsers can dial this node by WebTransport (--listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport) and WebSocket (/ip4/0.0.0.0/tcp/4002/ws)')
-  } catch (error) {
-    const { message, hint } = toInosError(error)
-    return { ...ok(`browsers can dial this node by WebSocket (--listen /ip4/0.0.0.0/tcp/4002/ws). ${message}`), next: hint ?? null }
-  }
+  const [{ loadQuiche }, { loadWebRtc }] = await Promise.all([import('../src/node/webtransport/native.ts'), import('../src/node/webrtc.ts')])
+  const transports = [
+    { name: 'WebTransport (--listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport)', load: loadQuiche },
+    { name: 'WebRTC after they met through a relay (--listen /webrtc)', load: loadWebRtc }
+  ]
+  const tried = await Promise.all(transports.map(async ({ name, load }) => await load().then(() => ({ name, error: null }), error => ({ name, error: toInosError(error) }))))
+  const names = ['WebSocket (--listen /ip4/0.0.0.0/tcp/4002/ws)', ...tried.filter(({ error }) => error === null).map(({ name }) => name)]
+  const errors = tried.map(({ error }) => error).filter(error => error !== null)
+  const detail = [`browsers can dial this node by ${names.join(', ')}`, ...errors.map(({ message }) => message)].join('. ')
+  return errors.length === 0 ? ok(detail) : { ...ok(detail), next: errors[0]!.hint ?? null }
 }

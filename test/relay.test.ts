@@ -23,16 +23,16 @@ import { createLibp2p } from 'libp2p'
 import { createMesh, join, type JoinOptions, type Node, verifyReceipt } from '../src/index.ts'
 import type { Admission } from '../src/network/admission.ts'
 import { openMembership } from '../src/network/membership.ts'
-import type { Network } from '../src/network/network.ts'
+import type { Network, Wire } from '../src/network/network.ts'
 import { Passage } from '../src/network/passage.ts'
 import { Relay, type RelayLimits } from '../src/network/relay.ts'
 import { createSessions, type Sessions } from '../src/network/sessions.ts'
 import { findNode } from '../src/node/control-client.ts'
 import { verify } from '../src/node/keys.ts'
-import { createNetwork, type NetworkOptions } from '../src/node/libp2p.ts'
+import { createNetwork, type NetworkOptions, startNode } from '../src/node/libp2p.ts'
 import { timers } from '../src/node/timers.ts'
 import { decodeInvitation } from '../src/packet/invite.ts'
-import { DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
+import { CREDIT, DEFAULT_RELAY_PRICE, LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
 import { type MeshNode, MeshWorld, serve } from './suites/mesh-network.ts'
 import { pause, until } from './suites/network.ts'
@@ -366,6 +366,96 @@ test('a session moves to a direct connection', { timeout: 60_000 }, async () => 
   } finally {
     await Promise.all([asking.stop(), serving.stop()])
     await Promise.all([caller, hidden, relay].map(network => network.stop()))
+  }
+})
+
+// Goal: two nodes that only relays lead to find a direct way by WebRTC, and lose nothing on it, in the open and as members of a private mesh. Method: jobs over the
+// relayed connection until both say it goes over WebRTC; then the relay is stopped, and more jobs are run.
+for (const isPrivate of [false, true]) test(`WebRTC takes over from a relay${isPrivate ? ' of a private mesh' : ''}`, { timeout: 120_000 }, async () => {
+  const dataDir = joinPath(scratch, String(nodes++))
+  if (isPrivate) await createMesh({ dataDir })
+  await using relay = await join({ dataDir, slots: 1, listen: [LOOPBACK], relay: true, serve: false })
+  const inside = async (): Promise<JoinOptions> => isPrivate ? { mesh: await relay.invite({ grant: 100n * CREDIT }) } : {}
+  await using seller = await member({ ...await inside(), listen: ['/webrtc'], peers: relay.addresses() })
+  await using buyer = await member({ ...await inside(), serve: false, peers: [await sheltered(seller)] })
+  let jobs = 0
+  const work = async (): Promise<void> => {
+    const input = `job ${jobs++}`
+    assert.equal((await buyer.compute(ECHO, input, { where: seller.id })).text(), input)
+  }
+  const ways = (): (string | undefined)[] => [[buyer, seller], [seller, buyer]].map(([from, to]) => from!.peers().find(({ id }) => id === to!.id)?.transport)
+  await until(async () => {
+    await work()
+    return ways().every(way => way === 'webrtc')
+  })
+  await relay.stop()
+  for (let i = 0; i < 3; i++) await work()
+  assert.deepEqual(ways(), ['webrtc', 'webrtc'])
+})
+
+// Goal: over WebRTC, too, a writer learns when its reader does not read, nothing buffers without end, and nothing is lost. Method: write to a reader that does not read until
+// told to stop and nothing moves, count; then read all of it.
+test('WebRTC holds back a writer whose peer does not read', { timeout: 120_000 }, async () => {
+  const relay = await startRelay()
+  const hidden = await start({ listen: ['/webrtc'], bootstrap: relay.addresses() })
+  const caller = await start()
+  try {
+    await caller.dial(await sheltered(hidden), soon())
+    await until(() => caller.peers().some(({ id, addresses }) => id === hidden.id && addresses[0]!.includes('/webrtc')))
+    const incoming = Promise.withResolvers<Wire>()
+    hidden.handle(incoming.resolve)
+    const ours = await caller.open(hidden.id, soon())
+    const chunk = new Uint8Array(65_536)
+    let written = 0
+    for (let isFull = false; !isFull;) {
+      assert.ok(written < LIMITS.wire.streamWindowBytesMax + 12 * MIB, `${written} bytes were taken for a peer that reads nothing`)
+      written += chunk.length
+      if (!ours.write(chunk)) isFull = await ours.drained(AbortSignal.timeout(1_000)).then(() => false, () => true)
+      else await pause(0)
+    }
+    const theirs = await incoming.promise
+    const ending = ours.drained(soon()).then(() => ours.end())
+    let read = 0
+    for await (const part of theirs.read()) read += part.length
+    await ending
+    assert.equal(read, written)
+  } finally {
+    await Promise.all([caller, hidden, relay].map(network => network.stop()))
+  }
+})
+
+// Goal: WebRTC that fails leaves the relayed connection and what goes over it as they are. Method: a peer that lets itself be asked and hangs up each time; a stream
+// is used before, meanwhile and after the last try.
+test('WebRTC that fails leaves the relay in place', { timeout: 120_000 }, async () => {
+  const relay = await startRelay()
+  const hidden = await startNode({ seed: randomBytes(32), listen: [CIRCUIT] })
+  const caller = await start()
+  let asked = 0
+  try {
+    await hidden.handle('/webrtc-signaling/0.0.1', (stream: Stream) => {
+      asked++
+      stream.abort(new Error('no'))
+    })
+    await hidden.handle('/inos/packet/1', (stream: Stream) => { stream.addEventListener('message', ({ data }) => { stream.send(data) }) })
+    await hidden.dial(multiaddr(relay.addresses()[0]!))
+    const address = await sheltered({ addresses: () => hidden.getMultiaddrs().map(String) })
+    const peer = await caller.dial(address, soon())
+    const wire = await caller.open(peer, soon())
+    const chunks = wire.read()[Symbol.asyncIterator]()
+    const say = async (): Promise<void> => {
+      wire.write(Uint8Array.of(1, 2, 3))
+      assert.deepEqual([...(await chunks.next()).value!], [1, 2, 3])
+    }
+    await until(async () => {
+      await say()
+      return asked === LIMITS.webRtc.risesMax
+    })
+    await pause(2 * LIMITS.webRtc.againMs)
+    await say()
+    assert.equal(asked, LIMITS.webRtc.risesMax)
+    assert.equal(caller.peers().find(({ id }) => id === peer)?.addresses.length, 1)
+  } finally {
+    await Promise.all([caller.stop(), hidden.stop(), relay.stop()])
   }
 })
 

@@ -30,8 +30,10 @@ export type { NodeTrade, PauseOptions, SettingsChange, Work }
 export interface JoinOptions {
   /** Name under which this origin keeps identity, ledger and caches; one page at a time has it. @default "inos" */
   dataDir?: string
-  /** `['/p2p-circuit']`: be reachable through relays; none: others can't dial this tab. @default none */
+  /** `['/webrtc']`: be reachable through relays, and directly where the two browsers find a way; `['/p2p-circuit']`: through relays alone; none: others can't dial this tab. @default none */
   listen?: readonly string[]
+  /** STUN servers, such as "stun:192.0.2.1:3478", which tell a browser behind a router its address. @default nobody is asked */
+  stun?: readonly string[]
   /** Multiaddrs of nodes to connect to. One that can't be reached fails the join. */
   peers?: readonly string[]
   /** An invite, by which this identity becomes a member of a private mesh; one that is a member already needs none. @default none */
@@ -140,7 +142,7 @@ export async function join (options: JoinOptions = {}): Promise<Node> {
 
 /** Books, blobs, executors, network: what is opened is closed by `opened`. */
 async function openParts (options: JoinOptions, database: Database, opened: AsyncDisposableStack) {
-  const { listen = [], peers = [], slots, resultCache = true, log = () => {} } = options
+  const { listen = [], stun = [], peers = [], slots, resultCache = true, log = () => {} } = options
   const seed = await loadIdentity(database)
   const platform = createPlatform(seed, log)
   const books = database.rows('books')
@@ -159,7 +161,7 @@ async function openParts (options: JoinOptions, database: Database, opened: Asyn
   const runtime = createExecutorPool({ slots, start: () => startExecutor(options.executor), log: line => { platform.log('executors', line) } })
   runtime.share = cpuPercent / 100
   opened.defer(() => runtime.stop())
-  const network = options.network === false ? null : await createNetwork({ seed, listen, bootstrap: peers, known, membership: membership ?? undefined })
+  const network = options.network === false ? null : await createNetwork({ seed, listen, bootstrap: peers, known, membership: membership ?? undefined, stun })
   if (network !== null) opened.defer(() => network.stop())
   if (membership !== null) await redeem(membership, network, options.signal)
   const machine = { memoryPagesMax: LIMITS.browser.memoryPagesMax, gpu: null, diskBytes: () => Math.max(0, blobs.bytesMax - blobs.bytes) }

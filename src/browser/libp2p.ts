@@ -1,5 +1,5 @@
 /**
- * The libp2p node of a tab, as a `Network`: it dials WebSockets, WebTransport and relays, and can be dialled through relays alone. There is no
+ * The libp2p node of a tab, as a `Network`: it dials WebSockets, WebTransport, WebRTC and relays, and can be dialled through relays alone. There is no
  * DHT in it: a client of it would be a quarter of what a page loads, and the peers it has met tell it of others.
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -18,7 +18,8 @@ import { commonOptions } from '../network/libp2p-options.ts'
 import type { Membership } from '../network/membership.ts'
 import type { Network } from '../network/network.ts'
 import { announced } from '../network/places.ts'
-import { CIRCUIT } from '../network/shelter.ts'
+import { CIRCUIT, isAtRelays, WEBRTC } from '../network/shelter.ts'
+import { signalled } from '../network/signalled.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { timers } from './platform.ts'
@@ -26,12 +27,14 @@ import { timers } from './platform.ts'
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes. */
   readonly seed: Uint8Array
-  /** `/p2p-circuit` or nothing: a page can listen at relays alone. */
+  /** `/webrtc`, `/p2p-circuit` or nothing: a page can listen at relays alone. */
   readonly listen: readonly string[]
   /** Multiaddrs of nodes to connect to, also later while this node has dialled too few. */
   readonly bootstrap: readonly string[]
   readonly known: KnownPeers
   readonly membership: Membership | undefined
+  /** STUN servers, such as "stun:192.0.2.1:3478". */
+  readonly stun: readonly string[]
 }
 
 const webTransport = lateTransport<WebTransportComponents>({
@@ -39,9 +42,9 @@ const webTransport = lateTransport<WebTransportComponents>({
 })
 
 /** @throws {InosError} ERR_USAGE for a bad address, ERR_LISTEN for one that no page can listen on */
-export async function createNetwork ({ seed, listen, bootstrap, known, membership }: NetworkOptions): Promise<Network> {
+export async function createNetwork ({ seed, listen, bootstrap, known, membership, stun }: NetworkOptions): Promise<Network> {
   for (const address of bootstrap) parseAddress(address)
-  for (const address of listen) if (address !== CIRCUIT) throw new InosError('ERR_LISTEN', `A page cannot listen on ${address}.`, { hint: `It can be reached through relays: ${CIRCUIT}.` })
+  for (const address of listen) if (!isAtRelays(address)) throw new InosError('ERR_LISTEN', `A page cannot listen on ${address}.`, { hint: `It can be reached through relays: ${WEBRTC}, or ${CIRCUIT} without WebRTC.` })
   const admission = membership === undefined ? undefined : new Admission(membership, timers)
   const access = new Access({ listen, relay: false, timers })
   const { heldPerPeerMax } = LIMITS.relay
@@ -49,7 +52,7 @@ export async function createNetwork ({ seed, listen, bootstrap, known, membershi
     ...commonOptions({ timers, access, admission }),
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { announceFilter: announced },
-    transports: [webTransport, webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
+    transports: [webTransport, signalled({ timers, load: async () => (await import('./webrtc.ts')).webRTC, answers: listen.includes(WEBRTC), stun }), webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
     connectionEncrypters: [noise()]
   })
   await access.begin(node)

@@ -15,7 +15,7 @@ import { type PunchComponents, Puncher, PUNCH_PROTOCOL } from './punch.ts'
 import { askDialBack, DialBacks, REACH_PROTOCOL } from './reach.ts'
 import type { DialBack, PeerTest, Reachability } from './reachability.ts'
 import { Relay, type RelayComponents, type RelayLimits } from './relay.ts'
-import { CIRCUIT, relaysOf, ROUTER, Shelter, type ShelterComponents } from './shelter.ts'
+import { isAtRelays, relaysOf, ROUTER, Shelter, type ShelterComponents } from './shelter.ts'
 
 export interface AccessOptions {
   readonly timers: Timers
@@ -83,11 +83,11 @@ export class Access {
     node.addEventListener('connection:open', () => { this.#plan(LIMITS.peers.lookMs) })
     node.addEventListener('peer:disconnect', ({ detail }) => { this.relay.left(detail) })
     node.addEventListener('peer:identify', ({ detail: { connection, observedAddr } }) => {
-      if (observedAddr !== undefined && connection.direct && connection.direction === 'outbound') this.#puncher.seen(observedAddr)
+      if (observedAddr !== undefined && portOf(observedAddr.toString()) !== null && connection.direct && connection.direction === 'outbound') this.#puncher.seen(observedAddr)
       this.#plan(0)
     })
     if (relay === true) await this.relay.start()
-    if (listen.includes(CIRCUIT)) await this.#shelter.seek(node)
+    if (listen.some(isAtRelays)) await this.#shelter.seek(node)
     node.addEventListener('self:peer:update', () => { this.#tell() })
     this.#status = this.view().status
     this.#plan(LIMITS.peers.lookMs)

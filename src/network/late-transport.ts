@@ -16,7 +16,10 @@ export interface LateTransport<Components> {
 
 const NONE = /$^/
 
-export function lateTransport<Components> ({ name, dials, listens = NONE, load }: LateTransport<Components>): (components: Components) => Transport {
+/** A transport that can be loaded before somebody needs it. */
+export interface Late extends Transport, Startable { load (): Promise<void> }
+
+export function lateTransport<Components> ({ name, dials, listens = NONE, load }: LateTransport<Components>): (components: Components) => Late {
   const matching = (pattern: RegExp) => (addresses: Multiaddr[]) => addresses.filter(address => pattern.test(address.toString()))
   return components => {
     let loaded: Promise<Transport> | null = null
@@ -30,7 +33,7 @@ export function lateTransport<Components> ({ name, dials, listens = NONE, load }
       loaded.catch(() => { loaded = null })
       return loaded
     }
-    const transport: Transport & Startable & { readonly [serviceCapabilities]: string[] } = {
+    const transport: Late & { readonly [serviceCapabilities]: string[] } = {
       [transportSymbol]: true,
       [Symbol.toStringTag]: name,
       [serviceCapabilities]: ['@libp2p/transport'],
@@ -38,6 +41,7 @@ export function lateTransport<Components> ({ name, dials, listens = NONE, load }
       dialFilter: matching(dials),
       dial: async (address, options) => await (await get()).dial(address, options),
       createListener: options => new LateListener(get, options),
+      load: async () => { await get() },
       start () {},
       async stop () {
         const transport = await loaded?.catch(() => null)

@@ -164,7 +164,8 @@ class Libp2pNetwork implements Network {
   }
 
   async dial (address: string, signal: AbortSignal): Promise<string> {
-    const target = parseAddress(address)
+    // Whom a relay leads to is met there; WebRTC follows by itself (`signalled.ts`).
+    const target = parseAddress(address.replace('/p2p-circuit/webrtc', '/p2p-circuit'))
     try {
       const peer = (await this.#node.dial(target, { signal })).remotePeer.toString()
       await this.#admission?.settled(peer, signal)

@@ -9,11 +9,16 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { LIMITS } from '../packet/limits.ts'
 import type { Network, Timers } from './network.ts'
-import { relayOf } from './places.ts'
+import { isRelayed, relayOf } from './places.ts'
 import type { RelayLimits } from './relay.ts'
 
 /** Listen wherever a relay gives a reservation. */
 export const CIRCUIT = '/p2p-circuit'
+/** The same, and let those who come by a relay look for a direct way (`signalled.ts`). */
+export const WEBRTC = '/webrtc'
+
+/** Whether an address to listen on is at relays. */
+export function isAtRelays (address: string): boolean { return address === CIRCUIT || address === WEBRTC }
 /** What nodes that relay announce. */
 export const ROUTER = 'router'
 
@@ -54,9 +59,9 @@ export class Shelter {
     const relays = relaysOf(node.getMultiaddrs().map(String))
     if (!this.#wanted || relays.length >= this.#limits.relaysMin) return
     for (const connection of node.getConnections()) {
-      const { remotePeer, direct, direction } = connection
+      const { remotePeer, remoteAddr, direct, direction } = connection
       // The address of a connection that came in is not one at which others get to the relay.
-      if (!direct || direction !== 'outbound' || relays.includes(remotePeer.toString())) continue
+      if (!direct || isRelayed(remoteAddr.toString()) || direction !== 'outbound' || relays.includes(remotePeer.toString())) continue
       const { protocols } = await node.peerStore.get(remotePeer)
       if (!protocols.includes(RELAY_V2_HOP_CODEC)) continue
       for (const { onConnect } of this.#components!.registrar.getTopologies(RELAY_V2_HOP_CODEC)) onConnect?.(remotePeer, connection)

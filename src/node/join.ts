@@ -12,8 +12,10 @@ import type { NodeTrade } from '../assembly/trade.ts'
 export interface JoinOptions {
   /** Identity, ledger and caches live here; one writer at a time. @default INOS_HOME, else the user's data directory */
   dataDir?: string
-  /** Multiaddrs to listen on, /p2p-circuit: through relays; none: others can't dial this node. @default none */
+  /** Multiaddrs to listen on, /p2p-circuit: through relays, /webrtc: through relays, and then directly by WebRTC; none: others can't dial this node. @default none */
   listen?: readonly string[]
+  /** STUN servers, such as "stun:192.0.2.1:3478", which tell a node behind a router its address, for WebRTC. @default nobody is asked */
+  stun?: readonly string[]
   /** Multiaddrs of nodes to connect to. One that can't be reached fails the join. */
   peers?: readonly string[]
   /** An invite, by which this data directory becomes a member of a private mesh; one that is a member already needs none. @default none */

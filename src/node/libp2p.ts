@@ -17,7 +17,8 @@ import type { Membership } from '../network/membership.ts'
 import type { Network, Timers } from '../network/network.ts'
 import { announced, staysHere } from '../network/places.ts'
 import type { RelayLimits } from '../network/relay.ts'
-import { CIRCUIT } from '../network/shelter.ts'
+import { isAtRelays, WEBRTC } from '../network/shelter.ts'
+import { signalled } from '../network/signalled.ts'
 import type { WireLimits } from '../network/framing.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
@@ -28,18 +29,21 @@ import { noiseInOneWrite } from './noise.ts'
 import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 import { PortForwarder } from './upnp.ts'
+import { releaseWebRtc, useWebRtc } from './webrtc.ts'
 import { webSocket } from './websocket.ts'
 import { webTransport } from './webtransport/transport.ts'
 
 export interface NetworkOptions {
   /** Ed25519 seed, 32 bytes: the key that also signs this node's records. */
   seed: Uint8Array
-  /** Multiaddrs to listen on, such as /ip4/0.0.0.0/tcp/4001, or /p2p-circuit: at relays; none: this node only dials. */
+  /** Multiaddrs to listen on, such as /ip4/0.0.0.0/tcp/4001, or /p2p-circuit: at relays, /webrtc: at relays with a direct way by WebRTC; none: this node only dials. */
   listen?: readonly string[]
   /** Multiaddrs of nodes to connect to, also later while this node has dialled too few. */
   bootstrap?: readonly string[]
   /** Peers to dial besides, which the processor adds to. @default none, and what is learnt is forgotten at the end */
   known?: KnownPeers | undefined
+  /** STUN servers, such as "stun:192.0.2.1:3478", which tell a node behind a router its address. @default nobody is asked */
+  stun?: readonly string[] | undefined
   /** Of a private mesh: only its members are served, and some of them kept connected. @default none, the open mesh */
   membership?: Membership | undefined
   /** Counts what libp2p does. @default none */
@@ -109,22 +113,22 @@ function checkOptions ({ seed, listen = [], bootstrap = [] }: NetworkOptions): v
 
 /** Asks the router for ports, where others could come in by them. */
 function routerOf ({ listen = [], upnp, timers = platformTimers }: NetworkOptions, access: Access): Startable {
-  const isAsked = upnp ?? !listen.every(place => place === CIRCUIT || staysHere(place))
+  const isAsked = upnp ?? !listen.every(place => isAtRelays(place) || staysHere(place))
   return isAsked ? new PortForwarder({ timers, ports: () => access.ports(), tell: (ports, problem) => { access.forwarded(ports, problem) } }) : NOBODY
 }
 
-async function configure ({ seed, listen: places = [], mdns, timers = platformTimers, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, router: Startable, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
+async function configure ({ seed, listen: places = [], stun = [], mdns, timers = platformTimers, limits = LIMITS.wire, relayLimits = LIMITS.relay }: NetworkOptions, access: Access, router: Startable, admission?: Admission, known?: KnownPeers): Promise<Libp2pOptions<Services>> {
   const net = admission?.membership.net ?? null
   const common = commonOptions({ timers, limits, access, admission })
   // Relays are listened at by `access`, once it is known which there are.
-  const listen = places.filter(place => place !== CIRCUIT)
+  const listen = places.filter(place => !isAtRelays(place))
   const neighbours = mdns === undefined || known === undefined ? () => NOBODY : (await import('./mdns.ts')).lookAround({ ...mdns, net, known })
   return {
     ...common,
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), signalled({ timers, load: useWebRtc, release: releaseWebRtc, answers: places.includes(WEBRTC), stun }), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     services: {
       ...common.services,

@@ -62,7 +62,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const metrics = options.metrics === undefined ? null : opened.use(await (await import('./metrics.ts')).openMetrics(options.metrics))
   // Loaded only where it is used: libp2p is most of the start-up time.
   const network = options.network === false ? null : await (await import('./libp2p.ts')).createNetwork({
-    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, relay: options.relay, upnp: options.upnp, membership: membership ?? undefined, metrics: metrics?.libp2p
+    seed: dir.seed, listen, bootstrap: peers, known, mdns: options.mdns === true ? {} : undefined, relay: options.relay, upnp: options.upnp, stun: options.stun, membership: membership ?? undefined, metrics: metrics?.libp2p
   })
   if (network !== null) opened.defer(() => network.stop())
   if (membership !== null) await redeem(membership, network, options.signal)

@@ -97,6 +97,17 @@ export const LIMITS = {
     idleMsMax: 30_000,
     keepMs: 10_000
   },
+  /** WebRTC between two peers that met through a relay. */
+  webRtc: {
+    /** How long the end of a connection waits for the other side to have all that was sent. */
+    closeMsMax: 1_000,
+    /** How long one look for a direct way may take, how often two peers look, and the pause before the next. */
+    riseMsMax: 10_000,
+    risesMax: 3,
+    againMs: 1_000,
+    /** Without a node that uses it, before the native part is cleaned up. */
+    idleMs: 3_000
+  },
   /** Blobs in chunks: what is put into the store of a node, and fetched from whoever has it. */
   blobs: {
     /** Named and checked by itself; a larger blob has a manifest of its chunks. */

@@ -1,0 +1,117 @@
+/** WebRTC with real tabs, to a process and from tab to tab, after they have met through a relay. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { join, type Node } from '../src/index.ts'
+import { compileKernel } from '../bench/kernels.ts'
+import { launch, type Site, skip } from './chromium.ts'
+import { ECHO } from './guests.ts'
+import { until } from './suites/network.ts'
+import { joinTab, openPage, run, serveTab, WEBSOCKET } from './tabs.ts'
+
+const TIMEOUT = { skip, timeout: 240_000 }
+
+let browser: Browser
+let site: Site
+let folder = ''
+const loaded: string[] = []
+
+before(async () => {
+  if (skip !== false) return
+  folder = await mkdtemp(joinPath(tmpdir(), 'inos-webrtc-'))
+  site = await serveTab()
+  // Names that hide addresses are resolved by multicast, which not every machine has.
+  browser = await launch('--disable-features=WebRtcHideLocalIpsWithMdns')
+})
+after(async () => {
+  if (skip !== false) return
+  await browser.close()
+  await site[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true, force: true })
+})
+
+let count = 0
+function startNode (options: Parameters<typeof join>[0] = {}): Promise<Node> {
+  return join({ dataDir: joinPath(folder, String(++count)), slots: 2, ...options })
+}
+
+interface Tab { readonly id: string, run<T> (body: string, arg?: unknown): Promise<T> }
+
+/** A node in a context of its own: another person's browser. */
+async function openTab (options: object): Promise<Tab> {
+  const context = await browser.newContext()
+  context.on('request', request => { loaded.push(new URL(request.url()).pathname) })
+  const page = await openPage(context, site)
+  return { id: await joinTab(page, options), run: async (body, arg) => await run(page, body, arg) }
+}
+
+// Goal: a tab joins by the link of a node that only a relay leads to, and works for it over WebRTC: outcome, bytes and fuel are Node's, and what it earns is booked on
+// both sides. Method: a relay, a node behind it that lets itself be asked for WebRTC, and a tab that is given nothing but its address; jobs while they move, and after.
+test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
+  await using relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
+  await using node = await startNode({ listen: ['/webrtc'], peers: relay.addresses() })
+  await until(() => node.addresses().length > 0)
+  const tab = await openTab({ peers: node.addresses().slice(0, 1), serve: true })
+  const seen = (): { transport: string, offer: unknown } | undefined => node.peers().find(({ id }) => id === tab.id)
+  await until(() => (seen()?.offer ?? null) !== null)
+  const echo = async (text: string): Promise<void> => assert.equal((await node.compute(ECHO, text, { where: tab.id })).text(), text)
+  for (let jobs = 0; seen()?.transport !== 'webrtc'; jobs++) await echo(`job ${jobs}`)
+  for (const name of ['fib', 'sha256']) {
+    const kernel = await compileKernel(name)
+    const [there, here] = [await node.compute(kernel, '', { where: tab.id }), await node.compute(kernel, '', { where: 'local' })]
+    assert.deepEqual([there.executor, there.fuel, Buffer.from(there.bytes)], [tab.id, here.fuel, Buffer.from(here.bytes)], name)
+  }
+  // More than any window lets through at once.
+  const input = new Uint8Array(12_000_000).map((_value, i) => i * 7)
+  assert.ok(Buffer.from(input).equals((await node.compute(ECHO, input, { where: tab.id })).bytes))
+  assert.equal(seen()?.transport, 'webrtc')
+  await node.settle()
+  assert.ok(node.credits().spent > 0n)
+  assert.equal(await tab.run('return String(node.credits().earned)'), String(node.credits().spent))
+})
+
+// Goal: two tabs that only a relay leads to find each other directly, without a server of others, and trade: a job is bought and paid, also after the relay has gone.
+// Method: three nodes of which two are tabs; jobs until the connection is WebRTC's, then the relay is stopped.
+test('tab to tab through a relay', TIMEOUT, async () => {
+  const relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
+  try {
+    const seller = await openTab({ listen: ['/webrtc'], peers: relay.addresses(), serve: true })
+    const addresses = await seller.run<string[]>(`
+      while (!node.addresses().some(address => address.includes('/p2p-circuit'))) await new Promise(resolve => { setTimeout(resolve, 20) })
+      return node.addresses()`)
+    const buyer = await openTab({ peers: addresses })
+    const buy = async (text: string): Promise<{ text: string, transport: string }> => await buyer.run(`
+      const wasm = new Uint8Array(await (await fetch('/echo.wasm')).arrayBuffer())
+      const result = await node.compute(wasm, arg.text, { where: arg.seller })
+      return { text: result.text(), transport: node.peers().find(({ id }) => id === arg.seller).transport }`, { text, seller: seller.id })
+    let jobs = 0
+    await until(async () => {
+      const input = `job ${jobs++}`
+      const { text, transport } = await buy(input)
+      assert.equal(text, input)
+      return transport === 'webrtc'
+    })
+    await relay.stop()
+    assert.deepEqual(await buy('without the relay'), { text: 'without the relay', transport: 'webrtc' })
+    await buyer.run('await node.settle()')
+    const spent = await buyer.run<string>('return String(node.credits().spent)')
+    assert.ok(BigInt(spent) > 0n)
+    assert.equal(await seller.run('return String(node.credits().earned)'), spent)
+    assert.deepEqual([await buyer.run('return (await node.audit()).ok'), await seller.run('return (await node.audit()).ok')], [true, true])
+  } finally {
+    await relay.stop()
+  }
+})
+
+// Goal: who needs no WebRTC does not load it. Method: what the pages above asked for, and a tab that joins by WebSocket.
+test('WebRTC is loaded by those who need it', TIMEOUT, async () => {
+  const isOfWebRtc = (path: string): boolean => path.startsWith('/browser-webrtc-')
+  assert.ok(loaded.some(isOfWebRtc))
+  loaded.length = 0
+  await using node = await startNode({ listen: [WEBSOCKET] })
+  await openTab({ peers: node.addresses() })
+  assert.ok(loaded.includes('/browser.js') && !loaded.some(isOfWebRtc), loaded.join())
+})
