@@ -2,20 +2,17 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Browser } from 'playwright-core'
 import { join, type MapItem, type MapOptions, type Node, verifyReceipt } from '../src/index.ts'
-import { LAUNCH_MS_MAX, launch, type Site, skip } from './chromium.ts'
+import { LAUNCH_MS_MAX, skip } from './chromium.ts'
 import { echo } from './programs.ts'
 import { until } from './suites/network.ts'
-import { joinTab, openPage, run, serveTab, WEBSOCKET } from './tabs.ts'
+import { joinTab, openPage, run, WEBSOCKET, Stage } from './tabs.ts'
 
 const TIMEOUT = { skip, timeout: 240_000 }
 const ITEMS = 200
@@ -23,22 +20,7 @@ const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 /** The same at all sellers and for all items, whatever their load: neither is dearer. */
 const PRICES = { base: 1_000n, perMFuel: 0n, perPageSec: 0n, perKiB: 0n }
 
-let browser: Browser
-let site: Site
-let folder = ''
-
-before(async () => {
-  if (skip !== false) return
-  folder = await mkdtemp(joinPath(tmpdir(), 'inos-browser-map-'))
-  site = await serveTab()
-  browser = await launch()
-})
-after(async () => {
-  if (skip !== false) return
-  await browser.close()
-  await site[Symbol.asyncDispose]()
-  await rm(folder, { recursive: true, force: true, maxRetries: 5 })
-})
+const stage = new Stage()
 
 interface Seller extends AsyncDisposable { readonly id: string, readonly addresses: readonly string[], readonly dataDir: string }
 
@@ -65,7 +47,7 @@ async function booksOf ({ dataDir }: Seller): Promise<{ readonly balance: string
 }
 
 async function startBuyer (name: string, seller: Seller): Promise<Node> {
-  return await join({ dataDir: joinPath(folder, name), listen: [WEBSOCKET], serve: false, peers: seller.addresses })
+  return await join({ dataDir: joinPath(stage.folder, name), listen: [WEBSOCKET], serve: false, peers: seller.addresses })
 }
 
 async function offersOf (buyer: Node, ids: readonly string[]): Promise<void> {
@@ -92,10 +74,10 @@ async function assertItems (buyer: Node, items: readonly MapItem[]): Promise<voi
 // Goal: a process and a tab each execute half of one map. Method: two sellers with the same slots and prices, all items asked for at once;
 // who did how many, every item and receipt looked at, and the books of all three, which together are zero.
 test('a Node process and a tab each execute half of one map', TIMEOUT, async context => {
-  await using chrome = await browser.newContext()
-  await using seller = await startSeller(joinPath(folder, 'half-seller'))
+  await using chrome = await stage.browser.newContext()
+  await using seller = await startSeller(joinPath(stage.folder, 'half-seller'))
   await using buyer = await startBuyer('half-buyer', seller)
-  const page = await openPage(chrome, site)
+  const page = await openPage(chrome, stage.site)
   const tab = await joinTab(page, { peers: buyer.addresses(), serve: true, slots: 2, prices: PRICES })
   await offersOf(buyer, [seller.id, tab])
   const items = await Array.fromAsync(buyer.map(echo(20_000), Array.from({ length: ITEMS }, (_, at) => `item ${at}`), ALL_AT_ONCE))
@@ -114,10 +96,10 @@ test('a Node process and a tab each execute half of one map', TIMEOUT, async con
 // Method: as above, but the tab's process is crashed when its first item is done and many of its items are not; attempts, items, receipts and
 // books, then the same identity in a new page, which meets its buyer again.
 test('a tab killed in the middle of a map costs retries', TIMEOUT, async context => {
-  await using chrome = await browser.newContext()
-  await using seller = await startSeller(joinPath(folder, 'killed-seller'))
+  await using chrome = await stage.browser.newContext()
+  await using seller = await startSeller(joinPath(stage.folder, 'killed-seller'))
   await using buyer = await startBuyer('killed-buyer', seller)
-  const page = await openPage(chrome, site)
+  const page = await openPage(chrome, stage.site)
   const options = { peers: buyer.addresses(), serve: true, slots: 2, prices: PRICES }
   const tab = await joinTab(page, options)
   await offersOf(buyer, [seller.id, tab])
@@ -139,7 +121,7 @@ test('a tab killed in the middle of a map costs retries', TIMEOUT, async context
   context.diagnostic(`the tab did ${done} and lost ${lost.length}`)
   assert.ok(lost.length > 0 && lost.every(({ peer, code }) => peer === tab && ['ERR_PEER_LOST', 'ERR_NOT_REACHABLE'].includes(code)), JSON.stringify(lost.slice(0, 3)))
 
-  const again = await openPage(chrome, site)
+  const again = await openPage(chrome, stage.site)
   assert.equal(await joinTab(again, options), tab)
   await offersOf(buyer, [tab])
   await until(async () => {

@@ -1,58 +1,33 @@
 /** WebRTC with real tabs, to a process and from tab to tab, after they have met through a relay. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join as joinPath } from 'node:path'
-import { after, before, test } from 'node:test'
-import type { Browser } from 'playwright-core'
-import { join, type Node } from '../src/index.ts'
+import { test } from 'node:test'
 import { compileKernel } from '../bench/kernels.ts'
-import { launch, type Site, skip } from './chromium.ts'
+import { skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
-import { joinTab, openPage, run, serveTab, WEBSOCKET } from './tabs.ts'
+import { joinTab, openPage, run, WEBSOCKET, Stage } from './tabs.ts'
 
 const TIMEOUT = { skip, timeout: 240_000 }
 
-let browser: Browser
-let site: Site
-let folder = ''
+// Names that hide addresses are resolved by multicast, which not every machine has.
+const stage = new Stage({ flags: ['--disable-features=WebRtcHideLocalIpsWithMdns'] })
 const loaded: string[] = []
-
-before(async () => {
-  if (skip !== false) return
-  folder = await mkdtemp(joinPath(tmpdir(), 'inos-webrtc-'))
-  site = await serveTab()
-  // Names that hide addresses are resolved by multicast, which not every machine has.
-  browser = await launch('--disable-features=WebRtcHideLocalIpsWithMdns')
-})
-after(async () => {
-  if (skip !== false) return
-  await browser.close()
-  await site[Symbol.asyncDispose]()
-  await rm(folder, { recursive: true, force: true })
-})
-
-let count = 0
-function startNode (options: Parameters<typeof join>[0] = {}): Promise<Node> {
-  return join({ dataDir: joinPath(folder, String(++count)), slots: 2, ...options })
-}
 
 interface Tab { readonly id: string, run<T> (body: string, arg?: unknown): Promise<T> }
 
 /** A node in a context of its own: another person's browser. */
 async function openTab (options: object): Promise<Tab> {
-  const context = await browser.newContext()
+  const context = await stage.browser.newContext()
   context.on('request', request => { loaded.push(new URL(request.url()).pathname) })
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   return { id: await joinTab(page, options), run: async (body, arg) => await run(page, body, arg) }
 }
 
 // Goal: a tab joins by the link of a node that only a relay leads to, and works for it over WebRTC: outcome, bytes and fuel are Node's, and what it earns is booked on
 // both sides. Method: a relay, a node behind it that lets itself be asked for WebRTC, and a tab that is given nothing but its address; jobs while they move, and after.
 test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
-  await using relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
-  await using node = await startNode({ listen: ['/webrtc'], peers: relay.addresses() })
+  await using relay = await stage.startNode({ listen: [WEBSOCKET], relay: true, serve: false })
+  await using node = await stage.startNode({ listen: ['/webrtc'], peers: relay.addresses() })
   await until(() => node.addresses().length > 0)
   const tab = await openTab({ peers: node.addresses().slice(0, 1), serve: true })
   const seen = (): { transport: string, offer: unknown } | undefined => node.peers().find(({ id }) => id === tab.id)
@@ -76,7 +51,7 @@ test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
 // Goal: two tabs that only a relay leads to find each other directly, without a server of others, and trade: a job is bought and paid, also after the relay has gone.
 // Method: three nodes of which two are tabs; jobs until the connection is WebRTC's, then the relay is stopped.
 test('tab to tab through a relay', TIMEOUT, async () => {
-  const relay = await startNode({ listen: [WEBSOCKET], relay: true, serve: false })
+  const relay = await stage.startNode({ listen: [WEBSOCKET], relay: true, serve: false })
   try {
     const seller = await openTab({ listen: ['/webrtc'], peers: relay.addresses(), serve: true })
     const addresses = await seller.run<string[]>(`
@@ -111,7 +86,7 @@ test('WebRTC is loaded by those who need it', TIMEOUT, async () => {
   const isOfWebRtc = (path: string): boolean => path.startsWith('/browser-webrtc-')
   assert.ok(loaded.some(isOfWebRtc))
   loaded.length = 0
-  await using node = await startNode({ listen: [WEBSOCKET] })
+  await using node = await stage.startNode({ listen: [WEBSOCKET] })
   await openTab({ peers: node.addresses() })
   assert.ok(loaded.includes('/browser.js') && !loaded.some(isOfWebRtc), loaded.join())
 })

@@ -1,18 +1,16 @@
 /** A browser tab is a node: the library's bundle in real Chromium, with processes of Node at the other end of its connections. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
-import { after, before, test } from 'node:test'
-import type { Browser } from 'playwright-core'
+import { test } from 'node:test'
 import { createMesh, join, type Node, type Result, verifyReceipt } from '../src/index.ts'
 import { bundleExecutor, bundleForBrowser, TAB_BYTES_MAX } from '../scripts/browser-bundle.ts'
 import { compileKernel } from '../bench/kernels.ts'
-import { launch, type Site, skip } from './chromium.ts'
+import { skip } from './chromium.ts'
 import { FAN, fanInput } from './family-guests.ts'
 import { ECHO, ENDLESS, GROW, TRAP } from './guests.ts'
 import { until } from './suites/network.ts'
-import { joinTab, openPage, run, serveTab, WEBSOCKET, WEBTRANSPORT } from './tabs.ts'
+import { joinTab, openPage, run, WEBSOCKET, WEBTRANSPORT, Stage } from './tabs.ts'
 import { wasm } from './wasm-builder.ts'
 
 /** Makes of this browser one that cannot suspend guests. */
@@ -22,26 +20,10 @@ const TIMEOUT = { skip, timeout: 240_000 }
 /** Cheaper than anybody. */
 const FREE = { base: 0n, perMFuel: 0n, perPageSec: 0n, perKiB: 0n }
 
-let browser: Browser
-let site: Site
-let folder = ''
+const stage = new Stage({ files: async () => ({ '/plain-executor.js': `${WITHOUT_JSPI}\n${await bundleExecutor()}` }) })
 
-before(async () => {
-  if (skip !== false) return
-  folder = await mkdtemp(joinPath(tmpdir(), 'inos-browser-'))
-  site = await serveTab({ '/plain-executor.js': `${WITHOUT_JSPI}\n${await bundleExecutor()}` })
-  browser = await launch()
-})
-after(async () => {
-  if (skip !== false) return
-  await browser.close()
-  await site[Symbol.asyncDispose]()
-  await rm(folder, { recursive: true, force: true })
-})
-
-let count = 0
 function startNode (options: Parameters<typeof join>[0] = {}): Promise<Node> {
-  return join({ dataDir: joinPath(folder, String(++count)), listen: [WEBSOCKET], slots: 2, ...options })
+  return stage.startNode({ listen: [WEBSOCKET], ...options })
 }
 
 const BUY = `
@@ -54,9 +36,9 @@ const BUY = `
 // Goal: a tab buys from a process, and works for it once its user has said yes and not before; both books agree and outlive a reload.
 // Method: one context of Chromium and one node that listens for it, over each transport; balances of both sides before and after the page is loaded again.
 for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSPORT]] as const) test(`a tab buys and sells over ${transport}`, TIMEOUT, async () => {
-  await using context = await browser.newContext()
+  await using context = await stage.browser.newContext()
   await using node = await startNode({ listen: [listen] })
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { peers: node.addresses() })
   const bought = await run<{ text: string, fuel: string, cost: string, selfExecuted: boolean, balance: string }>(page, BUY)
   assert.equal(bought.text, 'from the tab')
@@ -88,9 +70,9 @@ for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSP
 // Goal: a job bought from a tab ends as here: outcome, bytes and fuel, whichever way it ends, with files, children and a large module.
 // Method: kernels of the bench, small guests that end badly, a family, and the programs of others, each run by the tab and by the node itself.
 test('a tab computes what Node computes', TIMEOUT, async () => {
-  await using context = await browser.newContext()
+  await using context = await stage.browser.newContext()
   await using node = await startNode()
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { peers: node.addresses(), serve: true })
   await until(() => node.peers().some(({ id, offer }) => id === tab && offer !== null))
   const deep = wasm({ functions: [{ code: 'call 0' }, { type: ':i32', code: 'call 0 i32.const 0', export: 'run' }] })
@@ -119,10 +101,10 @@ test('a tab computes what Node computes', TIMEOUT, async () => {
 // Goal: a tab that is closed in the middle of a job costs its buyer a retry and nothing else. Method: the cheapest seller is a tab, which is
 // closed while it runs a long job; a node finishes that, and the buyer has paid for one run.
 test('a closed tab costs a retry', TIMEOUT, async () => {
-  await using context = await browser.newContext()
+  await using context = await stage.browser.newContext()
   await using seller = await startNode()
   await using buyer = await startNode({ serve: false, peers: seller.addresses() })
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { peers: buyer.addresses(), serve: true, prices: FREE })
   await until(() => [tab, seller.id].every(peer => buyer.peers().some(({ id, offer }) => id === peer && offer !== null)))
   const running = new Promise<void>(resolve => { buyer.on('job:state', ({ state, peer }) => { if (state === 'running' && peer === tab) resolve() }) })
@@ -138,11 +120,11 @@ test('a closed tab costs a retry', TIMEOUT, async () => {
 // Goal: in a browser without JSPI a tab says so, does what needs none as everybody else, and has jobs with children done elsewhere at no cost.
 // Method: JSPI taken away from page and executors; the tab is the cheapest seller, beside a node. An echo, a kernel, a parent of three.
 test('a tab without JSPI', TIMEOUT, async () => {
-  await using context = await browser.newContext()
+  await using context = await stage.browser.newContext()
   await context.addInitScript(WITHOUT_JSPI)
   await using seller = await startNode()
   await using buyer = await startNode({ serve: false, peers: seller.addresses() })
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { peers: buyer.addresses(), serve: true, prices: FREE, executor: '/plain-executor.js' })
   assert.match((await run<string[]>(page, 'return node.lacks')).join(), /^This browser cannot suspend a guest \(JSPI\)/)
   await until(() => [tab, seller.id].every(peer => buyer.peers().some(({ id, offer }) => id === peer && offer !== null)))
@@ -163,13 +145,13 @@ test('a tab without JSPI', TIMEOUT, async () => {
 // Goal: a tab becomes a member of a private mesh by an invite alone, works there and stays one over a reload; who has none is refused, and a member meets no stranger.
 // Method: an issuer and a node of the open mesh; an invite for one, used by one tab and shown again by another; jobs, books, every way to get past the door.
 test('a tab in a private mesh', TIMEOUT, async () => {
-  await using context = await browser.newContext()
-  const dataDir = joinPath(folder, 'issuer')
+  await using context = await stage.browser.newContext()
+  const dataDir = joinPath(stage.folder, 'issuer')
   const { net } = await createMesh({ dataDir, name: 'lab' })
   await using issuer = await join({ dataDir, listen: [WEBSOCKET], slots: 2 })
   await using stranger = await startNode()
   const mesh = await issuer.invite({ grant: '10cr', expires: '1d', count: 1 })
-  const page = await openPage(context, site)
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { mesh, serve: true })
   assert.equal(await run(page, 'return node.mesh().net'), net)
   await until(() => issuer.peers().some(({ id, offer }) => id === tab && offer !== null))
@@ -193,8 +175,8 @@ test('a tab in a private mesh', TIMEOUT, async () => {
 
 // Goal: one tab at a time is a node; the next one is told, and may be it when the first has closed. Method: two pages of one context.
 test('a second tab with the same identity is refused', TIMEOUT, async () => {
-  await using context = await browser.newContext()
-  const [first, second] = [await openPage(context, site), await openPage(context, site)]
+  await using context = await stage.browser.newContext()
+  const [first, second] = [await openPage(context, stage.site), await openPage(context, stage.site)]
   const id = await joinTab(first, { network: false })
   const refusal = await run(second, 'return await inos.join(arg).then(() => null, ({ code, message }) => ({ code, message }))', { network: false })
   assert.deepEqual(refusal, { code: 'ERR_DATA_DIR', message: 'The node "inos" of this site is in use by another tab.' })
@@ -207,8 +189,8 @@ test('a second tab with the same identity is refused', TIMEOUT, async () => {
 // Goal: a guest that is cancelled is stopped at once and its executor replaced, also one served from a file; blobs outlive the page, and pausing while nobody sees it is up to the page.
 // Method: an endless guest cancelled, an echo behind it; a pinned blob read after a reload; the page made invisible.
 test('executors, blobs and pauses of a tab', TIMEOUT, async () => {
-  await using context = await browser.newContext()
-  const page = await openPage(context, site)
+  await using context = await stage.browser.newContext()
+  const page = await openPage(context, stage.site)
   await joinTab(page, { network: false, slots: 1, executor: '/executor.js', serve: true, pause: { hidden: true } })
   const found = await run(page, `
     const [endless, echo] = await Promise.all(['/endless.wasm', '/echo.wasm'].map(async path => new Uint8Array(await (await fetch(path)).arrayBuffer())))
@@ -235,8 +217,8 @@ test('executors, blobs and pauses of a tab', TIMEOUT, async () => {
 
 // Goal: what the owner of a tab has decided about its trade outlives a reload, and what cannot be is refused and changes nothing. Method: set, refuse, load again.
 test('settings of a tab outlive a reload', TIMEOUT, async () => {
-  await using context = await browser.newContext()
-  const page = await openPage(context, site)
+  await using context = await stage.browser.newContext()
+  const page = await openPage(context, stage.site)
   const tab = await joinTab(page, { network: false })
   const change = { prices: { perMFuel: 5n }, buyers: [tab], cpuPercent: 40 }
   const kept = 'const { fixed, prices, buyers, cpuPercent } = node.trade(); return { fixed, perMFuel: prices.perMFuel, buyers, cpuPercent }'

@@ -1,7 +1,12 @@
 /** Tabs for tests: the library's bundle on a page in real Chromium, as `window.inos`, and the node it makes, as `window.node`. */
-import type { BrowserContext, Page } from 'playwright-core'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { after, before } from 'node:test'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { bundleExecutor, bundleForBrowser } from '../scripts/browser-bundle.ts'
-import { LAUNCH_MS_MAX, type Site, serveSite } from './chromium.ts'
+import { join, type Node } from '../src/index.ts'
+import { LAUNCH_MS_MAX, launch, type Site, serveSite, skip } from './chromium.ts'
 import { ECHO, ENDLESS } from './guests.ts'
 
 const PAGE = '<!doctype html><title>tab</title><script type="module">import * as inos from "/browser.js"; window.inos = inos</script>'
@@ -18,6 +23,37 @@ export async function scriptsOf (entry?: string, name?: string): Promise<Record<
 /** A page with the library, its executor as `/executor.js` as well, two guests, and `more`, which may be another `/browser.js`. */
 export async function serveTab (more: Readonly<Record<string, string | Uint8Array>> = {}): Promise<Site> {
   return await serveSite({ '/index.html': PAGE, ...await scriptsOf(), '/executor.js': await bundleExecutor(), '/echo.wasm': ECHO, '/endless.wasm': ENDLESS, ...more })
+}
+
+/** What the tests of a file share: a browser, a site with the library, and a folder for what nodes keep. */
+export class Stage {
+  browser!: Browser
+  site!: Site
+  folder = ''
+  #nodes = 0
+
+  /**
+   * Made before the first test, gone after the last; nothing without a Chromium.
+   * @param files more of the site
+   * @param flags of the browser
+   */
+  constructor ({ files = async () => ({}), flags = [] }: { files?: () => Promise<Readonly<Record<string, string>>>, flags?: readonly string[] } = {}) {
+    if (skip !== false) return
+    before(async () => {
+      this.folder = await mkdtemp(joinPath(tmpdir(), 'inos-tabs-'))
+      this.site = await serveTab(await files())
+      this.browser = await launch(...flags)
+    })
+    after(async () => {
+      await this.browser.close()
+      await this.site[Symbol.asyncDispose]()
+      await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    })
+  }
+
+  async startNode (options: Parameters<typeof join>[0]): Promise<Node> {
+    return await join({ dataDir: joinPath(this.folder, String(++this.#nodes)), slots: 2, ...options })
+  }
 }
 
 export async function openPage (context: BrowserContext, { address }: Site): Promise<Page> {

@@ -9,8 +9,8 @@ import { LIMITS } from '../packet/limits.ts'
 export type Joining = { readonly invite: string } | { readonly addresses: readonly string[] }
 
 const INVITE = /^inos:[\w-]+$/
-/** What a page can dial: straight by WebSocket, WebTransport or WebRTC, or through a relay that it can dial so. */
-const DIALLED = /\/(wss?|webtransport|webrtc-direct)(\/|$)/
+/** What a page can dial: straight by WebSocket or WebTransport, or through a relay that it can dial so. */
+const DIALLED = /\/(wss?|webtransport)(\/|$)/
 const PREFIX = '#join='
 
 export function isForTabs (address: string): boolean { return DIALLED.test(address) }
@@ -41,7 +41,7 @@ export function readJoining (text: string): Joining {
   if (words.length === 1 && INVITE.test(first)) return { invite: first }
   if (!words.every(word => /^\/[\w-]+\/./.test(word))) throw new InosError('ERR_USAGE', 'This is neither an invite nor an address of a node.', { hint: 'An invite begins with inos: and an address with /ip4/, /ip6/ or /dns.' })
   const addresses = words.filter(isForTabs)
-  if (addresses.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this address.', { hint: 'Ask for one with /ws, /webtransport or /webrtc-direct in it: its node has to listen for browsers.' })
+  if (addresses.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this address.', { hint: 'Ask for one with /ws or /webtransport in it: its node has to listen for browsers.' })
   return { addresses }
 }
 
