@@ -223,6 +223,8 @@ test('the dashboard inside a tab', TIMEOUT, async () => {
 test('pauses on battery', TIMEOUT, async () => {
   await using context = await browser.newContext()
   await using node = await startNode()
+  // As far as the node has heard: who pauses says that its offer has expired.
+  const takesWork = (): boolean => node.peers().some(({ offer }) => offer !== null && offer.expires * 1_000 > Date.now())
   await context.addInitScript(() => {
     const battery = Object.assign(new EventTarget(), { charging: true })
     Object.assign(window, { charge (is: boolean) { battery.charging = is; battery.dispatchEvent(new Event('chargingchange')) } })
@@ -232,13 +234,15 @@ test('pauses on battery', TIMEOUT, async () => {
   assert.equal(await page.getByLabel(/on its battery/).isChecked(), true)
   await page.locator('#yes').click()
   await page.getByText('works for others', { exact: false }).waitFor()
-  await until(() => node.peers().some(({ offer }) => offer !== null))
+  await until(takesWork)
   const [{ id: tab } = { id: '' }] = node.peers()
   await page.evaluate('charge(false)')
   await page.getByText('paused while on battery').waitFor()
+  // Who has not heard of it yet would ask, and be refused.
+  await until(() => !takesWork())
   await assert.rejects(node.compute(ECHO, 'now', { where: tab, retries: 0 }), { code: 'ERR_NO_OFFER' })
   await page.evaluate('charge(true)')
   await page.getByText('works for others').waitFor()
-  await until(() => node.peers().some(({ offer }) => offer !== null))
+  await until(takesWork)
   assert.equal((await node.compute(ECHO, 'then', { where: tab })).text(), 'then')
 })

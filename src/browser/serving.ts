@@ -39,7 +39,7 @@ export function createServing (serve: Processor['serve'], chosen: PauseOptions, 
   const closed = new AbortController()
   let allowed = false
   let { hidden = false, battery: onBattery = false } = chosen
-  let battery: Promise<Battery | null> | null = null
+  let isWatched = false
   let charging = true
   const paused = (): Work['paused'] => hidden && document.hidden ? 'hidden' : onBattery && !charging ? 'battery' : null
   const view = (): Work => ({ allowed, paused: paused(), serving: allowed && paused() === null })
@@ -50,17 +50,16 @@ export function createServing (serve: Processor['serve'], chosen: PauseOptions, 
   }
   // The battery is asked for when somebody wants to know, and once.
   const watchBattery = (): void => {
-    if (!onBattery) return
-    battery ??= (navigator as WithBattery).getBattery?.().catch(() => null) ?? null
-    void battery?.then(found => {
-      if (found === null) return
+    if (!onBattery || isWatched) return
+    isWatched = true
+    void (navigator as WithBattery).getBattery?.().then(found => {
       const heed = (): void => {
         charging = found.charging
         look()
       }
       found.addEventListener('chargingchange', heed, closed)
       heed()
-    })
+    }, () => {})
   }
   document.addEventListener('visibilitychange', look, closed)
   watchBattery()

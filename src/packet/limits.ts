@@ -485,7 +485,7 @@ export const LIMITS = {
     inputBytesMax: 512 * MIB,
     /** How long a module, input or files archive may take to come from its payer. */
     gatherMsMax: 60_000,
-    /** A peer's offers that follow the last one sooner are not looked at. */
+    /** Of a peer's offers that follow another sooner the last is looked at, and only then. */
     offerMsMin: 100,
     /** How soon, and at the slowest how often, a buyer asks again about an order that still runs without it. */
     askMsMin: 500,

@@ -96,7 +96,7 @@ test('prices that flap', async () => {
   const { buyer, honest } = await buyerAnd(mesh, { honest: {} })
   const priceOf = async (peer: string): Promise<bigint> => (await buyer.quote(ECHO, 'x', AWAY)).bids.find(bid => bid.peer === peer)!.costMax!
   const liar = startRogue(mesh, 'liar', async ({ offer: { payload } }) => {
-    // Offers that follow each other sooner are not looked at.
+    // Offers that follow each other sooner wait.
     mesh.ahead += ALL.market.offerMsMin
     const base = await priceOf(liar.id) + 1n
     liar.sessions.notify(buyer.id, { kind: 'offer', records: [Uint8Array.from(seal<Offer>('offer', { ...payload, base }, signerOf('liar')).bytes)] })
@@ -106,6 +106,18 @@ test('prices that flap', async () => {
   await mesh.connect(buyer, liar)
   const { executor, attempts } = await buyer.compute(ECHO, 'x', AWAY)
   assert.deepEqual([executor, attempts.map(({ peer }) => peer)], [honest!.id, [liar.id, liar.id]])
+})
+
+// Goal: what a peer says last counts, however soon it says so: else one that takes no work any more would be asked until its offer expires. Method: three offers at once.
+test('the last of several offers', async () => {
+  await using mesh = new Mesh()
+  const { buyer } = await buyerAnd(mesh, {})
+  const seller = startRogue(mesh, 'hasty', async () => { throw new InosError('ERR_NO_OFFER', 'Never.') }, { base: 0n })
+  await mesh.connect(buyer, seller)
+  const price = async (): Promise<bigint> => (await buyer.quote(ECHO, 'x', AWAY)).bids.find(({ peer }) => peer === seller.id)!.costMax!
+  const first = await price()
+  for (const base of [1n, 2n, 3n]) seller.sessions.notify(buyer.id, { kind: 'offer', records: [Uint8Array.from(seal<Offer>('offer', { ...seller.offer.payload, base }, signerOf('hasty')).bytes)] })
+  await until(async () => await price() === first + 3n, 'the last has come')
 })
 
 // Goal: a module nobody can run, a budget nobody meets and memory nobody has are three messages that name the cause

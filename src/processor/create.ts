@@ -85,6 +85,8 @@ export function createProcessor (parts: ProcessorParts): Processor {
   const stopping = new AbortController()
   const news = createNews(network, blobs, stopping.signal)
   const open = new Set<string>()
+  /** The last offer of each peer that came too soon after another. */
+  const earlyOffers = new Map<string, Uint8Array>()
   /** Jobs of this node's own callers that are not over. */
   const atWork = new Set<Promise<unknown>>()
   const jobs = createJobs(platform.now, platform.signer.id, (id, state) => {
@@ -176,6 +178,7 @@ export function createProcessor (parts: ProcessorParts): Processor {
       },
       close (peer) {
         open.delete(peer)
+        earlyOffers.delete(peer)
         mingling?.closed(peer)
         market.forget(peer)
         node.changed()
@@ -187,11 +190,24 @@ export function createProcessor (parts: ProcessorParts): Processor {
 
   function learn (peer: string, record: Uint8Array): void {
     try {
-      market.learn(peer, record)
-      node.changed()
+      const early = market.learn(peer, record)
+      if (early > 0) postpone(peer, record, early)
+      else node.changed()
     } catch (error) {
       platform.log(`reading the offer of ${peer}`, error)
     }
+  }
+
+  /** What a peer says last counts, be it that it takes no work any more. */
+  function postpone (peer: string, record: Uint8Array, ms: number): void {
+    const isWaiting = earlyOffers.has(peer)
+    earlyOffers.set(peer, record.slice())
+    if (isWaiting) return
+    void platform.sleep(ms, stopping.signal).then(() => {
+      const last = earlyOffers.get(peer)
+      earlyOffers.delete(peer)
+      if (last !== undefined) learn(peer, last)
+    }, () => {})
   }
 
   const describe = async (wasm: Uint8Array | Module): Promise<Module> => {

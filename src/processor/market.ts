@@ -43,8 +43,12 @@ export interface Market {
   requireBuyer (peer: string): void
   /** The own offer that an order accepts. @throws {InosError} ERR_RECORD_INVALID when it is none of ours, or too old */
   offerOf (order: Sealed<Order>): Sealed<Offer>
-  /** Remember a peer's offer, unless it comes too soon after the last. @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH */
-  learn (peer: string, bytes: Uint8Array): void
+  /**
+   * Remember a peer's offer, unless it comes too soon after the last.
+   * @returns 0, or in how many milliseconds it may come again
+   * @throws {InosError} ERR_RECORD_INVALID, ERR_WRONG_MESH
+   */
+  learn (peer: string, bytes: Uint8Array): number
   forget (peer: string): void
   offerBy (peer: string): Sealed<Offer> | null
   /** Peers with an offer, and how many of our jobs each has. */
@@ -136,12 +140,14 @@ export function createMarket (platform: Platform, runtime: Runtime, { serve: ser
     learn (peer, bytes) {
       const known = offers.get(peer)
       // Checking a signature is work that a peer must not be able to ask for without end.
-      if (known !== undefined && Math.abs(platform.now() - known.at) < LIMITS.market.offerMsMin) return
+      const early = known === undefined ? 0 : LIMITS.market.offerMsMin - Math.abs(platform.now() - known.at)
+      if (early > 0) return early
       const offer = openEnvelope(bytes, 'offer', checkOffer)
       requireNet('offer', offer.payload.net, net)
       if (!equals(offer.payload.executor, keyOfPeerId(peer))) throw new InosError('ERR_RECORD_INVALID', `The offer of ${peer} is somebody else’s.`)
       verifySealed(offer, offer.payload.executor, platform.verify)
       offers.set(peer, { offer, at: platform.now() })
+      return 0
     },
     forget (peer) { offers.delete(peer) },
     offerBy (peer) { return offers.get(peer)?.offer ?? null },

@@ -40,6 +40,7 @@ export interface RogueJob {
 
 export interface Rogue {
   readonly id: string
+  readonly offer: Sealed<Offer>
   readonly sessions: Sessions
   /** Jobs and cheques that came. */
   readonly jobs: RogueJob[]
@@ -79,6 +80,7 @@ export function startRogue (mesh: Mesh, name: string, answer: (job: RogueJob) =>
 
   const rogue: Rogue = {
     id: signer.id,
+    offer,
     jobs: [],
     cheques: 0,
     due: (peer, { order }, receipt) => rogue.sessions.request(peer, { kind: 'due', body: own(encodeBundle({ receipt, order, offer }).bytes) }),
