@@ -13,6 +13,7 @@ import { tabLink } from '../src/assembly/tab-link.ts'
 import { launch, type Site, serveSite, skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
+import { WEBRTC_DIRECT, WEBTRANSPORT } from './tabs.ts'
 
 const TIMEOUT = { skip, timeout: 240_000 }
 /** The machine may have much else to do. */
@@ -65,7 +66,7 @@ test('the static page keeps its budget', t => {
 
 // Goal: a link is all it takes: a person reads, says yes, and the tab works, earns, shows it, survives a reload, and stops when told.
 // Method: the page below a folder of a plain web server, a node listening for each transport; a Node process buys from the tab; what the page shows against that node's books, before and after a reload.
-for (const [transport, listen] of [['ws', LISTEN], ['webtransport', ['/ip4/127.0.0.1/udp/0/quic-v1/webtransport']]] as const) test(`join by link, say yes, earn, reload, stop, over ${transport}`, TIMEOUT, async () => {
+for (const [transport, listen] of [['ws', LISTEN], ['webtransport', [WEBTRANSPORT]], ['webrtc-direct', [WEBRTC_DIRECT]]] as const) test(`join by link, say yes, earn, reload, stop, over ${transport}`, TIMEOUT, async () => {
   await using context = await browser.newContext()
   await using node = await startNode(listen)
   const { page, strays } = await open(context, tabLink(address, { addresses: node.addresses() }))
@@ -83,7 +84,8 @@ for (const [transport, listen] of [['ws', LISTEN], ['webtransport', ['/ip4/127.0
   const paid = -Number(node.credits().balance) / 1e6
   assert.ok(paid > 0)
   await page.waitForFunction(() => document.querySelector('#jobs-done')?.textContent === '3')
-  assert.equal(await amount(page, '#balance'), paid)
+  // What is paid is told after what is done.
+  await until(async () => await amount(page, '#balance') === paid)
   assert.equal(await amount(page, '#earned'), paid)
   assert.ok(await amount(page, '#fuel-burnt') > 0)
   assert.equal(await page.locator('#connected').textContent(), `to 1 by ${transport}`)

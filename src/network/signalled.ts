@@ -31,15 +31,10 @@ export interface SignalledOptions {
 
 export function signalled ({ timers, load, release, answers, stun }: SignalledOptions): (components: WebRTCTransportComponents) => Transport & Startable {
   return components => {
-    let isLoaded = false
     // A channel for the handshake, and the one that stays.
     const init: WebRTCTransportInit = { rtcConfiguration: { iceServers: stun.map(urls => ({ urls })) }, maxEarlyStreams: 2 }
     const late = lateTransport<WebRTCTransportComponents>({
-      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, async load () {
-        const create = await load()
-        isLoaded = true
-        return overOneChannel(create(init), timers)
-      }
+      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, load: async () => overOneChannel((await load())(init), timers), release
     })(behindRelays(components, answers))
     const rise = new Rise(components, timers)
     return lend(late, {
@@ -50,10 +45,6 @@ export function signalled ({ timers, load, release, answers, stun }: SignalledOp
       async stop () {
         rise.stop()
         await late.stop()
-      },
-      afterStop () {
-        if (isLoaded) release?.()
-        isLoaded = false
       }
     })
   }
