@@ -18,7 +18,7 @@ import type { Processor } from '../processor/processor.ts'
 import { CAN_SUSPEND } from '../wasm/suspending.ts'
 import { openBlobs } from './blobs.ts'
 import { type Database, openDatabase } from './database.ts'
-import { createExecutorPool } from './executor-pool.ts'
+import { ExecutorPool } from './executor-pool.ts'
 import { startExecutor } from './executor-script.ts'
 import { keepSettings, loadIdentity, openKeeping, readSettings } from './keeping.ts'
 import { createNetwork } from './libp2p.ts'
@@ -158,7 +158,7 @@ async function openParts (options: JoinOptions, database: Database, opened: Asyn
   const { prices, buyers, cpuPercent, blobCache = LIMITS.browser.blobsBytesMax } = settings.current
   const blobs = await openBlobs(database, blobCache)
   const { known, history } = opened.use(await openKeeping(database, platform.signer.id, timers, platform.log))
-  const runtime = createExecutorPool({ slots, start: () => startExecutor(options.executor), log: line => { platform.log('executors', line) } })
+  const runtime = new ExecutorPool({ slots, start: () => startExecutor(options.executor), log: line => { platform.log('executors', line) } })
   runtime.share = cpuPercent / 100
   opened.defer(() => runtime.stop())
   const network = options.network === false ? null : await createNetwork({ seed, listen, bootstrap: peers, known, membership: membership ?? undefined, stun })
