@@ -10,6 +10,7 @@ import type { Processor } from '../processor/processor.ts'
 import type { Platform } from '../processor/rooms.ts'
 import type { MeshMethods } from './mesh-methods.ts'
 import { amountOf, beLetIn, rulesOf, termsOf, viewOf } from './mesh.ts'
+import type { CommonOptions } from './node.ts'
 
 /** With an invite that is not redeemed yet: redeem it. @throws {InosError} ERR_USAGE, and as `beLetIn` */
 export async function redeem (membership: Membership, network: Network | null, signal: AbortSignal | undefined): Promise<void> {
@@ -61,6 +62,11 @@ async function connect (processor: Processor, address: string, signal: AbortSign
     if (!late.aborted || signal?.aborted === true) throw error
     throw new InosError('ERR_NOT_REACHABLE', `${address} was not reached within ${LIMITS.wire.dialMsMax / 1000} s.`, { cause: error })
   }
+}
+
+/** What `join()` is told of lines and pools, as the books take it. */
+export function creditsOptions ({ lineMax, poolMax, sellerPoolMax }: CommonOptions): Pick<CommonOptions, 'lineMax' | 'poolMax' | 'sellerPoolMax'> {
+  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax }) }
 }
 
 /** One call, however often it is asked for. */

@@ -29,7 +29,8 @@ export function tradeOf (settings: TradeSettings, processor: Processor, { keep, 
   }
 }
 
-/** The options of `join()` that stand above what was kept. */
-export function aboveKept ({ prices, buyers, cpuPercent, blobCache }: { prices?: SettingsChange['prices'], buyers?: readonly string[] | null, cpuPercent?: number, blobCache?: number }): SettingsChange {
-  return { ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(blobCache === undefined ? {} : { blobCache }) }
+/** The options of `join()` stand above what was kept. @throws {InosError} ERR_USAGE */
+export function aboveKept (kept: Settings, { prices, buyers, cpuPercent, blobCache }: { prices?: SettingsChange['prices'], buyers?: readonly string[] | null, cpuPercent?: number, blobCache?: number }): TradeSettings {
+  const change = { ...(prices === undefined ? {} : { prices }), ...(buyers === undefined ? {} : { buyers }), ...(cpuPercent === undefined ? {} : { cpuPercent }), ...(blobCache === undefined ? {} : { blobCache }) }
+  return { kept, current: applyChange(kept, change) }
 }

@@ -1,20 +1,14 @@
 /**
  * One executor at work, as the page sees it: hands it a job, supplies the module if asked, has its children computed, keeps the
- * lease. Only its end stops a guest. Who works when is left to `executor-pool.ts`.
+ * lease. Only its end stops a guest. Who works when is left to `assembly/executor-turns.ts`.
  */
 import { estimateMs, Lease } from '../assembly/executor-lease.ts'
+import { fetchModule, type Finding, lost, outlived, type Performance, type Seat, type Task, waitedTooLong } from '../assembly/executor-seat.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { load } from '../wasm/ranges.ts'
-import type { Child, Compute, ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
+import type { Child, Outcome, Run } from '../wasm/runtime.ts'
 import type { Answer, Order } from './executor-messages.ts'
-
-export type Task =
-  | { readonly kind: 'run', readonly run: Run, readonly compute: Compute | undefined }
-  | { readonly kind: 'inspect', readonly wasm: Uint8Array }
-
-/** An outcome for a run, a report for an inspection. */
-export type Finding = Outcome | ModuleReport
 
 export interface ExecutorEvents {
   /** The job is over, or its guest is suspended: another may run. */
@@ -39,7 +33,7 @@ interface Job {
   fault: InosError | undefined
 }
 
-export class Executor {
+export class Executor implements Seat {
   readonly #worker: Worker
   readonly #events: ExecutorEvents
   readonly #modules = new Set<string>()
@@ -61,21 +55,19 @@ export class Executor {
   }
 
   get idle (): boolean { return this.#job === undefined && !this.#isGone }
+  get busy (): boolean { return this.#job !== undefined }
   get waiting (): boolean { return this.#job?.awaits !== undefined }
 
-  /** Whether it has probably compiled the module. */
   knows (task: Task): boolean { return task.kind === 'run' && this.#modules.has(task.run.moduleId) }
 
-  /** Run or inspect; to be called while it is idle. @throws {InosError} a refusal of the engine, ERR_DEADLINE, ERR_EXECUTOR_LOST */
-  async perform (task: Task): Promise<Finding> {
-    const lease: Lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) }, run => { setTimeout(run, 0) })
+  /** Run or inspect; to be called while it is idle. */
+  perform (task: Task): Performance {
+    const lease: Lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.end(...outlived(lease)) }, run => { setTimeout(run, 0) })
     const job: Job = this.#job = { task, lease, done: Promise.withResolvers(), told: new Set(), awaits: undefined, fault: undefined }
-    job.done.promise.catch(() => {})
-    await this.#begin(job).catch((error: unknown) => { if (this.#job === job) this.#finish(job, null)?.reject(error) })
-    return await job.done.promise
+    this.#begin(job).catch((error: unknown) => { if (this.#job === job) this.#finish(job, null)?.reject(error) })
+    return { found: job.done.promise, cancel: (why, error) => { if (this.#job === job) this.end(why, error) } }
   }
 
-  /** End it. The job it has, if any, ends with `error`. */
   end (why: string, error: InosError = lost(why)): void {
     if (this.#isGone) return
     this.#isGone = true
@@ -142,15 +134,12 @@ export class Executor {
 
   /** The lease rests while the module is fetched, because that is not the job's doing. */
   async #supply (job: Job): Promise<void> {
-    const { run: { wasm } } = job.task as Task & { kind: 'run' }
+    const { run } = job.task as Task & { kind: 'run' }
     this.#pause(job)
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(() => { late.reject(new InosError('ERR_DEADLINE', 'The module of the job could not be fetched in time.')) }, LIMITS.executor.moduleMsMax)
-    const bytes = await Promise.race([typeof wasm === 'function' ? wasm() : wasm, late.promise]).catch((error: unknown) => {
+    const bytes = await fetchModule(run).catch((error: unknown) => {
       job.fault = toInosError(error)
       return null
     })
-    clearTimeout(timer)
     if (this.#job !== job) return
     if (bytes !== null) job.lease.expect(estimateMs(bytes.length))
     this.#resume(job)
@@ -183,7 +172,7 @@ export class Executor {
     if (job.told.has(at)) return
     job.awaits = at
     this.#pause(job)
-    this.#timer = setTimeout(() => { this.end('its job waited too long for its children', new InosError('ERR_DEADLINE', 'The job was stopped: its children took longer than an order binds.')) }, LIMITS.executor.waitMsMax)
+    this.#timer = setTimeout(() => { this.end(...waitedTooLong()) }, LIMITS.executor.waitMsMax)
     this.#events.free()
   }
 
@@ -208,10 +197,4 @@ export class Executor {
     queueMicrotask(() => { this.#events.free() })
     return job.done
   }
-
-  #expire (lease: Lease): void {
-    this.end('its job outlived its lease', new InosError('ERR_DEADLINE', `The job was stopped after ${Math.round(lease.ms)} ms, the most that its fuel and its module can take.`))
-  }
 }
-
-function lost (why: string): InosError { return new InosError('ERR_EXECUTOR_LOST', `The executor of the job was lost: ${why}.`) }

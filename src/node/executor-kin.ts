@@ -1,7 +1,7 @@
 /**
  * The children of one job, as the main process sees them. It keeps the account of what the guest carves
  * for them a second time, because the executor that says so may have been taken over, and knows when
- * the guest is suspended. Whose turn it is then is left to `executor-pool.ts`, where children run to whoever
+ * the guest is suspended. Whose turn it is then is left to `assembly/executor-turns.ts`, where children run to whoever
  * gave `compute`.
  */
 import { type InosError, toInosError } from '../packet/errors.ts'

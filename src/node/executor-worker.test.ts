@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { LIMITS } from '../packet/limits.ts'
 import type { ExecutorEvents, ExecutorProcess } from './executor-process.ts'
 import { runOf } from './executor-run.fixture.ts'
-import { Recalled, Worker } from './executor-worker.ts'
+import { Recalled } from '../assembly/executor-seat.ts'
+import { Worker } from './executor-worker.ts'
 
 const outcome = { outcome: 'ok', exitCode: 0, result: new Uint8Array(0), files: null, stderr: new Uint8Array(0), fuel: 1n, pages: 0, message: '' } as const
 

@@ -1,27 +1,21 @@
 /**
  * One executor at work: hands it jobs of one payer, supplies the module if asked, keeps the lease, and lets only
- * an answer through that this job can have. Who works when is left to `executor-pool.ts`.
+ * an answer through that this job can have. Who works when is left to `assembly/executor-turns.ts`.
  */
+import { estimateMs, Lease } from '../assembly/executor-lease.ts'
+import { fetchModule, type Finding, lost, outlived, type Performance, Recalled, type Seat, type Task, waitedTooLong } from '../assembly/executor-seat.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { isStored } from '../wasm/ranges.ts'
-import type { Compute, ModuleReport, Outcome, Run } from '../wasm/runtime.ts'
+import type { Compute, Run } from '../wasm/runtime.ts'
 import { Burn, cpuMsOf } from './executor-burn.ts'
 import { FrameError } from './executor-frames.ts'
 import type { FrameLimits } from './executor-frames.ts'
 import { Kin } from './executor-kin.ts'
-import { estimateMs, Lease } from '../assembly/executor-lease.ts'
 import { heldAfter, NONE } from './executor-pages.ts'
 import { answerLimits, checkOutcome, contentsOf, encodeRun, IDLE_LIMITS, REPORT_LIMITS, storedBytes } from './executor-messages.ts'
 import type { Answer, Ending } from './executor-messages.ts'
 import type { ExecutorEvents, ExecutorProcess } from './executor-process.ts'
-
-export type Task =
-  | { readonly kind: 'run', readonly run: Run, readonly compute?: Compute | undefined }
-  | { readonly kind: 'inspect', readonly wasm: Uint8Array }
-
-/** An outcome for a run, a report for an inspection. */
-export type Finding = Outcome | ModuleReport
 
 export interface WorkerEvents {
   /** It started and takes jobs. */
@@ -38,18 +32,6 @@ export interface WorkerEvents {
   wakes (go: () => void): void
   /** The process has ended, or is killed and about to; told once. `early`: before it was ready. */
   gone (why: string, early: boolean): void
-}
-
-/** A job at an executor. */
-export interface Performance {
-  readonly found: Promise<Finding>
-  /** Forget the job, which ends with `error`; if it runs, only the end of the executor stops it. */
-  cancel (why: string, error: InosError): void
-}
-
-/** A job was sent ahead and did not get its turn: the executor was lost before, or another job takes longer than expected. */
-export class Recalled extends Error {
-  override readonly name = 'Recalled'
 }
 
 interface Call {
@@ -70,7 +52,7 @@ interface Call {
   kin?: Kin
 }
 
-export class Worker {
+export class Worker implements Seat {
   readonly #process: ExecutorProcess
   readonly #events: WorkerEvents
   readonly #startTimer: NodeJS.Timeout
@@ -110,7 +92,6 @@ export class Worker {
   /** Settles when the process is gone. */
   get exited (): Promise<void> { return this.#process.exited }
 
-  /** Whether it has probably compiled the module. */
   knows (task: Task): boolean { return task.kind === 'run' && this.#modules.has(task.run.moduleId) }
 
   /** What a job is expected to take here, in milliseconds; undefined if that is not known or its message is large. */
@@ -148,7 +129,7 @@ export class Worker {
 
   #add (task: Task): Performance {
     const { promise: found, resolve, reject } = Promise.withResolvers<Finding>()
-    const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.#expire(lease) }, setImmediate)
+    const lease = new Lease(task.kind === 'run' ? task.run.limits.fuelMax : 0n, () => { this.end(...outlived(lease)) }, setImmediate)
     const limits = task.kind === 'run' ? answerLimits(task.run, task.compute !== undefined) : REPORT_LIMITS
     const call: Call = { id: ++this.#count, limits, task, lease, resolve, reject, heard: new Set(), isForgotten: false }
     if (task.kind === 'run' && task.compute !== undefined) call.kin = this.#kinOf(call, task.run, task.compute)
@@ -182,7 +163,7 @@ export class Worker {
         call.lease.resume()
       },
       fault: error => { call.fault ??= error },
-      expired: () => { this.end('its job waited too long for its children', new InosError('ERR_DEADLINE', 'The job was stopped: its children took longer than an order binds.')) }
+      expired: () => { this.end(...waitedTooLong()) }
     })
   }
 
@@ -360,10 +341,6 @@ export class Worker {
     this.#process.send({ header: { kind: wasm === undefined ? 'absent' : 'module', job: call.id }, parts: wasm === undefined ? [] : [wasm] })
   }
 
-  #expire (lease: Lease): void {
-    this.end('its job outlived its lease', new InosError('ERR_DEADLINE', `The job was stopped after ${Math.round(lease.ms)} ms, the most that its fuel and its module can take.`))
-  }
-
   #leave (why: string, error: InosError): void {
     if (this.#state === 'ended') return
     const early = this.#state === 'starting'
@@ -381,19 +358,4 @@ export class Worker {
     for (const other of others) this.#forget(other, new Recalled())
     this.#events.gone(why, early)
   }
-}
-
-async function fetchModule (run: Run): Promise<Uint8Array> {
-  if (typeof run.wasm !== 'function') return run.wasm
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => { late.reject(new InosError('ERR_DEADLINE', 'The module of the job could not be fetched in time.')) }, LIMITS.executor.moduleMsMax)
-  try {
-    return await Promise.race([run.wasm(), late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function lost (why: string): InosError {
-  return new InosError('ERR_EXECUTOR_LOST', `The executor of the job was lost: ${why}.`)
 }

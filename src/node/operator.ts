@@ -8,7 +8,7 @@ import type {
 } from '../processor/processor.ts'
 import { type ActorAnswers, type ActorRequest, operateActor } from '../assembly/actor-requests.ts'
 import type { OperatorBlobs } from './control-blobs.ts'
-import type { Node } from './join.ts'
+import type { Node } from './node.ts'
 import type { Inputs, MapFailure, MapItem, MapOptions } from '../emergent/map.ts'
 import type { SettingsChange } from '../assembly/settings.ts'
 import type { NodeTrade } from '../assembly/trade.ts'

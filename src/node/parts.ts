@@ -5,9 +5,9 @@
 import { availableParallelism } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { calibrate } from '../assembly/calibrate.ts'
-import { connectAll, giveGrants, meshOf, once, redeem } from '../assembly/assemble.ts'
+import { connectAll, creditsOptions, giveGrants, meshOf, once, redeem } from '../assembly/assemble.ts'
 import { findMembership } from '../assembly/mesh.ts'
-import type { TradeSettings } from '../assembly/trade.ts'
+import { aboveKept, type TradeSettings } from '../assembly/trade.ts'
 import { mapOf } from '../emergent/map.ts'
 import { createCredits } from '../credits/credits.ts'
 import type { Store } from '../credits/store.ts'
@@ -19,13 +19,14 @@ import { type BlobCache, openBlobCache } from './blob-cache.ts'
 import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
-import type { JoinOptions, Node } from './join.ts'
 import { lookAtMachine } from './machine.ts'
 import type { Metrics } from './metrics.ts'
+import type { JoinOptions, Node } from './node.ts'
 import { openPeersFile } from './peers-file.ts'
 import { createPlatform } from './platform.ts'
 import { timers } from './timers.ts'
-import { keptTrade, openTrade } from './trade.ts'
+import { readSettings } from './settings.ts'
+import { keptTrade } from './trade.ts'
 
 /** The parts of a node on this platform, and how to close what they opened. */
 export interface OpenParts {
@@ -54,7 +55,7 @@ export async function openParts (options: JoinOptions = {}, between: (store: Sto
   const charter = membership?.charter.payload ?? null
   const credits = await createCredits({ store: between(storeOf(dir.db)), ...platform, now: () => Math.floor(Date.now() / 1000) }, { ...creditsOptions(options), charter })
   membership?.on({ rules: () => { credits.setRules(membership.charter.payload) } })
-  const settings = await openTrade(dir.path, options)
+  const settings = aboveKept(await readSettings(dir.path), options)
   const blobs = await openBlobCache(dir.blobsPath, { bytesMax: settings.current.blobCache ?? LIMITS.store.blobsBytesMax })
   const pool = createExecutorPool({ slots, share: settings.current.cpuPercent / 100, log: line => platform.log('executors', line) })
   opened.defer(() => pool.stop())
@@ -106,8 +107,4 @@ export async function start ({ parts, membership, metrics, pool, blobs, settings
     map: mapOf(processor),
     ...actors
   }
-}
-
-function creditsOptions ({ lineMax, poolMax, sellerPoolMax }: JoinOptions): Pick<JoinOptions, 'lineMax' | 'poolMax' | 'sellerPoolMax'> {
-  return { ...(lineMax === undefined ? {} : { lineMax }), ...(poolMax === undefined ? {} : { poolMax }), ...(sellerPoolMax === undefined ? {} : { sellerPoolMax }) }
 }

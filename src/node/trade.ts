@@ -1,18 +1,11 @@
 /** A node's trade, kept in its data directory. */
-import { applyChange, type SettingsChange } from '../assembly/settings.ts'
-import { aboveKept, type NodeTrade, tradeOf, type TradeSettings } from '../assembly/trade.ts'
+import type { SettingsChange } from '../assembly/settings.ts'
+import { type NodeTrade, tradeOf, type TradeSettings } from '../assembly/trade.ts'
 import { LIMITS } from '../packet/limits.ts'
 import type { Processor } from '../processor/processor.ts'
 import type { BlobCache } from './blob-cache.ts'
 import type { ExecutorPool } from './executor-pool.ts'
-import type { JoinOptions } from './join.ts'
-import { readSettings, writeSettings } from './settings.ts'
-
-/** @throws {InosError} ERR_DATA_DIR, ERR_USAGE */
-export async function openTrade (dataDir: string, options: JoinOptions): Promise<TradeSettings> {
-  const kept = await readSettings(dataDir)
-  return { kept, current: applyChange(kept, aboveKept(options)) }
-}
+import { writeSettings } from './settings.ts'
 
 /** The owner's side of a running node. */
 export function keptTrade (dataDir: string, settings: TradeSettings, pool: ExecutorPool, blobs: BlobCache, processor: Processor): { trade (): NodeTrade, setTrade (change: SettingsChange): Promise<NodeTrade> } {

@@ -1,7 +1,7 @@
 /**
  * The contract of this room: what a runtime takes, what it gives back, and how it refuses.
  * Two things implement it: the engine of this room (`engine.ts`, in the calling thread) and the
- * pool of executor processes in `node/`, which runs that engine where it can be killed.
+ * pools of executors, which run that engine where it can be ended: processes in `node/`, Web Workers in `browser/`.
  */
 
 import type { Content } from './ranges.ts'
