@@ -6,6 +6,7 @@ import { webTransport } from '@libp2p/webtransport'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { randomBytes, timers } from '../src/browser/platform.ts'
+import { dialDirect } from '../src/browser/webrtc.ts'
 import { Access } from '../src/network/access.ts'
 import { commonOptions } from '../src/network/libp2p-options.ts'
 import { serveBare } from './bare.ts'
@@ -17,7 +18,7 @@ export async function startBare (addresses: readonly string[]): Promise<string> 
   const node = await createLibp2p({
     ...commonOptions({ timers, access: new Access({ listen: [], relay: false, timers }) }),
     privateKey: await generateKeyPairFromSeed('Ed25519', randomBytes(32)),
-    transports: [webTransport(), webSockets()],
+    transports: [webTransport(), dialDirect, webSockets()],
     connectionEncrypters: [noise()]
   })
   await serveBare(node)

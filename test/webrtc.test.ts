@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import type { Listener, Transport } from '@libp2p/interface'
 import type { Network } from '../src/network/network.ts'
@@ -24,6 +25,15 @@ suite({
   // The muxer's window, what the channel queues, buffers of SCTP on both sides, and a batch.
   windowBytesMax: LIMITS.wire.streamWindowBytesMax + 12 * 1024 * 1024
 })
+
+/** Processes of ours that speak WebRTC, as Linux tells. */
+async function speakers (): Promise<number[]> {
+  const children = (await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')).split(' ').filter(text => text !== '').map(Number)
+  const lines = await Promise.all(children.map(async pid => await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  return children.filter((_pid, i) => lines[i]!.includes('webrtc-process'))
+}
+
+const LINUX = { skip: process.platform === 'linux' ? false : 'children are looked up in /proc', timeout: 120_000 } as const
 
 // Goal: an address somebody was given stays good over a restart, as far as the port is the same. Method: the same identity twice, the certificate in its addresses;
 // a peer dials the second, and both ends say how they are connected.
@@ -79,6 +89,34 @@ test('webrtc-direct: packets of strangers keep nobody out', { timeout: 60_000 },
   }
 })
 
+// Goal: who cannot listen is told why, and nothing is left running. Method: a port that another program has, and an address that is not this machine's.
+test('webrtc-direct: a port that is taken', { timeout: 60_000 }, async () => {
+  const other = createSocket('udp4')
+  await new Promise<void>(resolve => { other.bind(0, '127.0.0.1', resolve) })
+  const { port } = other.address()
+  await assert.rejects(createNetwork({ seed: randomBytes(32), listen: [`/ip4/127.0.0.1/udp/${port}/webrtc-direct`] }), { code: 'ERR_LISTEN', message: /in use/ })
+  other.close()
+  await assert.rejects(createNetwork({ seed: randomBytes(32), listen: [`/ip4/192.0.2.77/udp/${port}/webrtc-direct`] }), { code: 'ERR_LISTEN' })
+  if (LINUX.skip === false) assert.deepEqual(await speakers(), [])
+})
+
+// Goal: who only is on this machine gets nowhere. Method: connections that say nothing, garbage, or a line with another token, at the port where newcomers are brought; then a peer dials.
+test('webrtc-direct: strangers of this machine', LINUX, async () => {
+  const [server, client] = await Promise.all([start(), start()])
+  try {
+    const ports = (await readFile('/proc/self/net/tcp', 'utf8')).split('\n').map(line => line.trim().split(/\s+/)).filter(([, local, , state]) => state === '0A' && local?.startsWith('0100007F:')).map(([, local]) => Number.parseInt(local!.split(':')[1]!, 16))
+    assert.ok(ports.length >= 2)
+    const line = Buffer.from(JSON.stringify({ token: 'x'.repeat(43), peer: client.id, address: '/ip4/127.0.0.1/udp/1' }))
+    const words = [Buffer.alloc(0), randomBytes(2_000), Buffer.concat([Buffer.from([0, 0, 0, line.length]), line]), Buffer.from([0, 0, 0, 2, 0x5b, 0x5d])]
+    const sockets = ports.flatMap(port => words.map(bytes => connect(port, '127.0.0.1').on('error', () => {}).once('connect', function (this: Socket) { this.write(bytes) })))
+    assert.equal(await client.dial(server.addresses()[0]!, AbortSignal.timeout(20_000)), server.id)
+    assert.deepEqual(server.peers().map(({ id }) => id), [client.id])
+    for (const socket of sockets) socket.destroy()
+  } finally {
+    await Promise.all([server.stop(), client.stop()])
+  }
+})
+
 // Goal: those that have not said who they are have a limit. Method: a listener of which none ever does; the oldest are told to go, the newest wait.
 test('webrtc-direct: the oldest stranger makes way', async () => {
   const signals: AbortSignal[] = []
@@ -91,15 +129,6 @@ test('webrtc-direct: the oldest stranger makes way', async () => {
   for (let i = 0; i < most + 3; i++) listener.incomingConnection(`${i}`, '127.0.0.1', 1, new AbortController().signal).catch(() => {})
   assert.deepEqual(signals.map(({ aborted }) => aborted), [...Array<boolean>(3).fill(true), ...Array<boolean>(most).fill(false)])
 })
-
-/** Processes of ours that speak WebRTC, as Linux tells. */
-async function speakers (): Promise<number[]> {
-  const children = (await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')).split(' ').filter(text => text !== '').map(Number)
-  const lines = await Promise.all(children.map(async pid => await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
-  return children.filter((_pid, i) => lines[i]!.includes('webrtc-process'))
-}
-
-const LINUX = { skip: process.platform === 'linux' ? false : 'children are looked up in /proc', timeout: 120_000 } as const
 
 // Goal: what ends the process that speaks WebRTC ends nothing else: who was connected is told, and the address is good again. Method: kill it under a connection, and dial.
 test('webrtc-direct: the speaking process is killed', LINUX, async () => {

@@ -150,7 +150,7 @@ function notListening (listen: readonly string[], cause: unknown): InosError {
   const where = listen.join(', ')
   if (text.includes('EADDRINUSE')) {
     return new InosError('ERR_LISTEN', `The port of ${where} is in use by another program.`, {
-      cause, hint: 'Stop that program, or choose another port; /tcp/0 takes any free one.'
+      cause, hint: 'Stop that program, or choose another port; 0 takes any free one.'
     })
   }
   return new InosError('ERR_LISTEN', `This node cannot listen on ${where}.`, {

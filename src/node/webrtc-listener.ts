@@ -4,11 +4,12 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { type AbortOptions, type ComponentLogger, type Listener, type ListenerEvents, type Logger, TypedEventEmitter, type Upgrader } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { AbstractMultiaddrConnection } from '@libp2p/utils'
+import { AbstractMultiaddrConnection, getNetConfig } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { InosError } from '../packet/errors.ts'
@@ -47,7 +48,7 @@ export class WebRtcListener extends TypedEventEmitter<ListenerEvents> implements
     try {
       await once(this.#server.listen(0, '127.0.0.1'), 'listening')
       const { port } = this.#server.address() as AddressInfo
-      this.#addresses = await this.#start({ seed: this.#seed, listen: address.toString(), port, token: this.#token })
+      this.#addresses = await this.#start({ seed: this.#seed, listen: await freePlace(address), port, token: this.#token })
     } catch (error) {
       await this.close()
       throw error
@@ -82,12 +83,11 @@ export class WebRtcListener extends TypedEventEmitter<ListenerEvents> implements
     this.#child = child
     const answer = await answerOf(child, task)
     if (!('addresses' in answer)) throw new InosError('ERR_LISTEN', answer.message, answer.hint === null ? {} : { hint: answer.hint })
-    const [first = task.listen] = answer.addresses
-    child.once('exit', () => { this.#startAgain({ ...task, listen: first.replace(/\/certhash\/.*/, '').replace(/\/ip[46]\/[^/]+/, /^\/ip[46]\/[^/]+/.exec(task.listen)![0]) }) })
+    child.once('exit', () => { this.#startAgain(task) })
     return answer.addresses.map(address => multiaddr(address))
   }
 
-  /** At the same port, so that the addresses that were told are good again. */
+  /** At the same port and with the same certificate, so that the addresses that were told are good again. */
   #startAgain (task: Task): void {
     if (this.#stopped.signal.aborted) return
     this.#log.error('the process that speaks WebRTC has ended')
@@ -115,6 +115,19 @@ export class WebRtcListener extends TypedEventEmitter<ListenerEvents> implements
     } finally {
       signal.clear()
     }
+  }
+}
+
+/** The same with a port that is free: native code takes none by itself, and does not say what is wrong with one. @throws what the system says */
+async function freePlace (address: Multiaddr): Promise<string> {
+  const { type, host, port = 0 } = getNetConfig(address)
+  const socket = createSocket(type === 'ip6' ? 'udp6' : 'udp4')
+  try {
+    socket.bind(port, host)
+    await once(socket, 'listening')
+    return address.toString().replace(`/udp/${port}/`, `/udp/${socket.address().port}/`)
+  } finally {
+    socket.close()
   }
 }
 
