@@ -61,6 +61,7 @@ export async function openPage (context: BrowserContext, { address }: Site): Pro
   const page = await context.newPage()
   page.on('console', message => { if (process.env['INOS_DEBUG'] !== undefined) console.error(message.text()) })
   page.on('pageerror', error => { console.error('page error', error) })
+  page.on('crash', () => { console.error('the page has crashed') })
   await page.goto(address, { timeout: LAUNCH_MS_MAX })
   await page.waitForFunction('window.inos !== undefined', undefined, { timeout: LAUNCH_MS_MAX })
   return page
