@@ -21,7 +21,7 @@ import { startNode } from '../src/node/libp2p.ts'
 import { launch, skip } from '../test/chromium.ts'
 import { echo } from '../test/programs.ts'
 import { until } from '../test/suites/network.ts'
-import { joinTab, openPage, run, scriptsOf, serveTab, WEBSOCKET, WEBTRANSPORT } from '../test/tabs.ts'
+import { joinTab, openPage, run, scriptsOf, serveTab, WEBRTC_DIRECT, WEBSOCKET, WEBTRANSPORT } from '../test/tabs.ts'
 import { openBare, sendBulk } from './bare.ts'
 import type { EngineFigures, EngineOrder } from './engine.page.ts'
 import { type Guest, type Missing, wholePrograms } from './engine-guests.ts'
@@ -30,7 +30,7 @@ import { compileKernel, KERNELS } from './kernels.ts'
 import { measure, measureSettled, medianOf, type Rate } from './rate.ts'
 
 /** Where a process listens for tabs, by the name of the transport. */
-const TRANSPORTS: Readonly<Record<string, string>> = { ws: WEBSOCKET, webtransport: WEBTRANSPORT }
+const TRANSPORTS: Readonly<Record<string, string>> = { ws: WEBSOCKET, webtransport: WEBTRANSPORT, 'webrtc-direct': WEBRTC_DIRECT }
 /** A job packet of such jobs: order, spec, module and input, as `bench/market.ts` has it. */
 const PACKET_BYTES = 1_100
 const LIMITS_OF_JOB = { fuelMax: 100_000n, memoryPagesMax: 1, outputBytesMax: 1_024 }

@@ -158,7 +158,7 @@ async function checkBrowsers (): Promise<Omit<Check, 'name'>> {
   const [{ loadQuiche }, { loadWebRtc }] = await Promise.all([import('../src/node/webtransport/native.ts'), import('../src/node/webrtc.ts')])
   const transports = [
     { name: 'WebTransport (--listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport)', load: loadQuiche },
-    { name: 'WebRTC after they met through a relay (--listen /webrtc)', load: loadWebRtc }
+    { name: 'WebRTC (--listen /ip4/0.0.0.0/udp/4003/webrtc-direct, or /webrtc after they met through a relay)', load: loadWebRtc }
   ]
   const tried = await Promise.all(transports.map(async ({ name, load }) => await load().then(() => ({ name, error: null }), error => ({ name, error: toInosError(error) }))))
   const names = ['WebSocket (--listen /ip4/0.0.0.0/tcp/4002/ws)', ...tried.filter(({ error }) => error === null).map(({ name }) => name)]

@@ -13,7 +13,7 @@ import type { Output } from './output.ts'
 import { collectPrices, parseBuyers, parsePercent, type Prices } from './price-words.ts'
 import { parseBytes } from './units.ts'
 
-interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, metrics?: number | true, ui?: number | true, page?: string, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
+interface UpOptions extends CommonOptions { listen: string[], peer: string[], slots?: number, mesh?: string, mdns?: boolean, relay?: boolean, upnp?: boolean, stun: string[], metrics?: number | true, ui?: number | true, page?: string, price: Prices, buyers?: readonly string[] | null, cpu?: number, blobCache?: number, cache: boolean }
 
 /** Loopback, any free port: nobody outside this machine can connect unless asked for. */
 const LISTEN_DEFAULT = '/ip4/127.0.0.1/tcp/0'
@@ -28,6 +28,7 @@ export function addUp (program: Command, context: Context): void {
     .option('--no-relay', 'never do')
     .option('--upnp', 'ask the router to forward the ports of this node (default: where it listens beyond this machine)')
     .option('--no-upnp', 'never do')
+    .option('--stun <server>', 'ask this server for the address outside, for WebRTC behind a router, such as stun:192.0.2.1:3478; may be given several times', (server: string, others: string[]) => [...others, server], [])
     .option('--price <name=amount>', 'take this price while it runs, such as perMFuel=500ucr; may be given several times', collectPrices, {})
     .option('--cpu <percent>', 'part of all cores that jobs may have, such as 50%', read(parsePercent))
     .option('--blob-cache <size>', 'room for all blobs on the disk, such as 5GiB (default: what `inos price set blobs=SIZE` has kept, 2GiB at first)', read(text => Number(parseBytes(text))))
@@ -63,10 +64,10 @@ async function serve (options: UpOptions, { output, signal }: Context): Promise<
   const { serveControl } = await import('../src/node/control-server.ts')
   const { operatorOf } = await import('../src/node/operator.ts')
   const listen = options.listen.length > 0 ? options.listen : [LISTEN_DEFAULT]
-  const { slots, mesh, mdns = false, relay, upnp, buyers, cpu, blobCache, cache } = options
+  const { slots, mesh, mdns = false, stun, relay, upnp, buyers, cpu, blobCache, cache } = options
   const metrics = options.metrics === true ? LIMITS.metrics.port : options.metrics
   const join = {
-    listen, serve: true, mdns, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu }), ...(blobCache === undefined ? {} : { blobCache })
+    listen, serve: true, mdns, stun, resultCache: cache, prices: options.price, ...(slots === undefined ? {} : { slots }), ...(mesh === undefined ? {} : { mesh }), ...(relay === undefined ? {} : { relay }), ...(upnp === undefined ? {} : { upnp }), ...(metrics === undefined ? {} : { metrics }), ...(buyers === undefined ? {} : { buyers }), ...(cpu === undefined ? {} : { cpuPercent: cpu }), ...(blobCache === undefined ? {} : { blobCache })
   }
   const { node, dataDir } = await openPatiently({ data: options.data, join, output, signal })
   await using stack = new AsyncDisposableStack()

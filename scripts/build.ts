@@ -36,7 +36,7 @@ const common: BuildOptions = {
 await build({
   ...common,
   splitting: true,
-  entryPoints: { index: 'src/index.ts', testing: 'src/testing/index.ts', cli: 'cli/main.ts', 'node-process': 'examples/demo/node-process.ts' }
+  entryPoints: { index: 'src/index.ts', testing: 'src/testing/index.ts', cli: 'cli/main.ts', 'node-process': 'examples/demo/node-process.ts', 'webrtc-process': 'src/node/webrtc-process.ts' }
 })
 // One file by itself, since an executor may read nothing else.
 await build({ ...common, entryPoints: { executor: 'src/node/executor.ts' } })

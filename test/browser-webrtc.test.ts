@@ -1,11 +1,13 @@
-/** WebRTC with real tabs, to a process and from tab to tab, after they have met through a relay. */
+/** WebRTC with real tabs: to a process, straight or after a relay, and from tab to tab. */
 import assert from 'node:assert/strict'
+import { join as joinPath } from 'node:path'
 import { test } from 'node:test'
+import { createMesh, type Node } from '../src/index.ts'
 import { compileKernel } from '../bench/kernels.ts'
 import { skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
-import { joinTab, openPage, run, WEBSOCKET, Stage } from './tabs.ts'
+import { joinTab, openPage, run, Stage, WEBRTC_DIRECT, WEBSOCKET } from './tabs.ts'
 
 const TIMEOUT = { skip, timeout: 240_000 }
 
@@ -23,6 +25,18 @@ async function openTab (options: object): Promise<Tab> {
   return { id: await joinTab(page, options), run: async (body, arg) => await run(page, body, arg) }
 }
 
+// Goal: a tab joins a private mesh by its invite over WebRTC alone, and works: outcome, bytes and fuel are Node's, what it earns is booked on both sides, and a large input
+// gets through. Method: an issuer that listens for nothing else; the invite is all the tab is given.
+test('a tab joins by invite over WebRTC and works', TIMEOUT, async () => {
+  const dataDir = joinPath(stage.folder, 'issuer')
+  await createMesh({ dataDir, name: 'tabs' })
+  await using node = await stage.startNode({ dataDir, listen: [WEBRTC_DIRECT] })
+  const tab = await openTab({ mesh: await node.invite({ count: 1 }), serve: true })
+  await until(() => node.peers().some(({ id, offer }) => id === tab.id && offer !== null))
+  assert.deepEqual(node.peers().map(({ transport }) => transport), ['webrtc-direct'])
+  await worksFor(node, tab)
+})
+
 // Goal: a tab joins by the link of a node that only a relay leads to, and works for it over WebRTC: outcome, bytes and fuel are Node's, and what it earns is booked on
 // both sides. Method: a relay, a node behind it that lets itself be asked for WebRTC, and a tab that is given nothing but its address; jobs while they move, and after.
 test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
@@ -34,6 +48,11 @@ test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
   await until(() => (seen()?.offer ?? null) !== null)
   const echo = async (text: string): Promise<void> => assert.equal((await node.compute(ECHO, text, { where: tab.id })).text(), text)
   for (let jobs = 0; seen()?.transport !== 'webrtc'; jobs++) await echo(`job ${jobs}`)
+  await worksFor(node, tab)
+  assert.equal(seen()?.transport, 'webrtc')
+})
+
+async function worksFor (node: Node, tab: Tab): Promise<void> {
   for (const name of ['fib', 'sha256']) {
     const kernel = await compileKernel(name)
     const [there, here] = [await node.compute(kernel, '', { where: tab.id }), await node.compute(kernel, '', { where: 'local' })]
@@ -42,11 +61,10 @@ test('a tab joins a node by WebRTC and works', TIMEOUT, async () => {
   // More than any window lets through at once.
   const input = new Uint8Array(12_000_000).map((_value, i) => i * 7)
   assert.ok(Buffer.from(input).equals((await node.compute(ECHO, input, { where: tab.id })).bytes))
-  assert.equal(seen()?.transport, 'webrtc')
   await node.settle()
   assert.ok(node.credits().spent > 0n)
   assert.equal(await tab.run('return String(node.credits().earned)'), String(node.credits().spent))
-})
+}
 
 // Goal: two tabs that only a relay leads to find each other directly, without a server of others, and trade: a job is bought and paid, also after the relay has gone.
 // Method: three nodes of which two are tabs; jobs until the connection is WebRTC's, then the relay is stopped.

@@ -10,7 +10,7 @@ import { skip } from './chromium.ts'
 import { FAN, fanInput } from './family-guests.ts'
 import { ECHO, ENDLESS, GROW, TRAP } from './guests.ts'
 import { until } from './suites/network.ts'
-import { joinTab, openPage, run, WEBSOCKET, WEBTRANSPORT, Stage } from './tabs.ts'
+import { joinTab, openPage, run, Stage, WEBRTC_DIRECT, WEBSOCKET, WEBTRANSPORT } from './tabs.ts'
 import { wasm } from './wasm-builder.ts'
 
 /** Makes of this browser one that cannot suspend guests. */
@@ -35,7 +35,7 @@ const BUY = `
 
 // Goal: a tab buys from a process, and works for it once its user has said yes and not before; both books agree and outlive a reload.
 // Method: one context of Chromium and one node that listens for it, over each transport; balances of both sides before and after the page is loaded again.
-for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSPORT]] as const) test(`a tab buys and sells over ${transport}`, TIMEOUT, async () => {
+for (const [transport, listen] of [['ws', WEBSOCKET], ['webtransport', WEBTRANSPORT], ['webrtc-direct', WEBRTC_DIRECT]] as const) test(`a tab buys and sells over ${transport}`, TIMEOUT, async () => {
   await using context = await stage.browser.newContext()
   await using node = await startNode({ listen: [listen] })
   const page = await openPage(context, stage.site)

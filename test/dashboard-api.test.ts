@@ -16,7 +16,10 @@ import { fromJson, toJson } from '../src/node/dashboard-json.ts'
 import { type Dashboard, serveDashboard } from '../src/node/dashboard.ts'
 import { join, type Node } from '../src/node/join.ts'
 import { type Operator, operatorOf } from '../src/node/operator.ts'
+import { rawCid } from '../src/packet/cid.ts'
 import { LIMITS } from '../src/packet/limits.ts'
+import { packFiles } from '../src/processor/job.ts'
+import { FAN, fanInput } from './family-guests.ts'
 import { echo } from './programs.ts'
 
 const PAGE = new Map([['/', { type: 'text/html', bytes: new Uint8Array([60]) }], ['/page.js', { type: 'text/javascript', bytes: new Uint8Array(1) }]])
@@ -52,6 +55,11 @@ async function ask ({ method, path, headers, body }: Head, port = Number(new URL
   })
   asked.on('error', reject).end(body)
   return await promise
+}
+
+function fromJsonValue<T> ({ status, text }: Answer): T {
+  assert.equal(status, 200, text)
+  return (fromJson(text) as { value: T }).value
 }
 
 async function post (name: string, argument: unknown, at = dashboard): Promise<Answer> {
@@ -152,6 +160,25 @@ test('a job is run, told, verified and run again', async () => {
   assert.equal((await post('stop', null)).status, 200)
   while (stops === 0) await new Promise(resolve => { setImmediate(resolve) })
   assert.equal(stops, 1)
+})
+
+// Goal: a job with files, arguments and a limit of its own, and one that had others computed, run again as they ran; what is no longer here is told, not judged.
+// Method: submit both as the page does, run them again, remove the archive of files, and run again.
+test('a job with files, and one with children, run again', async () => {
+  const run = async (wasm: Uint8Array, input: Uint8Array, options: object): Promise<string> => fromJsonValue<{ receiptId: string }>(await post('run', { wasm, input, options })).receiptId
+  const again = async (id: string): Promise<unknown[]> => {
+    const { ok, message } = fromJsonValue<{ ok: boolean | null, message: string }>(await post('rerun', id))
+    return [ok, message]
+  }
+  const files = { '/in/a.txt': Buffer.from('a'), '/in/b.txt': Buffer.from('b') }
+  const withFiles = await run(echo(), Buffer.from('x'), { files, args: ['one'], limits: { fuelMax: 1_000_000 } })
+  const right = [true, 'Run again here, the job gave the same outcome, bytes and fuel.']
+  assert.deepEqual(await again(withFiles), right)
+  const fan = await run(FAN, fanInput({ levels: 2, width: 2, fuel: 100_000_000n }), { limits: { descendantsMax: 6, fuelMax: 1_000_000_000 } })
+  assert.deepEqual(await again(fan), right)
+  const { archive } = packFiles(files)
+  await operator.blobs.rm(rawCid(archive!).toString())
+  assert.deepEqual(await again(withFiles), [null, 'The archive of files is not kept on this node any more, so the job cannot be run again.'])
 })
 
 // Goal: what a peer says is text wherever it arrives. Method: hostile words in every field of a node's answers and events, read back as they were, in a type no browser makes a page of.

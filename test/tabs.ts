@@ -13,6 +13,7 @@ const PAGE = '<!doctype html><title>tab</title><script type="module">import * as
 /** Where a node listens that tabs are to dial. */
 export const WEBSOCKET = '/ip4/127.0.0.1/tcp/0/ws'
 export const WEBTRANSPORT = '/ip4/127.0.0.1/udp/0/quic-v1/webtransport'
+export const WEBRTC_DIRECT = '/ip4/127.0.0.1/udp/0/webrtc-direct'
 
 /** A bundle as files of a site, `/NAME.js` and its chunks. @param entry of it, the library by default */
 export async function scriptsOf (entry?: string, name?: string): Promise<Record<string, string>> {

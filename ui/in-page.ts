@@ -3,7 +3,7 @@
  * they check what they are given.
  */
 import { type ActorRequest, operateActor } from '../src/assembly/actor-requests.ts'
-import { keepContents, rerun, storedReceipt, verdictOf } from '../src/assembly/verdict.ts'
+import { contentsOf, keepContents, rerun, storedReceipt, verdictOf } from '../src/assembly/verdict.ts'
 import { countWork, type WorkView } from '../src/assembly/work-done.ts'
 import type { Node, SettingsChange } from '../src/browser/join.ts'
 import { verify } from '../src/browser/platform.ts'
@@ -57,7 +57,7 @@ function operationsOf (node: Node, work: Awaited<ReturnType<typeof countWork>>, 
     blobUsage: () => node.blobs.usage(),
     work: () => ({ ...work.view(), ...node.work(), pauses }) satisfies WorkView,
     run: async ({ wasm, input, options }: Job) => {
-      await keepContents(node.blobs, [wasm, input], signal)
+      await keepContents(node.blobs, contentsOf(wasm, input, options), signal)
       const { text: _text, json: _json, state: _state, ...plain } = await node.run(wasm, input, options)
       // A result is none the worse where there is no room for this.
       await keepContents(node.blobs, [plain.spec], signal).catch(() => {})

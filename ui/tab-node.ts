@@ -6,7 +6,7 @@ import { type ErrorCode, InosError, toInosError } from '../src/packet/errors.ts'
 import { decodeInvitation } from '../src/packet/invite.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import { byPromise } from '../src/network/places.ts'
-import { CIRCUIT } from '../src/network/shelter.ts'
+import { WEBRTC } from '../src/network/shelter.ts'
 import type { Choices } from './tab-choices.ts'
 
 export interface Trouble { readonly message: string, readonly next: string | null }
@@ -28,8 +28,8 @@ export function describeTrouble (thrown: unknown): Trouble {
 export async function openNode ({ joining, slots, hidden, battery }: Choices, work: boolean, signal: AbortSignal): Promise<Node> {
   const named = readJoining(joining)
   const node = await join({
-    // Through relays others reach it as well, where one is met.
-    listen: [CIRCUIT], pause: { hidden, battery }, signal, log: line => { console.debug(line) },
+    // Through relays others reach it as well, where one is met, and tabs find each other from there.
+    listen: [WEBRTC], pause: { hidden, battery }, signal, log: line => { console.debug(line) },
     ...('invite' in named ? { mesh: named.invite } : {}), ...(slots === 0 ? {} : { slots })
   })
   try {

@@ -5,8 +5,8 @@ import { InosError } from '../packet/errors.ts'
 import { type Joining, readJoining, tabLink } from './tab-link.ts'
 
 const PEER = '12D3KooWBhfBb3uqLAPXs2rXJiUPhgKdPTVsu2bZcHBFPBpxRM9F'
-const DIALLED = [`/ip4/10.0.0.7/tcp/4002/ws/p2p/${PEER}`, `/dns4/example.org/tcp/443/tls/ws/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/quic-v1/webtransport/certhash/uEiA_-b/certhash/uEiB/p2p/${PEER}`, `/ip4/1.2.3.4/tcp/4002/ws/p2p/${PEER}/p2p-circuit/p2p/${PEER}`]
-const OTHERS = [`/ip4/10.0.0.7/tcp/4001/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/quic-v1/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/webrtc-direct/certhash/uEiB/p2p/${PEER}`]
+const DIALLED = [`/ip4/10.0.0.7/tcp/4002/ws/p2p/${PEER}`, `/dns4/example.org/tcp/443/tls/ws/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/quic-v1/webtransport/certhash/uEiA_-b/certhash/uEiB/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/webrtc-direct/certhash/uEiB/p2p/${PEER}`, `/ip4/1.2.3.4/tcp/4002/ws/p2p/${PEER}/p2p-circuit/p2p/${PEER}`]
+const OTHERS = [`/ip4/10.0.0.7/tcp/4001/p2p/${PEER}`, `/ip4/1.2.3.4/udp/4001/quic-v1/p2p/${PEER}`]
 
 // Goal: what a link was made of is what its page reads, also escaped by something on the way, or pasted whole. Method: any mixture of addresses, and invites; addresses that no browser dials are left out.
 test('a link is read as it was made', () => {

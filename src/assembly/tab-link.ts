@@ -9,8 +9,8 @@ import { LIMITS } from '../packet/limits.ts'
 export type Joining = { readonly invite: string } | { readonly addresses: readonly string[] }
 
 const INVITE = /^inos:[\w-]+$/
-/** What a page can dial: straight by WebSocket or WebTransport, or through a relay that it can dial so. */
-const DIALLED = /\/(wss?|webtransport)(\/|$)/
+/** What a page can dial: straight by WebSocket, WebTransport or WebRTC, or through a relay that it can dial so. */
+const DIALLED = /\/(wss?|webtransport|webrtc-direct)(\/|$)/
 const PREFIX = '#join='
 
 export function isForTabs (address: string): boolean { return DIALLED.test(address) }
@@ -23,7 +23,7 @@ export function tabLink (page: string, joining: Joining): string {
   const url = URL.parse(page)
   if (url === null || !['http:', 'https:'].includes(url.protocol)) throw new InosError('ERR_USAGE', `"${page.slice(0, 80)}" is no address of a page.`, { hint: 'It begins with https://, or http://localhost for a try.' })
   const words = 'invite' in joining ? [joining.invite] : joining.addresses.filter(isForTabs)
-  if (words.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this node.', { hint: 'Let it listen for them: `inos up --listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport`, or /ip4/…/tcp/…/ws.' })
+  if (words.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this node.', { hint: 'Let it listen for them: `inos up --listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport`, or /ip4/…/tcp/…/ws, or /ip4/…/udp/…/webrtc-direct.' })
   url.hash = `${PREFIX}${words.map(encodeURI).join(',')}`
   return url.href
 }
@@ -41,7 +41,7 @@ export function readJoining (text: string): Joining {
   if (words.length === 1 && INVITE.test(first)) return { invite: first }
   if (!words.every(word => /^\/[\w-]+\/./.test(word))) throw new InosError('ERR_USAGE', 'This is neither an invite nor an address of a node.', { hint: 'An invite begins with inos: and an address with /ip4/, /ip6/ or /dns.' })
   const addresses = words.filter(isForTabs)
-  if (addresses.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this address.', { hint: 'Ask for one with /ws or /webtransport in it: its node has to listen for browsers.' })
+  if (addresses.length === 0) throw new InosError('ERR_NOT_REACHABLE', 'No browser can dial this address.', { hint: 'Ask for one with /ws, /webtransport or /webrtc-direct in it: its node has to listen for browsers.' })
   return { addresses }
 }
 

@@ -8,8 +8,10 @@ import { openTree, readFiles } from '../credits/tree.ts'
 import { rawCidOfDigest, recordCid } from '../packet/cid.ts'
 import { InosError, toInosError } from '../packet/errors.ts'
 import { peerIdOfKey, type Verify } from '../packet/identity.ts'
+import { decodeFiles } from '../packet/files.ts'
 import { LIMITS } from '../packet/limits.ts'
 import { decodeSpec, type Spec } from '../packet/spec.ts'
+import { packFiles } from '../processor/job.ts'
 import type { BlobRef, Blobs, BlobView, ComputeOptions, Result } from '../processor/processor.ts'
 
 /** What a check said: right, wrong and at which field, or not to be told here. */
@@ -53,26 +55,39 @@ function factsOf ({ receipt: { id, payload }, order, selfExecuted }: Bundle): Re
 const FIELDS = ['outcome', 'exitCode', 'result', 'resultBytes', 'files', 'filesBytes', 'fuel', 'pages'] as const
 
 /**
- * Let what a job is made of stay in the cache of blobs while there is room, so that its receipt can be checked by running it again: module and input before it
+ * Let what a job is made of stay in the cache of blobs while there is room, so that its receipt can be checked by running it again: module, input and files before it
  * runs, and behind it its spec, which lies there as bytes.
  */
 export async function keepContents (blobs: Pick<Blobs, 'put'>, contents: readonly (Uint8Array | BlobRef)[], signal: AbortSignal): Promise<void> {
   for (const content of contents) if (content instanceof Uint8Array && content.length > 0) await blobs.put(content, { pin: false, share: false, signal })
 }
 
-/** Run the job of a receipt again here. Where its spec is not kept, one with options of its own is told apart, not judged. */
+/** What `keepContents` is to keep of a job that somebody is about to submit. @throws {InosError} ERR_INVALID_SPEC for files that no job can have */
+export function contentsOf (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, { files }: Pick<ComputeOptions, 'files'>): (Uint8Array | BlobRef)[] {
+  const { archive } = packFiles(files ?? {})
+  return [wasm, input, ...(archive === null ? [] : [archive])]
+}
+
+/**
+ * Run the job of a receipt again here, all that its guest has computed as well. What this node does not keep is told and not judged: a spec, an archive of files,
+ * a module of a child; nor is one call of an actor, whose state before it is the actor's.
+ */
 export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, signal: AbortSignal): Promise<Verdict> {
   const offline = verdictOf(bytes, verify)
   if (offline.ok !== true) return offline
-  const { payload } = readBundle(readFiles(bytes)[0]!).receipt
+  const [{ receipt: { payload } }, ...children] = readFiles(bytes).map(readBundle) as [Bundle, ...Bundle[]]
   const unknown = (message: string): Verdict => ({ ok: null, field: null, message, facts: offline.facts })
-  if (payload.children.length > 0) return unknown('Its guest had other WASM computed; a whole tree is not run again from here.')
+  const gone = (what: string): Verdict => unknown(`The ${what} is not kept on this node any more, so the job cannot be run again.`)
   const [wasm, input] = [await find(node, payload.module.toString(), signal), await find(node, payload.input.toString(), signal)]
-  if (wasm === null || input === null) return unknown(`The ${wasm === null ? 'module' : 'input'} is not kept on this node any more, so the job cannot be run again.`)
-  const spec = await find(node, rawCidOfDigest(payload.spec.multihash.digest).toString(), signal)
-  const options = spec === null ? {} : optionsOf(decodeSpec(spec).spec)
-  if (options === null) return unknown('The job had files or a state of its own; such a one is not run again from here.')
-  const again = await node.run(wasm, input, { ...options, where: 'local', cache: false, signal })
+  if (wasm === null || input === null) return gone(wasm === null ? 'module' : 'input')
+  // A guest whose child has no module here is told so, and gives another answer.
+  for (const module of new Set(children.map(child => child.receipt.payload.module.toString()))) if (await find(node, module, signal) === null) return gone(`module ${module} of a child`)
+  const kept = await find(node, rawCidOfDigest(payload.spec.multihash.digest).toString(), signal)
+  const spec = kept === null ? null : decodeSpec(kept).spec
+  if (spec?.state !== undefined) return unknown('It was a call of an actor; one without the calls before it is not run again.')
+  const archive = spec === null || spec.files === null ? null : await find(node, spec.files.toString(), signal)
+  if (spec !== null && spec.files !== null && archive === null) return gone('archive of files')
+  const again = await node.run(wasm, input, { ...(spec === null ? {} : optionsOf(spec, archive)), where: 'local', cache: false, signal })
   if (!equals(recordCid(again.spec).bytes, payload.spec.bytes)) return unknown('The job had options of its own (arguments, files, limits), which this node does not keep.')
   const own = readBundle(readFiles(again.receipt)[0]!).receipt.payload
   const field = FIELDS.find(name => String(own[name]) !== String(payload[name]))
@@ -80,10 +95,10 @@ export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, s
   return { ...offline, message: 'Run again here, the job gave the same outcome, bytes and fuel.' }
 }
 
-/** What a caller says to get that spec; null for one that takes more than words. */
-function optionsOf ({ entry, args, env, files, outputs, limits, seed, state }: Spec): ComputeOptions | null {
-  if (files !== null || state !== undefined) return null
-  return { args, env, outputs, limits, ...(entry === '' ? {} : { entry }), ...(seed === null ? {} : { seed }) }
+/** What a caller says to get that spec. */
+function optionsOf ({ entry, args, env, outputs, limits, seed }: Spec, archive: Uint8Array | null): ComputeOptions {
+  const files = Object.fromEntries(Object.entries(archive === null ? {} : decodeFiles(archive)).map(([path, file]) => [path, file instanceof Uint8Array ? file : { cid: file.toString() }]))
+  return { args, env, files, outputs, limits, ...(entry === '' ? {} : { entry }), ...(seed === null ? {} : { seed }) }
 }
 
 /** Bytes of a blob that is here; others are not asked for it. */

@@ -6,6 +6,7 @@ import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { noise } from '@libp2p/noise'
 import { webSockets } from '@libp2p/websockets'
+import type { WebRTCDirectTransportComponents } from '@libp2p/webrtc'
 import type { WebTransportComponents } from '@libp2p/webtransport'
 import { createLibp2p } from 'libp2p'
 import { Access } from '../network/access.ts'
@@ -41,6 +42,10 @@ const webTransport = lateTransport<WebTransportComponents>({
   name: 'inos/webtransport', dials: /\/quic-v1\/webtransport\/certhash\//, load: async () => (await import('./webtransport.ts')).webTransport()
 })
 
+const webRtcDirect = lateTransport<WebRTCDirectTransportComponents>({
+  name: 'inos/webrtc-direct', dials: /\/webrtc-direct\/certhash\//, load: async () => (await import('./webrtc.ts')).dialDirect
+})
+
 /** @throws {InosError} ERR_USAGE for a bad address, ERR_LISTEN for one that no page can listen on */
 export async function createNetwork ({ seed, listen, bootstrap, known, membership, stun }: NetworkOptions): Promise<Network> {
   for (const address of bootstrap) parseAddress(address)
@@ -52,7 +57,7 @@ export async function createNetwork ({ seed, listen, bootstrap, known, membershi
     ...commonOptions({ timers, access, admission }),
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { announceFilter: announced },
-    transports: [webTransport, signalled({ timers, load: async () => (await import('./webrtc.ts')).webRTC, answers: listen.includes(WEBRTC), stun }), webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
+    transports: [webTransport, webRtcDirect, signalled({ timers, load: async () => (await import('./webrtc.ts')).webRTC, answers: listen.includes(WEBRTC), stun }), webSockets(), circuitRelayTransport({ maxInboundStopStreams: heldPerPeerMax, maxOutboundStopStreams: heldPerPeerMax })],
     connectionEncrypters: [noise()]
   })
   await access.begin(node)

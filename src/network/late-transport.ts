@@ -12,6 +12,8 @@ export interface LateTransport<Components> {
   /** @default it never listens */
   readonly listens?: RegExp
   load (): Promise<(components: Components) => Transport>
+  /** Called when a node that has loaded it has stopped, and all its connections with it. @default nothing is left to do */
+  readonly release?: (() => void) | undefined
 }
 
 const NONE = /$^/
@@ -19,7 +21,7 @@ const NONE = /$^/
 /** A transport that can be loaded before somebody needs it. */
 export interface Late extends Transport, Startable { load (): Promise<void> }
 
-export function lateTransport<Components> ({ name, dials, listens = NONE, load }: LateTransport<Components>): (components: Components) => Late {
+export function lateTransport<Components> ({ name, dials, listens = NONE, load, release }: LateTransport<Components>): (components: Components) => Late {
   const matching = (pattern: RegExp) => (addresses: Multiaddr[]) => addresses.filter(address => pattern.test(address.toString()))
   return components => {
     let loaded: Promise<Transport> | null = null
@@ -46,6 +48,10 @@ export function lateTransport<Components> ({ name, dials, listens = NONE, load }
       async stop () {
         const transport = await loaded?.catch(() => null)
         if (isStartable(transport)) await transport.stop()
+      },
+      afterStop () {
+        if (loaded !== null) release?.()
+        loaded = null
       }
     }
     return transport

@@ -29,17 +29,18 @@ export interface SignalledOptions {
   readonly stun: readonly string[]
 }
 
+/** RFC 7064. */
+const STUN = /^stuns?:(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$/
+
+/** @throws {InosError} ERR_USAGE for what is no STUN server */
 export function signalled ({ timers, load, release, answers, stun }: SignalledOptions): (components: WebRTCTransportComponents) => Transport & Startable {
+  const wrong = stun.find(server => !STUN.test(server))
+  if (wrong !== undefined) throw new InosError('ERR_USAGE', `"${wrong.slice(0, 80)}" is no STUN server.`, { hint: 'One looks like stun:192.0.2.1:3478.' })
   return components => {
-    let isLoaded = false
     // A channel for the handshake, and the one that stays.
     const init: WebRTCTransportInit = { rtcConfiguration: { iceServers: stun.map(urls => ({ urls })) }, maxEarlyStreams: 2 }
     const late = lateTransport<WebRTCTransportComponents>({
-      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, async load () {
-        const create = await load()
-        isLoaded = true
-        return overOneChannel(create(init), timers)
-      }
+      name: NAME, dials: /\/p2p-circuit\/webrtc\/p2p\/[^/]+$/, load: async () => overOneChannel((await load())(init), timers), release
     })(behindRelays(components, answers))
     const rise = new Rise(components, timers)
     return lend(late, {
@@ -50,10 +51,6 @@ export function signalled ({ timers, load, release, answers, stun }: SignalledOp
       async stop () {
         rise.stop()
         await late.stop()
-      },
-      afterStop () {
-        if (isLoaded) release?.()
-        isLoaded = false
       }
     })
   }

@@ -12,7 +12,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { keepContents, rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
+import { contentsOf, keepContents, rerun, storedReceipt, verdictOf } from '../assembly/verdict.ts'
 import { countWork, type WorkDone, type WorkView } from '../assembly/work-done.ts'
 import { encodeCanonical } from '../packet/cbor.ts'
 import { type ErrorCode, InosError, toInosError } from '../packet/errors.ts'
@@ -192,7 +192,7 @@ async function callNode (operation: Operation, argument: unknown, { operator }: 
   const items: unknown[] = []
   let left = 0
   const body = encodeArgument(argument)
-  if (operation === 'run') await keepContents(operator.blobs, jobOf(body), signal)
+  if (operation === 'run') await keepContents(operator.blobs, contentsOfRun(body), signal)
   const value = await operate(operation as Exclude<Operation, 'map' | 'putBlob'>, body, operator, signal, async frame => {
     items.push(frame.value)
     if (items.length <= LIMITS.dashboard.itemsMax) return
@@ -213,9 +213,9 @@ function encodeArgument (argument: unknown): Uint8Array {
   }
 }
 
-function jobOf (body: Uint8Array): (Uint8Array | BlobRef)[] {
-  const { wasm, input } = decodeRun(body)
-  return [wasm, input]
+function contentsOfRun (body: Uint8Array): (Uint8Array | BlobRef)[] {
+  const { wasm, input, options } = decodeRun(body)
+  return contentsOf(wasm, input, options)
 }
 
 async function callOwn (name: typeof OWN[number] | typeof OWN_READS[number], argument: unknown, { operator, node, stream, stop, work }: Scene, signal: AbortSignal): Promise<unknown> {

@@ -29,7 +29,7 @@ import { noiseInOneWrite } from './noise.ts'
 import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 import { PortForwarder } from './upnp.ts'
-import { releaseWebRtc, useWebRtc } from './webrtc.ts'
+import { releaseWebRtc, useWebRtc, webRtcDirect } from './webrtc.ts'
 import { webSocket } from './websocket.ts'
 import { webTransport } from './webtransport/transport.ts'
 
@@ -128,7 +128,7 @@ async function configure ({ seed, listen: places = [], stun = [], mdns, timers =
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), signalled({ timers, load: useWebRtc, release: releaseWebRtc, answers: places.includes(WEBRTC), stun }), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), webRtcDirect(seed), signalled({ timers, load: async () => (await useWebRtc()).webRTC, release: releaseWebRtc, answers: places.includes(WEBRTC), stun }), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     services: {
       ...common.services,

@@ -1,8 +1,25 @@
-/** WebRTC of this platform: the optional native module, loaded when a peer that a relay led to can be asked for a direct way. */
+/**
+ * WebRTC of this platform: an optional native module, loaded into this process when a peer is dialled by it, straight or after a relay. Listening for those
+ * who come straight is left to a process of its own (`webrtc-listener.ts`).
+ */
+import type { Transport } from '@libp2p/interface'
+import type { WebRTCDirectTransportComponents } from '@libp2p/webrtc'
+import { base64url } from 'multiformats/bases/base64'
+import { lateTransport } from '../network/late-transport.ts'
+import { overOneChannel } from '../network/one-channel.ts'
+import { lend } from '../network/punch.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { timers } from './timers.ts'
+import { WebRtcListener } from './webrtc-listener.ts'
+import { createCertificate } from './webtransport/certificates.ts'
 
 type WebRtc = typeof import('@libp2p/webrtc')
+type Direct = (components: WebRTCDirectTransportComponents) => Transport
+
+const LISTEN = /^\/ip[46]\/[^/]+\/udp\/\d+\/webrtc-direct$/
+/** Begin and end of what certificates can say in two digits of a year (RFC 5280, section 4.1.2.5.1). */
+const [BEGIN, END] = [new Date(0), new Date(Date.UTC(2049, 11, 31))]
 
 /** Nodes of this process that use it, and how it ends what it holds. */
 let users = 0
@@ -16,15 +33,15 @@ export async function loadWebRtc (): Promise<WebRtc> {
     cleanup = native.cleanup
     return webRtc
   } catch (cause) {
-    throw new InosError('ERR_LISTEN', 'WebRTC needs the optional package node-datachannel, which is not installed here or has no build for this machine.', { cause, hint: 'npm install node-datachannel, or listen on /p2p-circuit instead of /webrtc.' })
+    throw new InosError('ERR_LISTEN', 'WebRTC needs the optional package node-datachannel, which is not installed here or has no build for this machine.', { cause, hint: 'npm install node-datachannel, or listen on /p2p-circuit instead of /webrtc, and on /ws instead of /webrtc-direct.' })
   }
 }
 
-export async function useWebRtc (): Promise<WebRtc['webRTC']> {
-  const { webRTC } = await loadWebRtc()
+export async function useWebRtc (): Promise<WebRtc> {
+  const webRtc = await loadWebRtc()
   clearTimeout(ending)
   users++
-  return webRTC
+  return webRtc
 }
 
 /**
@@ -33,4 +50,22 @@ export async function useWebRtc (): Promise<WebRtc['webRTC']> {
  */
 export function releaseWebRtc (): void {
   if (--users === 0) ending = setTimeout(cleanup, LIMITS.webRtc.idleMs).unref()
+}
+
+/** Without anybody between; nobody else is asked for anything. The certificate is computed from the identity, so an address stays good. @param seed the node's identity */
+export function directOf ({ webRTCDirect }: WebRtc, seed: Uint8Array): Direct {
+  const { keyPem, certificatePem, hash } = createCertificate(seed, 'webrtc/1', 1, BEGIN, END)
+  const certificate = { privateKey: keyPem.toString(), pem: certificatePem.toString(), certhash: base64url.encode(hash) }
+  return overOneChannel(webRTCDirect({ certificate, rtcConfiguration: { iceServers: [] }, maxEarlyStreams: 1 }), timers)
+}
+
+/** @param seed the node's identity */
+export function webRtcDirect (seed: Uint8Array): Direct {
+  const late = lateTransport<WebRTCDirectTransportComponents>({
+    name: 'inos/webrtc-direct', dials: /\/webrtc-direct\/certhash\//, load: async () => directOf(await useWebRtc(), seed), release: releaseWebRtc
+  })
+  return components => lend(late(components), {
+    listenFilter: addresses => addresses.filter(address => LISTEN.test(address.toString())),
+    createListener: ({ upgrader }) => new WebRtcListener(components, upgrader, seed)
+  })
 }

@@ -99,6 +99,17 @@ export const LIMITS = {
   },
   /** WebRTC between two peers that met through a relay. */
   webRtc: {
+    /** Connections straight to a node that have not shown yet who they are. */
+    unsettledMax: 32,
+    /** What the process that speaks WebRTC may hold for a node that does not take it: more than windows let through, and it ends the connection. */
+    heldBytesMax: 64 * MIB,
+    /** How long that process may take to listen, and to say who has come; how soon, and at the slowest how often, it is started again. */
+    startMsMax: 30_000,
+    newcomerMsMax: 5_000,
+    /** What it needs to tell peers that it ends. */
+    lastMs: 250,
+    respawnMsBase: 1_000,
+    respawnMsMax: 60_000,
     /** How long the end of a connection waits for the other side to have all that was sent. */
     closeMsMax: 1_000,
     /** How long one look for a direct way may take, how often two peers look, and the pause before the next. */

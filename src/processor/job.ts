@@ -48,8 +48,7 @@ export async function describeBlob (bytes: Uint8Array, digest: Digest): Promise<
 export async function describeJob (wasm: Wanted, input: Uint8Array | string | BlobRef | undefined, options: ComputeOptions, digest: Digest): Promise<Job> {
   const named = typeof input === 'object' && !(input instanceof Uint8Array) ? parseCid(input.cid) : null
   const inputBytes = typeof input === 'string' ? new TextEncoder().encode(input) : input instanceof Uint8Array ? input : NOTHING
-  const given = Object.entries(options.files ?? {}).map(([path, file]) => [path, file instanceof Uint8Array ? file : parseCid(file.cid)] as const)
-  const files = given.length === 0 ? null : encodeFiles(Object.fromEntries(given))
+  const { archive: files, links } = packFiles(options.files ?? {})
   for (const [name, bytes] of [['input', inputBytes], ['files archive', files ?? NOTHING]] as const) {
     if (bytes.length > LIMITS.spec.inputBytesMax) {
       throw new InosError('ERR_INPUT_TOO_LARGE', `The ${name} has ${bytes.length} bytes; ${LIMITS.spec.inputBytesMax} are allowed.`)
@@ -79,7 +78,13 @@ export async function describeJob (wasm: Wanted, input: Uint8Array | string | Bl
     profile: PROFILE,
     ...(step === undefined ? {} : { state: step.before === null ? null : CID.parse(step.before.id) })
   })
-  return { spec, wasm, input: inputBlob, files: filesBlob, links: given.flatMap(([, file]) => file instanceof Uint8Array ? [] : [file]), step }
+  return { spec, wasm, input: inputBlob, files: filesBlob, links, step }
+}
+
+/** The archive of a job's files, null for none, and the blobs that it names. @throws {InosError} ERR_INVALID_SPEC */
+export function packFiles (files: Required<ComputeOptions>['files']): { archive: Uint8Array | null, links: CID[] } {
+  const given = Object.entries(files).map(([path, file]) => [path, file instanceof Uint8Array ? file : parseCid(file.cid)] as const)
+  return { archive: given.length === 0 ? null : encodeFiles(Object.fromEntries(given)), links: given.flatMap(([, file]) => file instanceof Uint8Array ? [] : [file]) }
 }
 
 /**

@@ -51,22 +51,24 @@ export class Certificates {
   #period (): number { return Math.floor(this.#now() / periodMs) }
 
   #of (period: number): Certificate {
-    const made = this.#made.get(period) ?? createCertificate(this.#seed, period)
+    const made = this.#made.get(period) ?? createCertificate(this.#seed, `webtransport/1/${period}`, period,
+      // Whoever's clock is a day off takes it, too.
+      new Date(period * periodMs - skewMs), new Date((period + 1) * periodMs + skewMs))
     this.#made.set(period, made)
     for (const old of this.#made.keys()) if (old < this.#period() - 1) this.#made.delete(old)
     return made
   }
 }
 
-function createCertificate (seed: Uint8Array, period: number): Certificate {
-  const material = Buffer.from(hkdfSync('sha256', seed, '', `inos/webtransport/1/${period}`, KEY_BYTES))
+/** The same for the same arguments. @param seed the node's identity @param use what the key is for; each has another one */
+export function createCertificate (seed: Uint8Array, use: string, serial: number, from: Date, to: Date): Certificate {
+  const material = Buffer.from(hkdfSync('sha256', seed, '', `inos/${use}`, KEY_BYTES))
   const secret = Buffer.from((BigInt(`0x${material.toString('hex')}`) % (ORDER - 1n) + 1n).toString(16).padStart(64, '0'), 'hex')
   const point = p256.getPublicKey(secret, false)
-  const part = (from: number): string => Buffer.from(point.subarray(from, from + 32)).toString('base64url')
+  const part = (at: number): string => Buffer.from(point.subarray(at, at + 32)).toString('base64url')
   const key = createPrivateKey({ key: { kty: 'EC', crv: 'P-256', d: secret.toString('base64url'), x: part(1), y: part(33) }, format: 'jwk' })
   const spki = createPublicKey(key).export({ type: 'spki', format: 'der' })
-  // Whoever's clock is a day off takes it, too.
-  const body = bodyOf(spki, period, new Date(period * periodMs - skewMs), new Date((period + 1) * periodMs + skewMs))
+  const body = bodyOf(spki, serial, from, to)
   const signature = p256.Signature.fromBytes(p256.sign(body, secret, { lowS: false })).toBytes('der')
   const der = sequence(body, ECDSA_SHA256, tag(0x03, Uint8Array.of(0), signature))
   return {
