@@ -142,6 +142,27 @@ test('the token is kept privately, and only loopback is served', async () => {
   await again.stop()
 })
 
+// Goal: a dashboard that cannot be served leaves nothing behind at its node. Method: the port is taken, then receipts that cannot be read; every
+// listener it put there is gone.
+test('a dashboard that fails listens to nothing', async () => {
+  const listening = new Set<symbol>()
+  const on = (): (() => void) => {
+    const one = Symbol('listener')
+    listening.add(one)
+    return () => { listening.delete(one) }
+  }
+  const options = { dataDir: directory, operator, node: { on, serve: () => {} }, port: Number(new URL(dashboard.url).port), page: PAGE, stop: () => {} }
+  await assert.rejects(serveDashboard(options), { code: 'ERR_LISTEN' })
+  assert.equal(listening.size, 0)
+  const unreadable: Operator = { ...operator, receipts: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('unreadable')) }) }) }
+  await assert.rejects(serveDashboard({ ...options, port: 0, operator: unreadable }), /unreadable/)
+  assert.equal(listening.size, 0)
+  const served = await serveDashboard({ ...options, port: 0 })
+  assert.ok(listening.size > 0)
+  await served.stop()
+  assert.equal(listening.size, 0)
+})
+
 // Goal: the API does what the control socket does. Method: a job, its report, its receipt checked offline, run again and tampered with, and the end of the node.
 test('a job is run, told, verified and run again', async () => {
   const ran = await post('run', { wasm: echo(), input: Buffer.from('hello'), options: {} })

@@ -16,7 +16,7 @@ export interface WorkView extends WorkDone {
   readonly pauses: { readonly hidden: boolean, readonly battery: boolean } | null
 }
 
-/** @returns how to look, and how to stop counting */
+/** @returns how to look, and how to stop counting @throws what reading the receipts throws */
 export async function countWork (node: Pick<Processor, 'receipts' | 'on'>): Promise<{ view (): WorkDone, stop (): void }> {
   let jobs = 0
   let fuel = 0n
@@ -29,7 +29,12 @@ export async function countWork (node: Pick<Processor, 'receipts' | 'on'>): Prom
     fuel += burnt
   }
   const stop = node.on('receipt', add)
-  for await (const receipt of node.receipts()) add(receipt)
+  try {
+    for await (const receipt of node.receipts()) add(receipt)
+  } catch (error) {
+    stop()
+    throw error
+  }
   early = null
   return { view: () => ({ jobs, fuel }), stop }
 }

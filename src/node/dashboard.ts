@@ -76,30 +76,22 @@ export async function serveDashboard (options: DashboardOptions): Promise<Dashbo
   const { host = '127.0.0.1', port, dataDir, page = await readPage() } = options
   if (!isLoopback(host)) throw new InosError('ERR_POLICY', `The dashboard is served on loopback only, not on ${host.slice(0, 64)}.`, { hint: 'From another machine, reach it through `ssh -L PORT:127.0.0.1:PORT`.' })
   const token = await keepToken(dataDir)
-  const stream = createEventStream(randomBytes(6).toString('hex'))
-  const stopping = new AbortController()
-  const work = await countWork({ receipts: options.operator.receipts, on: options.node.on })
-  const scene: Scene = { ...options, page, token, stream, gate: createGate(LIMITS.dashboard), stopping: stopping.signal, work: work.view }
   const { requestMsMax, connectionsMax } = LIMITS.dashboard
+  await using opened = new AsyncDisposableStack()
   const server: Server = createServer({ requestTimeout: requestMsMax, headersTimeout: requestMsMax }, (request, response) => {
     answer(request, response, scene, portOf(server)).catch(() => { response.destroy() })
   })
   server.maxConnections = connectionsMax
+  opened.defer(() => close(server))
+  const stream = opened.adopt(createEventStream(randomBytes(6).toString('hex')), stream => { stream.stop() })
+  const stopping = opened.adopt(new AbortController(), controller => { controller.abort(new InosError('ERR_CANCELLED', 'The node was stopped before it could answer.')) })
+  const work = opened.adopt(await countWork({ receipts: options.operator.receipts, on: options.node.on }), work => { work.stop() })
+  const scene: Scene = { ...options, page, token, stream, gate: createGate(LIMITS.dashboard), stopping: stopping.signal, work: work.view }
   await listen(server, host, port)
-  const end = relayEvents(options.node, stream)
-  return {
-    token,
-    url: `http://${host === '::1' ? '[::1]' : host}:${portOf(server)}/#${token}`,
-    stop: async () => {
-      end()
-      work.stop()
-      stopping.abort(new InosError('ERR_CANCELLED', 'The node was stopped before it could answer.'))
-      stream.stop()
-      const closed = new Promise<void>(resolve => { server.close(() => { resolve() }) })
-      server.closeAllConnections()
-      await closed
-    }
-  }
+  opened.defer(relayEvents(options.node, stream))
+  const url = `http://${host === '::1' ? '[::1]' : host}:${portOf(server)}/#${token}`
+  const resources = opened.move()
+  return { token, url, stop: () => resources.disposeAsync() }
 }
 
 function isLoopback (host: string): boolean { return host === '::1' || (isIP(host) === 4 && host.startsWith('127.')) }
@@ -129,6 +121,13 @@ async function listen (server: Server, host: string, port: number): Promise<void
   } catch (cause) {
     throw new InosError('ERR_LISTEN', `The dashboard cannot be served on ${host}:${port}: ${(cause as Error).message}.`, { cause, hint: 'Choose another port; 0 takes any free one.' })
   }
+}
+
+/** Also one that never listened. */
+async function close (server: Server): Promise<void> {
+  const closed = new Promise<void>(resolve => { server.close(() => { resolve() }) })
+  server.closeAllConnections()
+  await closed
 }
 
 function routeOf (path: string, page: Page): Route | null {

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
+import type { BlobShelf } from '../assembly/blob-shelf.ts'
 import { calibrate } from '../assembly/calibrate.ts'
 import { connectAll, creditsOptions, giveGrants, meshOf, once, redeem } from '../assembly/assemble.ts'
 import { findMembership } from '../assembly/mesh.ts'
@@ -15,7 +16,7 @@ import { LIMITS } from '../packet/limits.ts'
 import { createProcessor, type ProcessorParts } from '../processor/create.ts'
 import type { Membership } from '../network/membership.ts'
 import { openActors } from './actors.ts'
-import { type BlobCache, openBlobCache } from './blob-cache.ts'
+import { openBlobCache } from './blob-cache.ts'
 import { type DataDirectory, openDataDirectory } from './data-dir.ts'
 import { createExecutorPool, type ExecutorPool } from './executor-pool.ts'
 import { openHistoryFile } from './history-file.ts'
@@ -34,7 +35,7 @@ export interface OpenParts {
   readonly membership: Membership | null
   readonly metrics: Metrics | null
   readonly pool: ExecutorPool
-  readonly blobs: BlobCache
+  readonly blobs: BlobShelf
   readonly settings: TradeSettings
   readonly opened: AsyncDisposableStack
   readonly dataDir: string
