@@ -239,3 +239,20 @@ test('the bundle for tabs is within its budget', async context => {
   assert.ok(entryBytes <= TAB_BYTES_MAX, `${entryBytes} bytes`)
   assert.ok(Object.keys(sizes).some(name => name.startsWith('browser-webtransport-')), 'a chunk of its own')
 })
+
+// Goal: what is kept and damaged is told with a way on, and left as it is. Method: a tab that has a node, its identity overwritten with other bytes, and a second join.
+test('a damaged identity is told', TIMEOUT, async () => {
+  await using context = await stage.browser.newContext()
+  const page = await openPage(context, stage.site)
+  await joinTab(page)
+  await run(page, `
+    await node.stop()
+    const db = await new Promise(resolve => { const asked = indexedDB.open('inos:inos'); asked.onsuccess = () => resolve(asked.result) })
+    const writing = db.transaction('kept', 'readwrite')
+    writing.objectStore('kept').put(new Uint8Array(3), 'identity')
+    await new Promise(resolve => { writing.oncomplete = resolve })
+    db.close()`)
+  const refusal = await run<{ code: string, message: string, hint: string }>(page, 'return await inos.join().then(() => null, ({ code, message, hint }) => ({ code, message, hint }))')
+  assert.deepEqual([refusal.code, refusal.message], ['ERR_STORE', 'The identity of the node "inos" is damaged.'])
+  assert.match(refusal.hint, /Delete what the browser keeps/)
+})

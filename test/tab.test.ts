@@ -200,6 +200,8 @@ test('two tabs of the page find each other', TIMEOUT, async () => {
   await row.getByText(/^webrtc, dialled/).waitFor()
   await relay.stop()
   await buyer.getByRole('link', { name: 'Overview', exact: true }).click()
+  // Nobody who reads this has a command line.
+  assert.doesNotMatch(await buyer.locator('main').innerText(), /inos (up|run)/)
   const drop = await buyer.evaluateHandle(bytes => {
     const data = new DataTransfer()
     data.items.add(new File([new Uint8Array(bytes)], 'echo.wasm'))

@@ -121,3 +121,6 @@ export function begin (to: Link): void {
   }
   to.listen(hear, (is, why) => { if (link === to) live.value = { is, why } })
 }
+
+/** Whether the node is in this page, and not a program whose commands a reader could type. */
+export function isTab (): boolean { return (shown('work')?.pauses ?? null) !== null }

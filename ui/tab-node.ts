@@ -14,6 +14,7 @@ export interface Trouble { readonly message: string, readonly next: string | nul
 /** What to do, in words for whoever sits before the page. */
 const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
   ERR_DATA_DIR: 'Close the other tab of this page, then try again. If there is none, the browser keeps nothing for this site: open the page over https, and not in a private window.',
+  ERR_STORE: 'Free some room on this machine. If that does not help, delete what the browser keeps of this site to begin anew; what this tab has earned is lost then.',
   ERR_NOT_REACHABLE: 'Ask whoever sent the link whether their node runs and can be reached from here; then try again.',
   ERR_INVITE: 'Ask for a new invite: it may be used up, expired or cut off.',
   ERR_NOT_MEMBER: 'Ask for an invite to that mesh.'

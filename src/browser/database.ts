@@ -149,6 +149,6 @@ function done (transaction: IDBTransaction): Promise<void> {
 }
 
 function failed (cause: unknown): InosError {
-  const full = cause instanceof DOMException && cause.name === 'QuotaExceededError'
-  return new InosError('ERR_STORE', `What this tab keeps cannot be read or written: ${cause instanceof Error ? cause.message : 'unknown'}.`, full ? { cause, hint: 'The browser gives this site no more room.' } : { cause })
+  if (cause instanceof DOMException && cause.name === 'QuotaExceededError') return new InosError('ERR_STORE', 'The browser gives this site no more room.', { cause, hint: 'Remove blobs, or free space on this machine.' })
+  return new InosError('ERR_STORE', `What this tab keeps cannot be read or written: ${cause instanceof Error ? `${cause.name} ${cause.message}`.trim() : 'unknown'}.`, { cause })
 }

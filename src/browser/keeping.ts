@@ -12,25 +12,26 @@ import type { Database } from './database.ts'
 import { randomBytes } from './platform.ts'
 
 const SEED_BYTES = 32
+const DAMAGED = 'It is left as it is. Delete what the browser keeps of this site to begin anew, without what was earned here; or join with another dataDir.'
 
-/** A new one is drawn only where there is none. @throws {InosError} ERR_DATA_DIR for one that is damaged, ERR_STORE */
+/** A new one is drawn only where there is none. @throws {InosError} ERR_STORE, also for one that is damaged */
 export async function loadIdentity (database: Database): Promise<Uint8Array> {
   const kept = database.rows<unknown>('kept')
   const found = await kept.get('identity')
   if (found instanceof Uint8Array && found.length === SEED_BYTES) return found
-  if (found !== undefined) throw new InosError('ERR_DATA_DIR', `The identity of the node "${database.name}" is damaged.`, { hint: 'It is left as it is; join with another dataDir.' })
+  if (found !== undefined) throw new InosError('ERR_STORE', `The identity of the node "${database.name}" is damaged.`, { hint: DAMAGED })
   const seed = randomBytes(SEED_BYTES)
   await kept.batch([{ type: 'put', key: 'identity', value: seed }], { sync: true })
   return seed
 }
 
-/** @throws {InosError} ERR_DATA_DIR for what is damaged, ERR_STORE */
+/** @throws {InosError} ERR_STORE, also for what is damaged */
 export async function readSettings (database: Database): Promise<Settings> {
   const text = await database.rows<string>('kept').get('settings')
   try {
     return text === undefined ? DEFAULT_SETTINGS : parseSettings(text)
   } catch (cause) {
-    throw new InosError('ERR_DATA_DIR', `The settings of the node "${database.name}" cannot be used.`, { cause, hint: 'They are left as they are; join with another dataDir.' })
+    throw new InosError('ERR_STORE', `The settings of the node "${database.name}" cannot be used.`, { cause, hint: DAMAGED })
   }
 }
 

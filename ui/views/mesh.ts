@@ -4,7 +4,7 @@ import { signal } from '@preact/signals'
 import { h, type ComponentChildren } from 'preact'
 import { useMemo } from 'preact/hooks'
 import { Button, count, credits, id, Table, time, useFresh } from '../parts.ts'
-import { act, shown } from '../state.ts'
+import { act, isTab, shown } from '../state.ts'
 
 const address = signal('')
 const WIDTH = 900
@@ -49,7 +49,7 @@ export function Mesh (): ComponentChildren {
   return h('div', null,
     mesh === null ? null : h('p', null, 'A member of the private mesh ', h('strong', null, mesh.name || id(mesh.net)), '.'),
     h('section', null, peers.length === 0
-      ? h('p', { id: 'nobody' }, 'No peer is connected. Type an address of one below; a second node on this machine is ', h('code', null, 'inos up --data /tmp/other'), '.')
+      ? h('p', { id: 'nobody' }, 'No peer is connected. Type an address of one below', ...(isTab() ? ['.'] : ['; a second node on this machine is ', h('code', null, 'inos up --data /tmp/other'), '.']))
       : h(Graph, { self: shown('status')?.id ?? '', peers })),
     h('section', null, h(Table<typeof peers[number]>, {
       caption: 'Peers that are connected', rows: peers, keyOf: peer => peer.id, empty: 'Nobody.',

@@ -5,7 +5,7 @@ import { encode } from 'uqr'
 import { type Joining, tabLink } from '../../src/assembly/tab-link.ts'
 import { toInosError } from '../../src/packet/errors.ts'
 import { Button, Cards, credits, Facts, state, Table, time, useFresh, id, count } from '../parts.ts'
-import { act, shown } from '../state.ts'
+import { act, isTab, shown } from '../state.ts'
 import { Submit } from '../submit.ts'
 import { Earnings } from '../working.ts'
 
@@ -48,14 +48,14 @@ function Invite (): ComponentChildren {
   const make = async (): Promise<void> => { invite.value = await act<string>('invite', {}) }
   const words = isIssuer
     ? [h('p', null, 'An invite lets one member into ', h('strong', null, mesh.name || 'this mesh'), ': ', h('code', null, 'inos mesh join INVITE'), '.'), h(Button, { does: make }, 'Make an invite')]
-    : address === undefined ? [h('p', { class: 'quiet' }, 'This node does not listen, so nobody can join by its address. ', h('code', null, 'inos up'), ' does.')]
-    : [h('p', null, 'Whoever has this address joins this node: ', h('code', null, 'inos up --peer ADDRESS'), '.')]
+    : address === undefined ? [h('p', { class: 'quiet' }, ...(isTab() ? ['Nobody can dial a tab by itself. Where a node it is connected with relays, it has an address, and it is told here.'] : ['This node does not listen, so nobody can join by its address. ', h('code', null, 'inos up'), ' does.']))]
+    : [h('p', null, 'Whoever has this address joins this node: ', ...(isTab() ? ['it can be pasted into this page in another browser, or in Mesh.'] : [h('code', null, 'inos up --peer ADDRESS'), '.']))]
   return h('section', null, h('h2', null, 'Invite'), ...words,
     text === null ? null : h('div', null, h(Qr, { text, label: 'QR code of the line below' }), h('p', null, h('code', { id: 'invite' }, text)), h(Button, { does: () => navigator.clipboard.writeText(text) }, 'Copy'), h(LinkForTabs, { joining: isIssuer ? { invite: text } : { addresses: status?.addresses ?? [] } })))
 }
 
 export function Overview (): ComponentChildren {
-  useFresh('status', 'credits', 'jobs', 'peers', 'trade', 'reachability', 'mesh')
+  useFresh('status', 'credits', 'jobs', 'peers', 'trade', 'reachability', 'mesh', 'work')
   const balance = shown('credits')
   const jobs = shown('jobs') ?? []
   const peers = shown('peers') ?? []
@@ -66,14 +66,14 @@ export function Overview (): ComponentChildren {
     h(Earnings, null),
     h(Submit, null),
     h('section', null, h('h2', null, 'Latest jobs'), h(Table<typeof jobs[number]>, {
-      caption: 'The five latest jobs', rows: jobs.slice(-5).reverse(), keyOf: job => job.id, empty: 'No jobs yet. Drop a module above, or run one: inos run FILE.wasm',
+      caption: 'The five latest jobs', rows: jobs.slice(-5).reverse(), keyOf: job => job.id, empty: `No jobs yet. Drop a module above${isTab() ? '.' : ', or run one: inos run FILE.wasm'}`,
       columns: [{ name: 'Job', of: job => job.id }, { name: 'State', of: job => state(job.state) }, { name: 'At', of: job => id(job.peer) }, { name: 'Began', of: job => time(job.began) }, { name: 'Cost', kind: 'number', of: job => credits(job.cost) }]
     })),
     peers.length > 0 ? null : h('p', { class: 'quiet', id: 'alone' }, 'No peers yet: jobs run here, at no cost. Connect to one in Mesh, or invite somebody.'),
     (shown('status')?.notes ?? []).map(note => h('p', { key: note, class: 'quiet' }, note)),
     h(Invite, null),
     h('section', null, h('h2', null, 'This node'), h(Facts, { of: {
-      PeerId: h('span', { class: 'id' }, shown('status')?.id ?? ''), Reached: reach === null ? 'by nobody' : `${reach.status}: ${reach.reason}`, ...(reach?.next == null ? {} : { Next: reach.next }), Addresses: h('span', { class: 'id' }, (shown('status')?.addresses ?? []).join(' ')),
+      PeerId: h('span', { class: 'id' }, shown('status')?.id ?? ''), Reached: reach === null ? 'by nobody' : `${reach.status}: ${reach.reason}`, ...(reach?.next == null || isTab() ? {} : { Next: reach.next }), Addresses: h('span', { class: 'id' }, (shown('status')?.addresses ?? []).join(' ')),
       Open: `${credits(balance?.held)} held, ${credits(balance?.due)} to come, ${credits(balance?.owed)} to pay`
     } })))
 }
