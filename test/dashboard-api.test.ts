@@ -19,7 +19,7 @@ import { type Operator, operatorOf } from '../src/node/operator.ts'
 import { rawCid } from '../src/packet/cid.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import { packFiles } from '../src/processor/job.ts'
-import { FAN, fanInput } from './family-guests.ts'
+import { childSpec, FAN, fanInput, guestOf } from './family-guests.ts'
 import { echo } from './programs.ts'
 
 const PAGE = new Map([['/', { type: 'text/html', bytes: new Uint8Array([60]) }], ['/page.js', { type: 'text/javascript', bytes: new Uint8Array(1) }]])
@@ -197,6 +197,12 @@ test('a job with files, and one with children, run again', async () => {
   assert.deepEqual(await again(withFiles), right)
   const fan = await run(FAN, fanInput({ levels: 2, width: 2, fuel: 100_000_000n }), { limits: { descendantsMax: 6, fuelMax: 1_000_000_000 } })
   assert.deepEqual(await again(fan), right)
+  const leaf = guestOf('i32.const 0 i32.const 3 i32.store8 i32.const 0 i32.const 1 call 1 drop i32.const 0')
+  const name = Buffer.from(rawCid(leaf).toString())
+  const parent = await run(guestOf('i32.const 0 i32.const 56 call 2 call 3'), Buffer.concat([childSpec({ module: [56, name.length] }), name]), { modules: [leaf], limits: { descendantsMax: 1, fuelMax: 100_000_000 } })
+  assert.deepEqual(await again(parent), right)
+  await operator.blobs.rm(rawCid(leaf).toString())
+  assert.deepEqual(await again(parent), [null, `The module ${name.toString()} of a child is not kept on this node any more, so the job cannot be run again.`])
   const { archive } = packFiles(files)
   await operator.blobs.rm(rawCid(archive!).toString())
   assert.deepEqual(await again(withFiles), [null, 'The archive of files is not kept on this node any more, so the job cannot be run again.'])

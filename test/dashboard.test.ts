@@ -15,6 +15,7 @@ import { join, type Node } from '../src/node/join.ts'
 import { operatorOf } from '../src/node/operator.ts'
 import { launch, skip } from './chromium.ts'
 import { echo } from './programs.ts'
+import { dropModule } from './tabs.ts'
 
 /** The machine may have much else to do. */
 const WAIT_MS = 20_000
@@ -83,14 +84,9 @@ test('useful with zero peers; a dropped file becomes a job', { skip }, async () 
   await page.locator('#alone').waitFor()
   for (const view of VIEWS) await show(page, view)
   await show(page, 'Overview')
-  const drop = await page.evaluateHandle(bytes => {
-    const data = new DataTransfer()
-    data.items.add(new File([new Uint8Array(bytes)], 'echo.wasm'))
-    return data
-  }, [...echo()])
   await page.getByLabel('Input').fill('<b>said</b>')
   await page.getByLabel('Arguments').fill('options of its own')
-  await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
+  await dropModule(page, echo())
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
   await show(page, 'Jobs')
   await page.getByRole('cell', { name: 'settled' }).waitFor()

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -99,6 +100,18 @@ test('the command line works from the package', async () => {
   const args = [cli, 'run', '--data', join(project, 'data'), '-i', join(project, 'echo.wasm'), '-o', join(project, 'out'), join(project, 'echo.wasm')]
   await run(process.execPath, args, { cwd: tmpdir() })
   assert.deepEqual(await readFile(join(project, 'out')), await readFile(join(project, 'echo.wasm')))
+})
+
+// Goal: the process that listens for WebRTC comes along. Method: a node of the bundle listens, with the native part beside it where npm has put one here.
+test('WebRTC is listened for from the package', { skip: existsSync(join(root, 'node_modules', 'node-datachannel')) ? false : 'no node-datachannel: `npm install`' }, async () => {
+  for (const name of ['node-datachannel', '@node-datachannel']) await symlink(join(root, 'node_modules', name), join(project, 'node_modules', name))
+  await writeFile(join(project, 'listen.js'), `
+    import { join } from 'inos'
+    await using node = await join({ dataDir: 'listener', listen: ['/ip4/127.0.0.1/udp/0/webrtc-direct'] })
+    console.log(node.addresses().join())
+  `)
+  const { stdout } = await run(process.execPath, ['listen.js'], { cwd: project })
+  assert.match(stdout, /^\/ip4\/127\.0\.0\.1\/udp\/\d+\/webrtc-direct\/certhash\/u[\w-]{46}\/p2p\/\w+\n$/)
 })
 
 // Goal: executors of the package are walled in as those of the sources are.

@@ -13,7 +13,7 @@ import { tabLink } from '../src/assembly/tab-link.ts'
 import { launch, type Site, serveSite, skip } from './chromium.ts'
 import { ECHO } from './guests.ts'
 import { until } from './suites/network.ts'
-import { WEBRTC_DIRECT, WEBTRANSPORT } from './tabs.ts'
+import { dropModule, WEBRTC_DIRECT, WEBTRANSPORT } from './tabs.ts'
 
 const TIMEOUT = { skip, timeout: 240_000 }
 /** The machine may have much else to do. */
@@ -202,14 +202,9 @@ test('two tabs of the page find each other', TIMEOUT, async () => {
   await buyer.getByRole('link', { name: 'Overview', exact: true }).click()
   // Nobody who reads this has a command line.
   assert.doesNotMatch(await buyer.locator('main').innerText(), /inos (up|run)/)
-  const drop = await buyer.evaluateHandle(bytes => {
-    const data = new DataTransfer()
-    data.items.add(new File([new Uint8Array(bytes)], 'echo.wasm'))
-    return data
-  }, [...ECHO])
   await buyer.getByLabel('Input').fill('from tab to tab')
   await buyer.getByLabel('Where').selectOption('remote')
-  await buyer.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
+  await dropModule(buyer, ECHO)
   assert.equal(await buyer.locator('#outcome pre').first().textContent(), 'from tab to tab')
   await seller.waitForFunction(() => document.querySelector('#jobs-done')?.textContent === '1')
   await until(async () => {
@@ -226,15 +221,10 @@ test('the dashboard inside a tab', TIMEOUT, async () => {
   const { page, strays } = await open(context, tabLink(address, { addresses: node.addresses() }))
   await page.getByRole('button', { name: 'Join without working for others' }).click()
   await page.getByText('live', { exact: true }).waitFor()
-  const drop = await page.evaluateHandle(bytes => {
-    const data = new DataTransfer()
-    data.items.add(new File([new Uint8Array(bytes)], 'echo.wasm'))
-    return data
-  }, [...ECHO])
   await page.getByLabel('Input').fill('<b>said</b>')
   await page.getByLabel('Arguments').fill('options of its own')
   await page.getByLabel('Where').selectOption('remote')
-  await page.dispatchEvent('#drop', 'drop', { dataTransfer: drop })
+  await dropModule(page, ECHO)
   assert.equal(await page.locator('#outcome pre').first().textContent(), '<b>said</b>')
   const proof: Record<string, string> = {
     Overview: '#balance', Mesh: `tr[data-key="${node.id}"]`, Jobs: 'td .good', Credits: '#sum', Receipts: 'tbody tr', Market: 'tbody tr', Actors: 'main p', Blobs: 'tbody tr', Logs: '#log li', Settings: '[name=perMFuel]'

@@ -80,3 +80,13 @@ export async function run<T> (page: Page, body: string, arg?: unknown): Promise<
 export async function joinTab (page: Page, options: object = {}): Promise<string> {
   return await run(page, 'window.node = await inos.join({ log: line => console.log(line), ...arg }); return window.node.id', options)
 }
+
+/** As a person does who drops a file on the page of a node. */
+export async function dropModule (page: Page, wasm: Uint8Array): Promise<void> {
+  const dataTransfer = await page.evaluateHandle(bytes => {
+    const data = new DataTransfer()
+    data.items.add(new File([new Uint8Array(bytes)], 'dropped.wasm'))
+    return data
+  }, [...wasm])
+  await page.dispatchEvent('#drop', 'drop', { dataTransfer })
+}

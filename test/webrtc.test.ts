@@ -147,6 +147,35 @@ test('webrtc-direct: the speaking process is killed', LINUX, async () => {
   assert.deepEqual(await speakers(), [])
 })
 
+// Goal: a port that is lost to another program is tried again without end, by one process at a time. Method: kill the process, take its port, wait for three more that fail; then free the port, and dial.
+test('webrtc-direct: the port is taken meanwhile', LINUX, async () => {
+  const [server, client] = await Promise.all([start(), start()])
+  const other = createSocket('udp4')
+  try {
+    const address = server.addresses()[0]!
+    const before = await speakers()
+    const { port } = new URL(address.replace(/.*\/udp\/(\d+)\/.*/, 'udp://127.0.0.1:$1'))
+    for (const pid of before) process.kill(pid, 'SIGKILL')
+    await new Promise<void>(resolve => {
+      const bind = (): void => { other.bind(Number(port), '127.0.0.1', resolve) }
+      other.on('error', () => { setImmediate(bind) })
+      bind()
+    })
+    const seen = new Set<number>()
+    await until(async () => {
+      const now = await speakers()
+      for (const pid of now) seen.add(pid)
+      return seen.size >= before.length + 3
+    })
+    // That of the client, and at most one that tries, and one that is just being ended.
+    assert.ok((await speakers()).length <= before.length + 1, `${(await speakers()).length} processes`)
+    other.close()
+    await until(async () => await client.dial(address, AbortSignal.timeout(5_000)).then(() => true, () => false))
+  } finally {
+    await Promise.all([server.stop(), client.stop()])
+  }
+})
+
 // Goal: a node can stop while others dial it, any number of times, and leaves no process and no port behind. Method: two who dial without end, and nodes that come and go at one port.
 test('webrtc-direct: stopped while others dial', LINUX, async () => {
   const seed = randomBytes(32)

@@ -62,10 +62,10 @@ export async function keepContents (blobs: Pick<Blobs, 'put'>, contents: readonl
   for (const content of contents) if (content instanceof Uint8Array && content.length > 0) await blobs.put(content, { pin: false, share: false, signal })
 }
 
-/** What `keepContents` is to keep of a job that somebody is about to submit. @throws {InosError} ERR_INVALID_SPEC for files that no job can have */
-export function contentsOf (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, { files }: Pick<ComputeOptions, 'files'>): (Uint8Array | BlobRef)[] {
-  const { archive } = packFiles(files ?? {})
-  return [wasm, input, ...(archive === null ? [] : [archive])]
+/** What `keepContents` is to keep of a job that somebody is about to submit, modules that its guest names among it. @throws {InosError} ERR_INVALID_SPEC for files that no job can have */
+export function contentsOf (wasm: Uint8Array | BlobRef, input: Uint8Array | BlobRef, { files = {}, modules = [] }: Pick<ComputeOptions, 'files' | 'modules'>): (Uint8Array | BlobRef)[] {
+  const { archive } = packFiles(files)
+  return [wasm, input, ...modules, ...(archive === null ? [] : [archive])]
 }
 
 /**
@@ -80,14 +80,18 @@ export async function rerun (node: Checker, bytes: Uint8Array, verify: Verify, s
   const gone = (what: string): Verdict => unknown(`The ${what} is not kept on this node any more, so the job cannot be run again.`)
   const [wasm, input] = [await find(node, payload.module.toString(), signal), await find(node, payload.input.toString(), signal)]
   if (wasm === null || input === null) return gone(wasm === null ? 'module' : 'input')
-  // A guest whose child has no module here is told so, and gives another answer.
-  for (const module of new Set(children.map(child => child.receipt.payload.module.toString()))) if (await find(node, module, signal) === null) return gone(`module ${module} of a child`)
+  const modules: Uint8Array[] = []
+  for (const id of new Set(children.map(child => child.receipt.payload.module.toString()))) {
+    const module = await find(node, id, signal)
+    if (module === null) return gone(`module ${id} of a child`)
+    modules.push(module)
+  }
   const kept = await find(node, rawCidOfDigest(payload.spec.multihash.digest).toString(), signal)
   const spec = kept === null ? null : decodeSpec(kept).spec
   if (spec?.state !== undefined) return unknown('It was a call of an actor; one without the calls before it is not run again.')
   const archive = spec === null || spec.files === null ? null : await find(node, spec.files.toString(), signal)
   if (spec !== null && spec.files !== null && archive === null) return gone('archive of files')
-  const again = await node.run(wasm, input, { ...(spec === null ? {} : optionsOf(spec, archive)), where: 'local', cache: false, signal })
+  const again = await node.run(wasm, input, { ...(spec === null ? {} : optionsOf(spec, archive)), modules, where: 'local', cache: false, signal })
   if (!equals(recordCid(again.spec).bytes, payload.spec.bytes)) return unknown('The job had options of its own (arguments, files, limits), which this node does not keep.')
   const own = readBundle(readFiles(again.receipt)[0]!).receipt.payload
   const field = FIELDS.find(name => String(own[name]) !== String(payload[name]))

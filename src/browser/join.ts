@@ -27,7 +27,7 @@ export type { JoinOptions, Node, NodeTrade, PauseOptions, SettingsChange, Work }
 
 /**
  * Become part of the mesh. A tab buys; it works for others only after `serve(true)`, which is to follow a yes of its user.
- * @throws {InosError} ERR_DATA_DIR where another tab has this identity, ERR_LISTEN, ERR_NOT_REACHABLE, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER; nothing is left open then
+ * @throws {InosError} ERR_DATA_DIR where another tab has this identity, ERR_STORE where what is kept cannot be used, ERR_LISTEN, ERR_NOT_REACHABLE, ERR_USAGE, ERR_INVITE, ERR_NOT_MEMBER; nothing is left open then
  */
 export async function join (options: JoinOptions = {}): Promise<Node> {
   const { peers = [], signal, serve = false, pause = {} } = options

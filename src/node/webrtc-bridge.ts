@@ -3,7 +3,6 @@
  * with one line about it before its bytes. Who the peer is was shown in the other process; what it may do is the node's to decide.
  */
 import { timingSafeEqual } from 'node:crypto'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { InosError } from '../packet/errors.ts'
 
@@ -41,13 +40,39 @@ export function tellNewcomer (socket: Socket, newcomer: Newcomer, token: string)
   socket.write(Buffer.concat([length, text]))
 }
 
-/** @throws {InosError} ERR_BAD_PACKET from whoever does not have the token; {DOMException} when the signal says so */
+/**
+ * What comes behind the line is left in the socket, which is paused.
+ * @throws {InosError} ERR_BAD_PACKET from whoever does not have the token; {DOMException} when the signal says so
+ */
 export async function readNewcomer (socket: Socket, token: string, signal: AbortSignal): Promise<Newcomer> {
-  const length = (await take(socket, LENGTH_BYTES, signal)).readUInt32BE()
-  if (length === 0 || length > BYTES_MAX) throw new InosError('ERR_BAD_PACKET', 'A local connection does not say who has come.')
-  const line = parse(await take(socket, length, signal))
+  const line = parse(await readLine(socket, signal))
   if (typeof line.token !== 'string' || !isSame(line.token, token)) throw new InosError('ERR_BAD_PACKET', 'A local connection comes from somebody else.')
   return line as Line
+}
+
+function readLine (socket: Socket, signal: AbortSignal): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+  let came = Buffer.alloc(0)
+  const take = (bytes: Buffer): void => {
+    came = Buffer.concat([came, bytes])
+    if (came.length < LENGTH_BYTES) return
+    const length = came.readUInt32BE()
+    const end = LENGTH_BYTES + length
+    if (length > BYTES_MAX) return reject(new InosError('ERR_BAD_PACKET', 'A local connection does not say who has come.'))
+    if (came.length < end) return
+    leave()
+    socket.unshift(came.subarray(end))
+    resolve(came.subarray(LENGTH_BYTES, end))
+  }
+  const over = (): void => { reject(new InosError('ERR_BAD_PACKET', 'A local connection ended before it said who has come.')) }
+  const giveUp = (): void => { reject(signal.reason) }
+  const leave = (): void => {
+    socket.pause().off('data', take).off('end', over).off('close', over)
+    signal.removeEventListener('abort', giveUp)
+  }
+  signal.addEventListener('abort', giveUp)
+  socket.on('data', take).on('end', over).on('close', over)
+  return promise.finally(leave)
 }
 
 /** What is no line is one without a token. */
@@ -62,13 +87,4 @@ function parse (text: Buffer): Partial<Line> {
 function isSame (one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]
   return a.length === b.length && timingSafeEqual(a, b)
-}
-
-async function take (socket: Socket, length: number, signal: AbortSignal): Promise<Buffer> {
-  for (;;) {
-    const bytes = socket.read(length) as Buffer | null
-    if (bytes !== null && bytes.length === length) return bytes
-    if (socket.readableEnded) throw new InosError('ERR_BAD_PACKET', 'A local connection ended before it said who has come.')
-    await once(socket, 'readable', { signal })
-  }
 }

@@ -70,7 +70,8 @@ export class WebRtcListener extends TypedEventEmitter<ListenerEvents> implements
   }
 
   async #end (child: ChildProcess): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return
+    // Gone, or never begun.
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
     const late = setTimeout(() => { child.kill('SIGKILL') }, closeMsMax)
     const gone = once(child, 'exit')
     if (child.connected) child.disconnect()
@@ -81,10 +82,16 @@ export class WebRtcListener extends TypedEventEmitter<ListenerEvents> implements
   async #start (task: Task): Promise<Multiaddr[]> {
     const child = fork(ENTRY, { cwd: '/', env: {}, execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
     this.#child = child
-    const answer = await answerOf(child, task)
-    if (!('addresses' in answer)) throw new InosError('ERR_LISTEN', answer.message, answer.hint === null ? {} : { hint: answer.hint })
-    child.once('exit', () => { this.#startAgain(task) })
-    return answer.addresses.map(address => multiaddr(address))
+    try {
+      const answer = await answerOf(child, task)
+      if (!('addresses' in answer)) throw new InosError('ERR_LISTEN', answer.message, answer.hint === null ? {} : { hint: answer.hint })
+      child.once('exit', () => { this.#startAgain(task) })
+      return answer.addresses.map(address => multiaddr(address))
+    } catch (error) {
+      // One that does not listen would only be in the way of the next.
+      child.kill('SIGKILL')
+      throw error
+    }
   }
 
   /** At the same port and with the same certificate, so that the addresses that were told are good again. */
@@ -137,10 +144,10 @@ async function answerOf (child: ChildProcess, task: Task): Promise<Answer> {
   const fail = (why: string): void => { reject(new InosError('ERR_LISTEN', `The process that listens for WebRTC ${why}.`)) }
   const late = setTimeout(() => {
     fail('did not begin in time')
-    child.kill('SIGKILL')
   }, startMsMax)
   child.once('message', answer => { resolve(answer as Answer) })
-  child.once('error', error => { fail(`did not begin: ${error.message}`) })
+  // Also when it cannot be told anything any more.
+  child.on('error', error => { fail(`did not begin: ${error.message}`) })
   child.once('exit', (code, signal) => { fail(`ended at once (${signal ?? code})`) })
   child.send(task)
   try {
@@ -158,6 +165,8 @@ class LocalConnection extends AbstractMultiaddrConnection {
     this.#socket = socket
     socket.on('data', data => { this.onData(data) })
     socket.on('drain', () => { this.safeDispatchEvent('drain') })
+    // It waited with what came behind its first line.
+    socket.resume()
     socket.once('close', isBroken => { this.onTransportClosed(isBroken ? new Error('the connection was reset') : undefined) })
   }
 

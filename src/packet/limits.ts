@@ -296,7 +296,7 @@ export const LIMITS = {
     pooledMemoriesMax: 8,
     pooledPagesMax: 16,
     queueMax: 1_024,
-    /** Guests that may be suspended for their children beside those that run, and one more for each level below a root (`executor-pool.ts`). */
+    /** Guests that may be suspended for their children beside those that run, and one more for each level below a root (`assembly/executor-turns.ts`). */
     waitingMax: 4,
     /** How long one may be suspended in all: as long as an order binds. */
     waitMsMax: 3_600_000,

@@ -38,7 +38,7 @@ function Graph ({ self, peers }: { self: string, peers: readonly { readonly id: 
 }
 
 export function Mesh (): ComponentChildren {
-  useFresh('status', 'peers', 'knownPeers', 'mesh')
+  useFresh('status', 'peers', 'knownPeers', 'mesh', 'work')
   const peers = shown('peers') ?? []
   const known = (shown('knownPeers') ?? []).filter(one => !peers.some(({ id }) => id === one.id))
   const mesh = shown('mesh')
