@@ -148,7 +148,7 @@ test('recalled and cancelled', async () => {
 
 // Goal: `stop` ends what runs and what waits, takes nothing more, and tells of no loss; else a loss is told, but not that of a spare one.
 // Method: one of each before and after.
-test('stop and losses', async () => {
+test('stop and losses', { timeout: 30_000 }, async () => {
   const room = new Room(1)
   const jobs = [send(room, 'runs'), send(room, 'waits')]
   room.lose(new Chair(), SPARE)

@@ -145,12 +145,25 @@ async function configure ({ seed, listen: places = [], stun = [], mdns, timers =
   }
 }
 
+/** What libp2p says of each address that failed: the address, the name of an error, its words. */
+const FAILURE = /^ {2}(\/\S+): \w+: (.+)$/gm
+const PACKAGE = /optional package ([^\s,]+)/
+
 function notListening (listen: readonly string[], cause: unknown): InosError {
+  if (cause instanceof InosError) return cause
   const text = cause instanceof Error ? cause.message : ''
-  const where = listen.join(', ')
+  const failures = [...text.matchAll(FAILURE)].map(([, address = '', reason = '']) => ({ address, reason }))
+  const where = failures.length === 0 ? listen.join(', ') : failures.map(({ address }) => address).join(', ')
+  const wants = PACKAGE.exec(text)?.[1]
+  if (wants !== undefined) return new InosError('ERR_LISTEN', `This node cannot listen on ${where}: it needs the optional package ${wants}, which is not installed here or has no build for this machine.`, { cause, hint: `npm install ${wants}, or listen on /ip4/0.0.0.0/tcp/4002/ws for browsers instead. \`inos doctor\` tells what can be listened on.` })
   if (text.includes('EADDRINUSE')) {
     return new InosError('ERR_LISTEN', `The port of ${where} is in use by another program.`, {
       cause, hint: 'Stop that program, or choose another port; 0 takes any free one.'
+    })
+  }
+  if (failures.some(({ reason }) => reason.startsWith('No transport'))) {
+    return new InosError('ERR_LISTEN', `This node cannot listen on ${where}: no transport of it listens on such an address.`, {
+      cause, hint: 'An address to listen on ends with /tcp/PORT, /tcp/PORT/ws, /udp/PORT/quic-v1/webtransport or /udp/PORT/webrtc-direct; /p2p-circuit and /webrtc are at relays.'
     })
   }
   return new InosError('ERR_LISTEN', `This node cannot listen on ${where}.`, {
