@@ -5,7 +5,7 @@
  * node scripts/build.ts [FOLDER]
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, globSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, type BuildOptions } from 'esbuild'
@@ -49,6 +49,10 @@ cpSync(join(root, 'guest'), join(dist, 'guest'), { recursive: true })
 mkdirSync(join(dist, 'types'), { recursive: true })
 execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(dist, 'types')], { stdio: 'inherit' })
 for (const file of ['packet.pb.d.ts']) cpSync(join(root, 'src', 'packet', file), join(dist, 'types', 'packet', file))
+// Most of what was emitted describes what no program that imports this one sees.
+const seen = new Set<string>()
+for (const entry of ['index', 'testing/index', 'browser/index']) follow(join(dist, 'types', `${entry}.d.ts`))
+for (const file of globSync(join(dist, 'types', '**/*.d.ts'))) if (!seen.has(file)) rmSync(file)
 
 const sum = (files: string[]): number => files.reduce((total, file) => total + statSync(file).size, 0)
 const isTabs = (file: string): boolean => dirname(file) === dist && (basename(file) === TAB_EXECUTOR || basename(file) in tab.files)
@@ -58,3 +62,10 @@ const native = sum(globSync(join(prebuilds, `${process.platform}-${process.arch}
 const ok = own + native <= BYTES_MAX && tab.entryBytes <= TAB_BYTES_MAX && page <= PAGE_BYTES_MAX
 console.log(JSON.stringify({ ok, bytes: own + native, dist: own, native, folder: dist, bytesMax: BYTES_MAX, tabGzipped: tab.entryBytes, tabBytesMax: TAB_BYTES_MAX, tabFiles: tab.sizes, pageGzipped: page, pageBytesMax: PAGE_BYTES_MAX }))
 if (!ok) process.exitCode = 1
+
+/** A file of declarations, and all that it names. */
+function follow (file: string): void {
+  if (seen.has(file)) return
+  seen.add(file)
+  for (const [, path = ''] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)['"]/g)) follow(join(dirname(file), path.replace(/(?:\.d)?\.[jt]s$/, '.d.ts')))
+}
