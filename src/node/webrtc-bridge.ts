@@ -58,8 +58,8 @@ function readLine (socket: Socket, signal: AbortSignal): Promise<Buffer> {
     if (came.length < LENGTH_BYTES) return
     const length = came.readUInt32BE()
     const end = LENGTH_BYTES + length
-    if (length > BYTES_MAX) return reject(new InosError('ERR_BAD_PACKET', 'A local connection does not say who has come.'))
-    if (came.length < end) return
+    if (length > BYTES_MAX) reject(new InosError('ERR_BAD_PACKET', 'A local connection does not say who has come.'))
+    if (length > BYTES_MAX || came.length < end) return
     leave()
     socket.unshift(came.subarray(end))
     resolve(came.subarray(LENGTH_BYTES, end))
