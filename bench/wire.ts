@@ -3,7 +3,7 @@
  * over loopback, one at a time and 64 in flight, and 64 MiB one way. The baseline sends the same frames at the same depth
  * over a stream of its own, with no packet decoded and no id matched.
  *
- *   npm run bench:wire -- [--transport tcp,ws] [--rounds N]
+ *   npm run bench:wire -- [--transport tcp,ws,quic-v1] [--rounds N]
  *
  * Node dials no WebTransport: `bench/browser.ts` has a tab do it. Transports take turns in each round, and so do baseline and session,
  * so that a busy machine slows all alike; the best round counts. A table goes to stderr; the last line of stdout is one JSON object:
@@ -23,7 +23,7 @@ import { openBare, sendBulk, serveBare } from './bare.ts'
 import { better, measure, type Rate } from './rate.ts'
 
 /** Where to listen, by the name of the transport. */
-const TRANSPORTS: Readonly<Record<string, string>> = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws' }
+const TRANSPORTS: Readonly<Record<string, string>> = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws', 'quic-v1': '/ip4/127.0.0.1/udp/0/quic-v1' }
 const INPUT_BYTES = 100
 const WARM_UP = 2_000
 const DEPTHS = { sequential: { inFlight: 1, count: 5_000 }, parallel: { inFlight: 64, count: 100_000 } }

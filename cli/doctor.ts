@@ -155,7 +155,7 @@ async function checkListening (): Promise<Omit<Check, 'name'>> {
 
 /** Of the transports with native parts, which a node may lack. */
 async function checkBrowsers (): Promise<Omit<Check, 'name'>> {
-  const [{ loadQuiche }, { loadWebRtc }] = await Promise.all([import('../src/node/webtransport/native.ts'), import('../src/node/webrtc.ts')])
+  const [{ loadQuiche }, { loadWebRtc }] = await Promise.all([import('../src/node/quic/native.ts'), import('../src/node/webrtc.ts')])
   const transports = [
     { name: 'WebTransport (--listen /ip4/0.0.0.0/udp/4001/quic-v1/webtransport)', load: loadQuiche },
     { name: 'WebRTC (--listen /ip4/0.0.0.0/udp/4003/webrtc-direct, or /webrtc after they met through a relay)', load: loadWebRtc }

@@ -29,7 +29,7 @@ const common: BuildOptions = {
   minify: true,
   legalComments: 'none',
   // Native: found in node_modules, where npm put the build for this machine, if there is one.
-  external: ['classic-level', '@matrixai/quic', '@chainsafe/libp2p-quic', 'node-datachannel'],
+  external: ['classic-level', '@matrixai/quic', 'node-datachannel'],
   // Some dependencies are CommonJS and call require for Node's own modules.
   banner: { js: "import { createRequire as inosRequire } from 'node:module';const require=inosRequire(import.meta.url);" }
 }

@@ -105,7 +105,7 @@ test('the command line works from the package', async () => {
 // Goal: who has not the optional native parts is told what to install, and everything else works. Method: the package has none of them; each address that needs one.
 test('what is missing is named', async () => {
   const cli = join(project, 'node_modules', 'inos', 'dist', 'cli.js')
-  for (const [address, name] of [['/ip4/127.0.0.1/udp/0/webrtc-direct', 'node-datachannel'], ['/ip4/127.0.0.1/udp/0/quic-v1/webtransport', '@matrixai/quic'], ['/webrtc', 'node-datachannel']]) {
+  for (const [address, name] of [['/ip4/127.0.0.1/udp/0/webrtc-direct', 'node-datachannel'], ['/ip4/127.0.0.1/udp/0/quic-v1/webtransport', '@matrixai/quic'], ['/ip4/127.0.0.1/udp/0/quic-v1', '@matrixai/quic'], ['/webrtc', 'node-datachannel']]) {
     const { code, stderr } = await run(process.execPath, [cli, 'up', '--data', join(project, 'lacking'), '--listen', address!], { cwd: project }).then(() => ({ code: 0, stderr: '' }), (error: { code: number, stderr: string }) => error)
     assert.equal(code, 107, stderr)
     assert.match(stderr, new RegExp(`^error: .*optional package ${name}.*\\(ERR_LISTEN\\)\nhint: npm install ${name}`), address)

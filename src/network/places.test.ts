@@ -70,7 +70,7 @@ test('a transport is the last protocol of an address', () => {
 // Goal: the best way there is is tried first, and a relay when no straight way of its kind is left. Method: a peer's addresses in the order wanted, reversed.
 test('addresses are dialled in one order', () => {
   const wanted = [
-    `/ip4/192.0.2.1/tcp/1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/webtransport${CERTHASH}/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/webrtc-direct${CERTHASH}/p2p/${ID}`, `/ip4/192.0.2.1/tcp/1/ws/p2p/${ID}`,
+    `/ip4/192.0.2.1/tcp/1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/webtransport${CERTHASH}/p2p/${ID}`, `/ip4/192.0.2.1/tcp/1/ws/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/quic-v1/p2p/${ID}`, `/ip4/192.0.2.1/udp/1/webrtc-direct${CERTHASH}/p2p/${ID}`,
     `/ip4/192.0.2.2/tcp/1/p2p/${ID}/p2p-circuit/p2p/${ID}`, `/ip4/192.0.2.2/tcp/1/ws/p2p/${ID}/p2p-circuit/p2p/${ID}`, '/ip4/10.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1/ws', '/ip4/127.0.0.1/tcp/1'
   ]
   assert.deepEqual(wanted.toReversed().map(multiaddr => ({ multiaddr })).sort(byDialOrder).map(({ multiaddr }) => multiaddr), wanted)

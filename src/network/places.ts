@@ -67,8 +67,8 @@ export function byPromise (addresses: readonly string[]): string[] {
   return addresses.toSorted((a, b) => rank(a) - rank(b))
 }
 
-/** Of several ways to a peer, which to try first: what carries most bytes for least work; a transport that is not here is not tried anyway. */
-const TRANSPORTS = ['tcp', 'quic-v1', 'webtransport', 'webrtc-direct', 'webrtc', 'ws', 'wss']
+/** Of several ways to a peer, which to try first: what carries most bytes for least work, as docs/transports.md has measured it; a transport that is not here is not tried anyway. */
+const TRANSPORTS = ['tcp', 'webtransport', 'ws', 'wss', 'quic-v1', 'webrtc-direct', 'webrtc']
 
 /** Compares two addresses of a peer: what leads anywhere is dialled before what means something only nearby, straight ways before relays, then by transport. */
 export function byDialOrder (a: Address, b: Address): -1 | 0 | 1 {

@@ -1,5 +1,5 @@
 /**
- * The libp2p node of this platform: TCP, WebSocket, Noise, Yamux and the DHT, as a `Network`. It holds the
+ * The libp2p node of this platform: TCP, WebSocket, QUIC, WebTransport, WebRTC, Noise, Yamux and the DHT, as a `Network`. It holds the
  * identity and the sockets; what is said over them belongs to the network room.
  */
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -29,6 +29,7 @@ import { noiseInOneWrite } from './noise.ts'
 import { tcpFromOnePort } from './one-port.ts'
 import { timers as platformTimers } from './timers.ts'
 import { PortForwarder } from './upnp.ts'
+import { quic } from './quic/transport.ts'
 import { releaseWebRtc, useWebRtc, webRtcDirect } from './webrtc.ts'
 import { webSocket } from './websocket.ts'
 import { webTransport } from './webtransport/transport.ts'
@@ -128,7 +129,7 @@ async function configure ({ seed, listen: places = [], stun = [], mdns, timers =
     privateKey: await generateKeyPairFromSeed('Ed25519', seed),
     addresses: { listen, announceFilter: announced },
     // How many connections are relayed to one peer, and through one relay to this node.
-    transports: [tcpFromOnePort(), webSocket(), webTransport(seed, Date.now), webRtcDirect(seed), signalled({ timers, load: async () => (await useWebRtc()).webRTC, release: releaseWebRtc, answers: places.includes(WEBRTC), stun }), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
+    transports: [tcpFromOnePort(), webSocket(), quic(seed, Date.now), webTransport(seed, Date.now), webRtcDirect(seed), signalled({ timers, load: async () => (await useWebRtc()).webRTC, release: releaseWebRtc, answers: places.includes(WEBRTC), stun }), circuitRelayTransport({ maxInboundStopStreams: relayLimits.heldPerPeerMax, maxOutboundStopStreams: relayLimits.heldPerPeerMax })],
     connectionEncrypters: [noiseInOneWrite()],
     services: {
       ...common.services,
@@ -163,7 +164,7 @@ function notListening (listen: readonly string[], cause: unknown): InosError {
   }
   if (failures.some(({ reason }) => reason.startsWith('No transport'))) {
     return new InosError('ERR_LISTEN', `This node cannot listen on ${where}: no transport of it listens on such an address.`, {
-      cause, hint: 'An address to listen on ends with /tcp/PORT, /tcp/PORT/ws, /udp/PORT/quic-v1/webtransport or /udp/PORT/webrtc-direct; /p2p-circuit and /webrtc are at relays.'
+      cause, hint: 'An address to listen on ends with /tcp/PORT, /tcp/PORT/ws, /udp/PORT/quic-v1, /udp/PORT/quic-v1/webtransport or /udp/PORT/webrtc-direct; /p2p-circuit and /webrtc are at relays.'
     })
   }
   return new InosError('ERR_LISTEN', `This node cannot listen on ${where}.`, {

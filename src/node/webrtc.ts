@@ -10,16 +10,14 @@ import { overOneChannel } from '../network/one-channel.ts'
 import { lend } from '../network/punch.ts'
 import { InosError } from '../packet/errors.ts'
 import { LIMITS } from '../packet/limits.ts'
+import { createCertificate } from './certificate.ts'
 import { timers } from './timers.ts'
 import { WebRtcListener } from './webrtc-listener.ts'
-import { createCertificate } from './webtransport/certificates.ts'
 
 type WebRtc = typeof import('@libp2p/webrtc')
 type Direct = (components: WebRTCDirectTransportComponents) => Transport
 
 const LISTEN = /^\/ip[46]\/[^/]+\/udp\/\d+\/webrtc-direct$/
-/** Begin and end of what certificates can say in two digits of a year (RFC 5280, section 4.1.2.5.1). */
-const [BEGIN, END] = [new Date(0), new Date(Date.UTC(2049, 11, 31))]
 
 /** Nodes of this process that use it, and how it ends what it holds. */
 let users = 0
@@ -54,7 +52,7 @@ export function releaseWebRtc (): void {
 
 /** Without anybody between; nobody else is asked for anything. The certificate is computed from the identity, so an address stays good. @param seed the node's identity */
 export function directOf ({ webRTCDirect }: WebRtc, seed: Uint8Array): Direct {
-  const { keyPem, certificatePem, hash } = createCertificate(seed, 'webrtc/1', 1, BEGIN, END)
+  const { keyPem, certificatePem, hash } = createCertificate({ seed, use: 'webrtc/1' })
   const certificate = { privateKey: keyPem.toString(), pem: certificatePem.toString(), certhash: base64url.encode(hash) }
   return overOneChannel(webRTCDirect({ certificate, rtcConfiguration: { iceServers: [] }, maxEarlyStreams: 1 }), timers)
 }

@@ -75,27 +75,32 @@ export const LIMITS = {
     messageBytesMax: 1 * MIB,
     headersBytesMax: 8 * KIB
   },
-  /** The listener for WebTransport. */
-  webTransport: {
-    /** A certificate is shown for so long, and valid for that much longer at both ends; its hash is told one period ahead. */
-    periodMs: 6 * 86_400_000,
-    skewMs: 86_400_000,
+  /** QUIC, between nodes and under WebTransport. */
+  quic: {
     /** Connections that have not shown yet who they are. */
     unsettledMax: 64,
     /** What a new connection, and one stream of it, may send ahead of a reader; and a whole connection later on. */
     firstBytesMax: 1 * MIB,
     firstStreamBytesMax: 256 * KIB,
     windowBytesMax: 32 * MIB,
-    /** Streams before the handshake is over, those of HTTP/3 itself, and what is said on them; header fields of a request. */
-    earlyStreamsMax: 10,
-    controlStreamsMax: 8,
-    controlBytesMax: 64 * KIB,
-    headerBytesMax: 4 * KIB,
     /** A UDP packet that fits the paths of the internet. */
     packetBytesMax: 1_350,
     /** Silent for so long, a connection is lost; this often it is seen to that it is not. */
     idleMsMax: 30_000,
-    keepMs: 10_000
+    keepMs: 10_000,
+    /** The certificate in which a peer shows its key. */
+    certificateBytesMax: 8 * KIB
+  },
+  /** The listener for WebTransport. */
+  webTransport: {
+    /** A certificate is shown for so long, and valid for that much longer at both ends; its hash is told one period ahead. */
+    periodMs: 6 * 86_400_000,
+    skewMs: 86_400_000,
+    /** Streams before the handshake is over, those of HTTP/3 itself, and what is said on them; header fields of a request. */
+    earlyStreamsMax: 10,
+    controlStreamsMax: 8,
+    controlBytesMax: 64 * KIB,
+    headerBytesMax: 4 * KIB
   },
   /** WebRTC between two peers that met through a relay. */
   webRtc: {
@@ -767,8 +772,8 @@ relate(LIMITS.blobs.addressesMax * LIMITS.blobs.addressBytesMax < wire.frameByte
 relate(LIMITS.module.bytesMax <= wire.blobBytesMax, 'every module can be fetched')
 relate(2 * wire.batchBytesMax <= LIMITS.webSocket.messageBytesMax, 'what is written together fits a message')
 relate(LIMITS.webTransport.periodMs + 2 * LIMITS.webTransport.skewMs <= 14 * 86_400_000, 'browsers take a certificate of which only the hash is known')
-relate(2 * LIMITS.webTransport.keepMs < LIMITS.webTransport.idleMsMax, 'one lost packet does not end a connection')
-relate(wire.streamWindowBytesMax < LIMITS.webTransport.windowBytesMax, 'a stream that is not read leaves room to others')
+relate(2 * LIMITS.quic.keepMs < LIMITS.quic.idleMsMax, 'one lost packet does not end a connection')
+relate(wire.streamWindowBytesMax < LIMITS.quic.windowBytesMax, 'a stream that is not read leaves room to others')
 relate(wire.inlineBytesMax * 4 < wire.frameBytesMax, 'a frame holds inline module, input, files and result')
 relate(wire.blobChunkBytes + 4 * KIB < wire.frameBytesMax, 'a chunk of a blob fits a frame')
 relate(wire.windowBytesMax >= wire.frameBytesMax, 'one frame fits the window')

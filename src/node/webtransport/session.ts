@@ -4,8 +4,9 @@
  * https://datatracker.ietf.org/doc/html/draft-ietf-webtrans-http3, in the draft 02 that browsers speak as well.
  */
 import { LIMITS } from '../../packet/limits.ts'
+import type { Link, StreamReader } from '../quic/link.ts'
+import { H3 } from './codes.ts'
 import { Frames } from './frames.ts'
-import { H3, type Link, type StreamReader } from './link.ts'
 import { BadFields, decodeFields, encodeStatus, STATUS } from './qpack.ts'
 import { readVarint, varint } from './varint.ts'
 
@@ -25,8 +26,6 @@ const OWN_SETTINGS = [[1, 0], [7, 0], [8, 1], [0x33, 1], [0xffd277, 1], [0x2b603
 const NO_SESSION = 0x3994bd84
 
 export interface SessionEvents {
-  /** The session is open. */
-  opened (): void
   /** The peer opened a stream of it, of which `head` has been read. */
   stream (stream: number, head: Uint8Array): void
 }
@@ -45,7 +44,7 @@ export class Session {
 
   begin (): void {
     const settings = Buffer.concat(OWN_SETTINGS.flat().map(varint))
-    this.#link.write(OWN_CONTROL, Buffer.concat([varint(CONTROL), varint(SETTINGS), varint(settings.length), settings]))
+    this.#link.write(OWN_CONTROL, Buffer.concat([varint(CONTROL), varint(SETTINGS), varint(settings.length), settings]), H3.excessiveLoad)
   }
 
   /** A stream the peer opened: its first bytes say what it is for. */
@@ -113,12 +112,11 @@ export class Session {
     const reader = this.#capsules()
     this.#link.read(stream, reader)
     if (rest.length > 0) reader.take(rest)
-    this.#events.opened()
   }
 
   #respond (stream: number, status: number, isLast: boolean): void {
     const fields = encodeStatus(status)
-    this.#link.write(stream, Buffer.concat([varint(HEADERS), varint(fields.length), fields]), isLast)
+    this.#link.write(stream, Buffer.concat([varint(HEADERS), varint(fields.length), fields]), H3.excessiveLoad, isLast)
   }
 
   /** What follows the request: capsules in frames, of which only the end of the session means anything. */

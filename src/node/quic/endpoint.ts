@@ -1,17 +1,18 @@
 /**
- * The UDP socket of a WebTransport listener: who sends from an address it made up gets no more bytes back than it sent
+ * The UDP socket of a listener: who sends from an address it made up gets no more bytes back than it sent
  * and leaves nothing here (a retry token, RFC 9000, section 8.1.2), and only so many connections there are at once.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { LIMITS } from '../../packet/limits.ts'
-import type { Certificates } from './certificates.ts'
-import { H3, Link, type Place } from './link.ts'
-import type { Header, NativeConfig, Quiche } from './native.ts'
+import { type Application, Configuration } from './application.ts'
+import { Link, type Place } from './link.ts'
+import type { Header, Quiche } from './native.ts'
 
-const { wire, webTransport } = LIMITS
-const ID_BYTES = 16
+const { wire, quic } = LIMITS
+/** Of the ids of connections here. */
+export const ID_BYTES = 16
 const MAC_BYTES = 32
 /** Of `Type`. */
 const INITIAL = 0
@@ -20,19 +21,20 @@ export interface Arrival { readonly link: Link, readonly from: Place, /** It has
 
 export class Endpoint {
   readonly #quiche: Quiche
-  readonly #certificates: Certificates
+  readonly #codes: Application['codes']
+  readonly #configuration: Configuration
   readonly #arrived: (arrival: Arrival) => void
   readonly #secret = randomBytes(32)
   readonly #links = new Map<string, Link>()
   readonly #unsettled = new Set<Link>()
   readonly #socket: Socket
-  #config: { shown: object, config: NativeConfig } | null = null
   #place: Place = { host: '', port: 0 }
   #keeping: NodeJS.Timeout | undefined
 
-  constructor (quiche: Quiche, family: 4 | 6, certificates: Certificates, arrived: (arrival: Arrival) => void) {
+  constructor (quiche: Quiche, family: 4 | 6, application: Application, arrived: (arrival: Arrival) => void) {
     this.#quiche = quiche
-    this.#certificates = certificates
+    this.#codes = application.codes
+    this.#configuration = new Configuration(quiche, application)
     this.#arrived = arrived
     this.#socket = createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true })
     this.#socket.on('message', (packet, remote) => { this.#received(packet, remote) })
@@ -47,12 +49,12 @@ export class Endpoint {
     // An unreachable peer is no reason to end.
     this.#socket.on('error', () => {})
     this.#place = { host, port: this.#socket.address().port }
-    this.#keeping = setInterval(() => { for (const link of this.#links.values()) link.keep() }, webTransport.keepMs)
+    this.#keeping = setInterval(() => { for (const link of this.#links.values()) link.keep() }, quic.keepMs)
   }
 
   async close (): Promise<void> {
     clearInterval(this.#keeping)
-    for (const link of [...this.#links.values()]) link.close(H3.noError)
+    for (const link of [...this.#links.values()]) link.close(this.#codes.end)
     // Packets that say so are sent when the next turn is over.
     await new Promise(setImmediate)
     const closed = once(this.#socket, 'close')
@@ -74,7 +76,7 @@ export class Endpoint {
 
   /** A first packet: asked to come again with a token, and with one taken in. */
   #greet (packet: Uint8Array, { ty, version, dcid, scid, token }: Header, from: Place): Link | null {
-    if (ty !== INITIAL || packet.length < this.#quiche.MIN_CLIENT_INITIAL_LEN || this.#links.size >= wire.connectionsMax || this.#unsettled.size >= webTransport.unsettledMax) return null
+    if (ty !== INITIAL || packet.length < this.#quiche.MIN_CLIENT_INITIAL_LEN || this.#links.size >= wire.connectionsMax || this.#unsettled.size >= quic.unsettledMax) return null
     const answer = new Uint8Array(this.#quiche.MAX_DATAGRAM_SIZE)
     if (!this.#quiche.versionIsSupported(version)) {
       this.#post(answer.subarray(0, this.#quiche.negotiateVersion(scid, dcid, answer)), from)
@@ -90,10 +92,10 @@ export class Endpoint {
   }
 
   #take (id: Uint8Array, original: Uint8Array, from: Place): Link {
-    const quic = this.#quiche.Connection.accept(id, original, this.#place, from, this.#configure())
-    const link = new Link(quic, this.#quiche, (packet, to) => { this.#post(packet, to) })
+    const connection = this.#quiche.Connection.accept(id, original, this.#place, from, this.#configuration.current)
+    const link = new Link(connection, this.#quiche, 'inbound', (packet, to) => { this.#post(packet, to) })
     const name = nameOf(id)
-    const late = setTimeout(() => { link.close(H3.excessiveLoad) }, wire.dialMsMax)
+    const late = setTimeout(() => { link.close(this.#codes.late) }, wire.dialMsMax)
     const settle = (): void => {
       clearTimeout(late)
       this.#unsettled.delete(link)
@@ -105,34 +107,6 @@ export class Endpoint {
       this.#links.delete(name)
     }), from, settle })
     return link
-  }
-
-  /** What is offered, with the certificate of now. */
-  #configure (): NativeConfig {
-    const shown = this.#certificates.current()
-    if (this.#config?.shown === shown) return this.#config.config
-    const config = this.#quiche.Config.withBoringSslCtx(false, false, null, [shown.keyPem], [shown.certificatePem], null)
-    config.setApplicationProtos(['h3'])
-    config.setMaxIdleTimeout(webTransport.idleMsMax)
-    config.setMaxRecvUdpPayloadSize(webTransport.packetBytesMax)
-    config.setMaxSendUdpPayloadSize(webTransport.packetBytesMax)
-    // Windows begin small, and grow with readers that keep up: who has not said who it is fills no memory.
-    config.setInitialMaxData(webTransport.firstBytesMax)
-    config.setInitialMaxStreamDataBidiLocal(webTransport.firstStreamBytesMax)
-    config.setInitialMaxStreamDataBidiRemote(webTransport.firstStreamBytesMax)
-    config.setInitialMaxStreamDataUni(webTransport.controlBytesMax)
-    config.setMaxStreamWindow(wire.streamWindowBytesMax)
-    config.setMaxConnectionWindow(webTransport.windowBytesMax)
-    config.setInitialMaxStreamsBidi(wire.muxerStreamsMax)
-    config.setInitialMaxStreamsUni(webTransport.controlStreamsMax)
-    config.setDisableActiveMigration(true)
-    config.enablePacing(false)
-    // The drafts of WebTransport ask for it; a datagram that comes is dropped.
-    config.enableDgram(true, 1, 1)
-    config.grease(false)
-    config.verifyPeer(false)
-    this.#config = { shown, config }
-    return config
   }
 
   /** Until when, the id the client chose first, and a proof that this node wrote that for this address. */

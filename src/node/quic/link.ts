@@ -1,8 +1,9 @@
 /**
- * One QUIC connection of the listener: what arrives goes to the readers of its streams as far as they take it, so that
+ * One QUIC connection: what arrives goes to the readers of its streams as far as they take it, so that
  * flow control reaches the sender; what is written goes out as far as the network takes it, and the rest stays with the
  * writer. What the streams mean is the session's.
  */
+import type { MessageStreamDirection } from '@libp2p/interface'
 import type { NativeConnection, Quiche } from './native.ts'
 
 /** Who reads a stream. */
@@ -28,9 +29,6 @@ export interface LinkEvents {
 
 export interface Place { readonly host: string, readonly port: number }
 
-/** HTTP/3's codes for the end of a connection or stream (RFC 9114, section 8.1). */
-export const H3 = { noError: 0x100, streamCreation: 0x103, closedCritical: 0x104, frameUnexpected: 0x105, excessiveLoad: 0x107, missingSettings: 0x10a, rejected: 0x10b, messageError: 0x10e } as const
-
 const CHUNK_BYTES = 64 * 1024
 /** Of `Shutdown`. */
 const READ = 0
@@ -48,16 +46,29 @@ export class Link {
   #isClosed = false
   #isScheduled = false
   #timer: NodeJS.Timeout | undefined
-  #nextStream = 1
+  #nextStream: number
   #onClosed: () => void = () => {}
 
-  constructor (quic: NativeConnection, { MAX_DATAGRAM_SIZE }: Pick<Quiche, 'MAX_DATAGRAM_SIZE'>, post: (packet: Uint8Array, to: Place) => void) {
+  constructor (quic: NativeConnection, { MAX_DATAGRAM_SIZE }: Pick<Quiche, 'MAX_DATAGRAM_SIZE'>, direction: MessageStreamDirection, post: (packet: Uint8Array, to: Place) => void) {
+    this.#nextStream = direction === 'outbound' ? 0 : 1
     this.#quic = quic
     this.#post = post
     this.#packet = new Uint8Array(MAX_DATAGRAM_SIZE)
   }
 
   get isClosed (): boolean { return this.#isClosed }
+
+  /** The peer's certificate in DER, when the handshake is done; null when it showed none, or more than one. */
+  get certificate (): Uint8Array | null {
+    const chain = this.#quic.peerCertChain()
+    return chain?.length === 1 ? chain[0]! : null
+  }
+
+  /** Why the connection ended, as far as one side has said so. */
+  get reason (): string {
+    const [error, who] = [this.#quic.localError() ?? this.#quic.peerError(), this.#quic.localError() === null ? 'the peer' : 'this node']
+    return error === null ? 'nothing was heard' : `${who} ended it with code ${error.errorCode}${error.reason.length === 0 ? '' : ` (${Buffer.from(error.reason).toString('latin1')})`}`
+  }
 
   begin (events: LinkEvents): void { this.#events = events }
 
@@ -82,6 +93,9 @@ export class Link {
     this.wake()
   }
 
+  /** Begins the handshake of a connection that this side opens. */
+  greet (): void { this.#turn() }
+
   /** Look at all streams soon, once for all that happens in this turn. */
   wake (): void {
     if (this.#isScheduled || this.#isClosed) return
@@ -102,7 +116,7 @@ export class Link {
   }
 
   /** A few bytes that have to fit: else the peer lets nothing through, and the connection ends. */
-  write (stream: number, bytes: Uint8Array, isLast = false): void {
+  write (stream: number, bytes: Uint8Array, tooMuch: number, isLast = false): void {
     if (this.#isClosed) return
     let sent: number | null = null
     try {
@@ -110,7 +124,7 @@ export class Link {
     } catch {
       // The same as a stream without room.
     }
-    if (sent !== bytes.length) this.close(H3.excessiveLoad)
+    if (sent !== bytes.length) this.close(tooMuch)
     this.wake()
   }
 
@@ -140,6 +154,8 @@ export class Link {
     if (this.#isClosed || this.#quic.peerStreamsLeftBidi() === 0) return null
     const stream = this.#nextStream
     this.#nextStream += 4
+    // It counts from now on, not from its first byte.
+    this.#quic.streamSend(stream, new Uint8Array(0), false)
     return stream
   }
 

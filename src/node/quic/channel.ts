@@ -1,24 +1,24 @@
-/** A stream of a WebTransport session as libp2p's: it reads when its reader has room, and keeps nothing that the network does not take yet. */
+/** A stream of a QUIC connection as libp2p's: it reads when its reader has room, and keeps nothing that the network does not take yet. */
 import type { Logger, MessageStreamDirection } from '@libp2p/interface'
 import { AbstractStream } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Link, StreamReader, StreamWriter } from './link.ts'
 
-/** A stream was given up: code 0 of WebTransport among HTTP/3's (draft-ietf-webtrans-http3, section 4.4). */
-const GIVEN_UP = 0x52e4a40fa8db
-
 export class Channel extends AbstractStream implements StreamReader, StreamWriter {
   readonly number: number
   readonly #link: Link
+  readonly #givenUp: number
   /** Bytes arrived while nobody listened; more are asked for when somebody has taken these. */
   #isFull = false
 
-  constructor (link: Link, stream: number, direction: MessageStreamDirection, log: Logger) {
+  /** @param givenUp the code for a stream that is given up */
+  constructor (link: Link, stream: number, direction: MessageStreamDirection, givenUp: number, log: Logger) {
     super({ id: String(stream), direction, log: log.newScope(`${direction}:${stream}`) })
     this.number = stream
     this.#link = link
+    this.#givenUp = givenUp
     link.read(stream, this)
-    this.addEventListener('close', () => { link.forget(stream, GIVEN_UP) })
+    this.addEventListener('close', () => { link.forget(stream, givenUp) })
   }
 
   get isReady (): boolean {
@@ -31,7 +31,7 @@ export class Channel extends AbstractStream implements StreamReader, StreamWrite
   end (): void { this.onRemoteCloseWrite() }
 
   reset (): void {
-    this.#link.reset(this.number, GIVEN_UP)
+    this.#link.reset(this.number, this.#givenUp)
     this.onRemoteReset()
   }
 
@@ -47,11 +47,11 @@ export class Channel extends AbstractStream implements StreamReader, StreamWrite
     return { sentBytes, canSendMore: true }
   }
 
-  sendReset (): void { this.#link.reset(this.number, GIVEN_UP) }
+  sendReset (): void { this.#link.reset(this.number, this.#givenUp) }
 
   async sendCloseWrite (): Promise<void> { this.#link.finish(this.number) }
 
-  async sendCloseRead (): Promise<void> { this.#link.stop(this.number, GIVEN_UP) }
+  async sendCloseRead (): Promise<void> { this.#link.stop(this.number, this.#givenUp) }
 
   sendPause (): void {}
 
