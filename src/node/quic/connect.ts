@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type Application, Configuration } from './application.ts'
 import { ID_BYTES } from './endpoint.ts'
-import { Link, type LinkEvents, type Place } from './link.ts'
+import { Link, type LinkEvents, type Place, withoutZone } from './link.ts'
 import type { Quiche } from './native.ts'
 
 /**
@@ -21,7 +21,7 @@ export async function connect (quiche: Quiche, application: Application, to: Pla
     socket.close()
     throw error
   }
-  const [here, there] = [socket.address(), socket.remoteAddress()].map(({ address: host, port }) => ({ host, port })) as [Place, Place]
+  const [here, there] = [socket.address(), socket.remoteAddress()].map(({ address: host, port }) => withoutZone({ host, port })) as [Place, Place]
   // What cannot be sent is lost, as any packet may be.
   const link = new Link(quiche.Connection.connect(null, randomBytes(ID_BYTES), here, there, new Configuration(quiche, application).current), quiche, 'outbound', packet => { socket.send(packet, () => {}) })
   const { promise, resolve, reject } = Promise.withResolvers<Link>()

@@ -7,7 +7,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { LIMITS } from '../../packet/limits.ts'
 import { type Application, Configuration } from './application.ts'
-import { Link, type Place } from './link.ts'
+import { Link, type Place, withoutZone } from './link.ts'
 import type { Header, Quiche } from './native.ts'
 
 const { wire, quic } = LIMITS
@@ -63,15 +63,16 @@ export class Endpoint {
   }
 
   #received (packet: Uint8Array, { address: host, port }: RemoteInfo): void {
-    let header: Header
+    const from = { host, port }
+    let link: Link | null
     try {
-      header = this.#quiche.Header.fromSlice(packet, ID_BYTES)
+      const header = this.#quiche.Header.fromSlice(packet, ID_BYTES)
+      link = this.#links.get(nameOf(header.dcid)) ?? this.#greet(packet, header, from)
     } catch {
+      // What can be neither read nor answered is dropped.
       return
     }
-    const from = { host, port }
-    const link = this.#links.get(nameOf(header.dcid)) ?? this.#greet(packet, header, from)
-    link?.receive(packet, from, this.#place)
+    link?.receive(packet, withoutZone(from), this.#place)
   }
 
   /** A first packet: asked to come again with a token, and with one taken in. */
@@ -92,8 +93,10 @@ export class Endpoint {
   }
 
   #take (id: Uint8Array, original: Uint8Array, from: Place): Link {
-    const connection = this.#quiche.Connection.accept(id, original, this.#place, from, this.#configuration.current)
-    const link = new Link(connection, this.#quiche, 'inbound', (packet, to) => { this.#post(packet, to) })
+    const there = withoutZone(from)
+    const zone = from.host.slice(there.host.length)
+    const connection = this.#quiche.Connection.accept(id, original, this.#place, there, this.#configuration.current)
+    const link = new Link(connection, this.#quiche, 'inbound', (packet, { host, port }) => { this.#post(packet, { host: host + zone, port }) })
     const name = nameOf(id)
     const late = setTimeout(() => { link.close(this.#codes.late) }, wire.dialMsMax)
     const settle = (): void => {

@@ -29,6 +29,9 @@ export interface LinkEvents {
 
 export interface Place { readonly host: string, readonly port: number }
 
+/** Without the zone of a link-local address (RFC 4007), which sockets need and QUIC knows nothing of. */
+export function withoutZone ({ host, port }: Place): Place { return { host: host.replace(/%.*/, ''), port } }
+
 const CHUNK_BYTES = 64 * 1024
 /** Of `Shutdown`. */
 const READ = 0

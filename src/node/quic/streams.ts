@@ -4,7 +4,7 @@ import { AbstractMultiaddrConnection, AbstractStreamMuxer } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Application } from './application.ts'
 import { Channel } from './channel.ts'
-import type { Link, Place } from './link.ts'
+import { type Link, type Place, withoutZone } from './link.ts'
 
 /** What is under a connection of the application. */
 export interface Ground { readonly link: Link, readonly log: Logger, readonly codes: Application['codes'] }
@@ -27,8 +27,9 @@ export class LinkConnection extends AbstractMultiaddrConnection {
 }
 
 /** @param path what comes behind the port */
-export function addressOf ({ host, port }: Place, path: string): Multiaddr {
-  return multiaddr(`/${host.includes(':') ? 'ip6' : 'ip4'}/${host.replace(/%.*/, '')}/udp/${port}${path}`)
+export function addressOf (place: Place, path: string): Multiaddr {
+  const { host, port } = withoutZone(place)
+  return multiaddr(`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/udp/${port}${path}`)
 }
 
 export interface StreamsOptions {
