@@ -1,6 +1,6 @@
 /** The way out: a connection has a UDP socket of its own, which only hears whom it was opened to. */
 import { randomBytes } from 'node:crypto'
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { type Application, Configuration } from './application.ts'
 import { ID_BYTES } from './endpoint.ts'
@@ -13,24 +13,33 @@ import type { Quiche } from './native.ts'
  */
 export async function connect (quiche: Quiche, application: Application, to: Place, family: 4 | 6, events: (link: Link) => LinkEvents, signal: AbortSignal): Promise<Link> {
   const socket = createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true })
-  const connected = once(socket, 'connect', { signal })
-  socket.connect(to.port, to.host)
   try {
-    await connected
+    socket.connect(to.port, to.host)
+    await once(socket, 'connect', { signal })
+    return await greet(socket, quiche, application, events, signal)
   } catch (error) {
-    socket.close()
+    // The packet that says so goes first.
+    setImmediate(() => { socket.close() })
     throw error
   }
+}
+
+async function greet (socket: Socket, quiche: Quiche, application: Application, events: (link: Link) => LinkEvents, signal: AbortSignal): Promise<Link> {
   const [here, there] = [socket.address(), socket.remoteAddress()].map(({ address: host, port }) => withoutZone({ host, port })) as [Place, Place]
-  // What cannot be sent is lost, as any packet may be.
-  const link = new Link(quiche.Connection.connect(null, randomBytes(ID_BYTES), here, there, new Configuration(quiche, application).current), quiche, 'outbound', packet => { socket.send(packet, () => {}) })
+  const connection = quiche.Connection.connect(null, randomBytes(ID_BYTES), here, there, new Configuration(quiche, application).current)
+  const link = new Link(connection, quiche, 'outbound', packet => {
+    try {
+      socket.send(packet, () => {})
+    } catch {
+      // What cannot be sent is lost, as any packet may be.
+    }
+  })
   const { promise, resolve, reject } = Promise.withResolvers<Link>()
   let isEstablished = false
   const { established, accept, closed } = events(link)
   link.whenClosed(() => {
-    reject(new Error(`no QUIC connection: ${link.reason}`))
-    // The packet that says so goes first.
-    setImmediate(() => { socket.close() })
+    if (isEstablished) setImmediate(() => { socket.close() })
+    else reject(new Error(`no QUIC connection: ${link.reason}`))
   }).begin({
     established: () => {
       isEstablished = true
@@ -52,8 +61,9 @@ export async function connect (quiche: Quiche, application: Application, to: Pla
     link.close(application.codes.end)
   }
   signal.addEventListener('abort', giveUp, { once: true })
-  link.greet()
   try {
+    if (signal.aborted) giveUp()
+    else link.greet()
     return await promise
   } finally {
     signal.removeEventListener('abort', giveUp)

@@ -25,11 +25,10 @@ export class Endpoint {
   readonly #configuration: Configuration
   readonly #arrived: (arrival: Arrival) => void
   readonly #secret = randomBytes(32)
-  readonly #links = new Map<string, Link>()
+  readonly #links = new Map<string, { readonly link: Link, readonly from: Place }>()
   readonly #unsettled = new Set<Link>()
   readonly #socket: Socket
   #place: Place = { host: '', port: 0 }
-  #keeping: NodeJS.Timeout | undefined
 
   constructor (quiche: Quiche, family: 4 | 6, application: Application, arrived: (arrival: Arrival) => void) {
     this.#quiche = quiche
@@ -49,12 +48,10 @@ export class Endpoint {
     // An unreachable peer is no reason to end.
     this.#socket.on('error', () => {})
     this.#place = { host, port: this.#socket.address().port }
-    this.#keeping = setInterval(() => { for (const link of this.#links.values()) link.keep() }, quic.keepMs)
   }
 
   async close (): Promise<void> {
-    clearInterval(this.#keeping)
-    for (const link of [...this.#links.values()]) link.close(this.#codes.end)
+    for (const { link } of [...this.#links.values()]) link.close(this.#codes.end)
     // Packets that say so are sent when the next turn is over.
     await new Promise(setImmediate)
     const closed = once(this.#socket, 'close')
@@ -67,7 +64,10 @@ export class Endpoint {
     let link: Link | null
     try {
       const header = this.#quiche.Header.fromSlice(packet, ID_BYTES)
-      link = this.#links.get(nameOf(header.dcid)) ?? this.#greet(packet, header, from)
+      const known = this.#links.get(nameOf(header.dcid))
+      // Nobody moves: whatever was decided about a peer was about the place it came from.
+      if (known !== undefined && (known.from.host !== host || known.from.port !== port)) return
+      link = known?.link ?? this.#greet(packet, header, from)
     } catch {
       // What can be neither read nor answered is dropped.
       return
@@ -103,7 +103,7 @@ export class Endpoint {
       clearTimeout(late)
       this.#unsettled.delete(link)
     }
-    this.#links.set(name, link)
+    this.#links.set(name, { link, from })
     this.#unsettled.add(link)
     this.#arrived({ link: link.whenClosed(() => {
       settle()
@@ -132,8 +132,11 @@ export class Endpoint {
   }
 
   #post (packet: Uint8Array, { host, port }: Place): void {
-    // What cannot be sent is lost, as any packet may be.
-    this.#socket.send(packet, port, host, () => {})
+    try {
+      this.#socket.send(packet, port, host, () => {})
+    } catch {
+      // What cannot be sent is lost, as any packet may be.
+    }
   }
 }
 

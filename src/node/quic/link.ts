@@ -4,6 +4,7 @@
  * writer. What the streams mean is the session's.
  */
 import type { MessageStreamDirection } from '@libp2p/interface'
+import { LIMITS } from '../../packet/limits.ts'
 import type { NativeConnection, Quiche } from './native.ts'
 
 /** Who reads a stream. */
@@ -49,6 +50,7 @@ export class Link {
   #isClosed = false
   #isScheduled = false
   #timer: NodeJS.Timeout | undefined
+  #keeping: NodeJS.Timeout | undefined
   #nextStream: number
   #onClosed: () => void = () => {}
 
@@ -69,8 +71,9 @@ export class Link {
 
   /** Why the connection ended, as far as one side has said so. */
   get reason (): string {
-    const [error, who] = [this.#quic.localError() ?? this.#quic.peerError(), this.#quic.localError() === null ? 'the peer' : 'this node']
-    return error === null ? 'nothing was heard' : `${who} ended it with code ${error.errorCode}${error.reason.length === 0 ? '' : ` (${Buffer.from(error.reason).toString('latin1')})`}`
+    const [local, remote] = [this.#quic.localError(), this.#quic.peerError()]
+    if (local !== null) return `this node ended it with code ${local.errorCode}`
+    return remote === null ? 'nothing was heard' : `the peer ended it with code ${remote.errorCode}`
   }
 
   begin (events: LinkEvents): void { this.#events = events }
@@ -86,13 +89,6 @@ export class Link {
     } catch {
       // What cannot be read is dropped; what breaks the protocol has closed the connection.
     }
-    this.wake()
-  }
-
-  /** A packet that has to be answered, so that the way stays open. */
-  keep (): void {
-    if (!this.#isEstablished || this.#isClosed) return
-    this.#quic.sendAckEliciting()
     this.wake()
   }
 
@@ -113,6 +109,7 @@ export class Link {
   send (stream: number, bytes: Uint8Array, writer: StreamWriter): number {
     if (this.#isClosed) throw new Error('the connection is closed')
     const sent = this.#quic.streamSend(stream, bytes, false)
+    if (sent === null) this.#mustBeThere(stream)
     if ((sent ?? 0) < bytes.length) this.#waiting.add(writer)
     this.wake()
     return sent ?? 0
@@ -181,15 +178,24 @@ export class Link {
     if (this.#isClosed) return
     if (!this.#isEstablished && this.#quic.isEstablished()) {
       this.#isEstablished = true
+      // A packet that has to be answered, so that the way stays open.
+      this.#keeping = setInterval(() => {
+        this.#quic.sendAckEliciting()
+        this.wake()
+      }, LIMITS.quic.keepMs)
       this.#events?.established()
     }
-    for (const stream of [...this.#quic.readable()]) this.#read(stream)
+    for (const stream of [...this.#quic.readable()]) {
+      // What one brought may have ended another.
+      if (this.#readers.has(stream) || (!this.#isClosed && this.#quic.streamReadable(stream))) this.#read(stream)
+    }
     this.#finishStreams()
     for (const writer of [...this.#waiting]) {
       if (!this.#hasRoom(writer.number)) continue
       this.#waiting.delete(writer)
       writer.writable()
     }
+    if (this.#isClosed) return
     this.#flush()
     if (this.#quic.isClosed()) this.#end()
     else this.#plan()
@@ -236,12 +242,17 @@ export class Link {
   #finishStreams (): void {
     this.#unfinished = this.#unfinished.filter(stream => {
       try {
-        return !this.#isClosed && this.#quic.streamSend(stream, new Uint8Array(0), true) === null
+        if (this.#isClosed || this.#quic.streamSend(stream, new Uint8Array(0), true) !== null) return false
+        this.#mustBeThere(stream)
+        return true
       } catch {
         return false
       }
     })
   }
+
+  /** Of a stream that is over on both sides nothing is taken, as of one without room: its writer would wait for ever. @throws when it is */
+  #mustBeThere (stream: number): void { this.#quic.streamCapacity(stream) }
 
   #shut (stream: number, direction: typeof READ | typeof WRITE, code: number): void {
     if (this.#isClosed) return
@@ -281,6 +292,7 @@ export class Link {
     if (this.#isClosed) return
     this.#isClosed = true
     clearTimeout(this.#timer)
+    clearInterval(this.#keeping)
     this.#readers.clear()
     this.#waiting.clear()
     this.#onClosed()

@@ -82,7 +82,7 @@ export class Streams {
     if (stream === null) throw new Error('the peer lets no more streams be opened')
     const channel = new Channel(link, stream, 'outbound', codes.givenUp, log)
     const head = this.#options.head()
-    if (head.length > 0) link.write(stream, head, codes.late)
+    if (head.length > 0) channel.send(head)
     return channel
   }
 }
