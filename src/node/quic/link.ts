@@ -197,7 +197,8 @@ export class Link {
     }
     if (this.#isClosed) return
     this.#flush()
-    if (this.#quic.isClosed()) this.#end()
+    // Draining, the peer has closed it: nothing more goes either way, and who waits for that to be over hears of it late.
+    if (this.#quic.isClosed() || this.#quic.isDraining()) this.#end()
     else this.#plan()
   }
 
