@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
@@ -18,8 +18,9 @@ import { join } from '../src/index.ts'
 import type { Network } from '../src/network/network.ts'
 import { transportOf } from '../src/network/places.ts'
 import { createNetwork, startNode } from '../src/node/libp2p.ts'
-import { Configuration } from '../src/node/quic/application.ts'
+import { type Application, Configuration } from '../src/node/quic/application.ts'
 import { createNodeCertificate } from '../src/node/quic/certificate.ts'
+import { connect } from '../src/node/quic/connect.ts'
 import { loadQuiche } from '../src/node/quic/native.ts'
 import { LIMITS } from '../src/packet/limits.ts'
 import { ECHO } from './guests.ts'
@@ -62,6 +63,23 @@ test('quic: a peer is who it says', MS, async () => {
   }
 })
 
+const neighbour = Object.entries(networkInterfaces()).flatMap(([name, places = []]) => places.filter(({ address }) => address.startsWith('fe80')).map(({ address }) => `${address}%${name}`))[0]
+
+// Goal: a peer with an address that only means something in its own network ends nobody, and is let in. Method: a way out to this machine's own link-local address; the handshake is done and
+// the server asks who it is.
+test('quic: a peer with a link-local address is let in', { ...MS, skip: neighbour === undefined ? 'no interface has a link-local IPv6 address' : false }, async () => {
+  const server = await start(['/ip6/::/udp/0/quic-v1'])
+  try {
+    const port = Number(/udp\/(\d+)/.exec(server.addresses()[0]!)![1])
+    const link = await connect(await loadQuiche(), application(), { host: neighbour!, port }, 6, () => ({ established () {}, accept: () => ({ isReady: false, take () {}, end () {}, reset () {} }), closed () {} }), soon())
+    await until(() => server.peers().length === 1)
+    link.close(0)
+    await until(() => server.peers().length === 0)
+  } finally {
+    await server.stop()
+  }
+})
+
 // Goal: who cannot listen is told why. Method: a port that another program has.
 test('quic: a port that is taken', MS, async () => {
   const other = createSocket('udp4')
@@ -82,11 +100,16 @@ test('quic: nobody there', { ...MS, skip: process.platform === 'linux' ? false :
   }
 })
 
+/** Of a node that is nobody else's. */
+function application (): Application {
+  const certificate = createNodeCertificate(randomBytes(32))
+  return { protocol: 'libp2p', certificate: () => certificate, isMutual: true, oneWayStreamsMax: 0, hasDatagrams: false, codes: { end: 0, late: 0, refused: 0, givenUp: 0 } }
+}
+
 /** The first packets of a handshake that then says no more, past the retry. */
 async function fallSilent (port: number): Promise<() => void> {
   const quiche = await loadQuiche()
-  const certificate = createNodeCertificate(randomBytes(32))
-  const { current } = new Configuration(quiche, { protocol: 'libp2p', certificate: () => certificate, isMutual: true, oneWayStreamsMax: 0, hasDatagrams: false, codes: { end: 0, late: 0, givenUp: 0 } })
+  const { current } = new Configuration(quiche, application())
   const socket = createSocket('udp4')
   socket.connect(port, '127.0.0.1')
   await once(socket, 'connect')

@@ -156,7 +156,7 @@ function notListening (listen: readonly string[], cause: unknown): InosError {
   const failures = [...text.matchAll(FAILURE)].map(([, address = '', reason = '']) => ({ address, reason }))
   const where = failures.length === 0 ? listen.join(', ') : failures.map(({ address }) => address).join(', ')
   const wants = PACKAGE.exec(text)?.[1]
-  if (wants !== undefined) return new InosError('ERR_LISTEN', `This node cannot listen on ${where}: it needs the optional package ${wants}, which is not installed here or has no build for this machine.`, { cause, hint: `npm install ${wants}, or listen on /ip4/0.0.0.0/tcp/4002/ws for browsers instead. \`inos doctor\` tells what can be listened on.` })
+  if (wants !== undefined) return new InosError('ERR_LISTEN', `This node cannot listen on ${where}: it needs the optional package ${wants}, which is not installed here or has no build for this machine.`, { cause, hint: `npm install ${wants}, or listen on /ip4/0.0.0.0/tcp/4001 instead, and on /ip4/0.0.0.0/tcp/4002/ws for browsers. \`inos doctor\` tells what can be listened on.` })
   if (text.includes('EADDRINUSE')) {
     return new InosError('ERR_LISTEN', `The port of ${where} is in use by another program.`, {
       cause, hint: 'Stop that program, or choose another port; 0 takes any free one.'

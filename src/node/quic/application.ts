@@ -19,6 +19,8 @@ export interface Application {
     readonly end: number
     /** For one that does not show in time who it is. */
     readonly late: number
+    /** For one that does not show who it is, or whom this node does not take. */
+    readonly refused: number
     /** For a stream that is given up. */
     readonly givenUp: number
   }

@@ -22,8 +22,6 @@ export interface Service {
   told (): string
   /** ms until another address is told. @default never */
   untilNext? (): number
-  /** Which code a connection is refused with. */
-  readonly refused: number
   /** Begins what is spoken over a connection, which is told when that has ended. */
   greet (ground: Ground, connection: LinkConnection, signal: AbortSignal): Promise<Newcomer>
 }
@@ -80,12 +78,12 @@ export class QuicListener extends TypedEventEmitter<ListenerEvents> implements L
   }
 
   #arrived ({ link, from, settle }: Arrival): void {
-    const { name, path, application: { codes }, refused } = this.#service
+    const { name, path, application: { codes } } = this.#service
     const log = this.#components.logger.forComponent(name)
     const ground = { link, log, codes }
     this.#admit(ground, new LinkConnection(ground, addressOf(from, path), 'inbound')).then(settle, (error: unknown) => {
       log('a newcomer was not let in - %e', error)
-      link.close(refused)
+      link.close(codes.refused)
     })
   }
 
@@ -95,17 +93,3 @@ export class QuicListener extends TypedEventEmitter<ListenerEvents> implements L
     await this.#upgrader.upgradeInbound(connection, { ...newcomer, skipEncryption: true, skipProtection: true, signal })
   }
 }
-
-/** @throws the signal's reason when it comes first */
-export async function within<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const giveUp = (): void => { late.reject(signal.reason) }
-  signal.addEventListener('abort', giveUp, { once: true })
-  try {
-    signal.throwIfAborted()
-    return await Promise.race([promise, late.promise])
-  } finally {
-    signal.removeEventListener('abort', giveUp)
-  }
-}
-

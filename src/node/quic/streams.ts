@@ -36,8 +36,8 @@ export interface StreamsOptions {
   readonly name: string
   /** Streams that may wait. */
   readonly earlyMax: number
-  /** What a stream of this side begins with. */
-  head (): Uint8Array
+  /** What a stream of this side begins with. @default nothing */
+  head? (): Uint8Array
 }
 
 export class Streams {
@@ -81,8 +81,8 @@ export class Streams {
     const stream = link.open()
     if (stream === null) throw new Error('the peer lets no more streams be opened')
     const channel = new Channel(link, stream, 'outbound', codes.givenUp, log)
-    const head = this.#options.head()
-    if (head.length > 0) channel.send(head)
+    const head = this.#options.head?.()
+    if (head !== undefined) channel.send(head)
     return channel
   }
 }

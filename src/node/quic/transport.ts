@@ -5,13 +5,15 @@
 import { type Connection, type DialTransportOptions, serviceCapabilities, type Transport, transportSymbol } from '@libp2p/interface'
 import { getNetConfig } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { raceSignal } from 'race-signal'
 import { bareAddress } from '../../network/places.ts'
 import { LIMITS } from '../../packet/limits.ts'
+import type { Certificate } from '../certificate.ts'
 import type { Application } from './application.ts'
 import { createNodeCertificate, readNodeCertificate } from './certificate.ts'
 import { connect } from './connect.ts'
 import type { LinkEvents } from './link.ts'
-import { type Components, QuicListener, type Service, within } from './listener.ts'
+import { type Components, QuicListener, type Service } from './listener.ts'
 import { loadQuiche } from './native.ts'
 import { type Ground, LinkConnection, Streams } from './streams.ts'
 
@@ -19,24 +21,24 @@ const NAME = 'inos/quic'
 const PATH = '/quic-v1'
 const ADDRESS = /^\/(?:ip[46]|dns[46]?)\/[^/]+\/udp\/\d+\/quic-v1$/
 /** libp2p gives the codes no meaning. */
-const CODES = { end: 0, late: 0, givenUp: 0 }
+const CODES = { end: 0, late: 0, refused: 0, givenUp: 0 }
 
 /** @param seed the node's identity @param now in ms since 1970 */
 export function quic (seed: Uint8Array, now: () => number): (components: Components) => Transport {
   return components => {
-    const certificate = createNodeCertificate(seed)
-    const application: Application = { protocol: 'libp2p', certificate: () => certificate, isMutual: true, oneWayStreamsMax: 0, hasDatagrams: false, codes: CODES }
+    let certificate: Certificate | null = null
+    // Made when somebody first listens or dials: most nodes do neither.
+    const application: Application = { protocol: 'libp2p', certificate: () => certificate ??= createNodeCertificate(seed), isMutual: true, oneWayStreamsMax: 0, hasDatagrams: false, codes: CODES }
     const service: Service = {
       name: NAME,
       application,
       path: PATH,
       told: () => PATH,
-      refused: CODES.end,
       greet: async (ground, connection, signal) => {
         const streams = streamsOf(ground)
         const established = Promise.withResolvers<void>()
         ground.link.begin(eventsOf(streams, connection, established.resolve))
-        await within(established.promise, signal)
+        await raceSignal(established.promise, signal)
         return { remotePeer: await readNodeCertificate(ground.link.certificate, now()), muxerFactory: streams.factory }
       }
     }
@@ -76,7 +78,7 @@ async function dial ({ logger }: Components, application: Application, address: 
 }
 
 /** As many may wait as the peer may open. */
-function streamsOf (ground: Ground): Streams { return new Streams(ground, { name: PATH, earlyMax: LIMITS.wire.muxerStreamsMax, head: () => new Uint8Array(0) }) }
+function streamsOf (ground: Ground): Streams { return new Streams(ground, { name: PATH, earlyMax: LIMITS.wire.muxerStreamsMax }) }
 
 function eventsOf (streams: Streams, connection: LinkConnection, established: () => void): LinkEvents {
   return {

@@ -7,9 +7,10 @@
 import { type Transport, serviceCapabilities, transportSymbol } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { base64url } from 'multiformats/bases/base64'
+import { raceSignal } from 'race-signal'
 import { LIMITS } from '../../packet/limits.ts'
 import type { Channel } from '../quic/channel.ts'
-import { type Components, type Newcomer, QuicListener, type Service, within } from '../quic/listener.ts'
+import { type Components, type Newcomer, QuicListener, type Service } from '../quic/listener.ts'
 import { type Ground, type LinkConnection, Streams } from '../quic/streams.ts'
 import { Certificates } from './certificates.ts'
 import { H3 } from './codes.ts'
@@ -19,7 +20,7 @@ const NAME = 'inos/webtransport'
 const PATH = '/quic-v1/webtransport'
 const LISTEN = /^\/ip[46]\/[^/]+\/udp\/\d+\/quic-v1\/webtransport$/
 /** A stream is given up with code 0 of WebTransport among HTTP/3's (draft-ietf-webtrans-http3, section 4.4). */
-const CODES = { end: H3.noError, late: H3.excessiveLoad, givenUp: 0x52e4a40fa8db }
+const CODES = { end: H3.noError, late: H3.excessiveLoad, refused: H3.rejected, givenUp: 0x52e4a40fa8db }
 
 /** @param seed the node's identity @param now in ms since 1970 */
 export function webTransport (seed: Uint8Array, now: () => number): (components: Components) => Transport {
@@ -39,7 +40,6 @@ export function webTransport (seed: Uint8Array, now: () => number): (components:
       path: PATH,
       told: () => PATH + certificates.told().map(hash => `/certhash/${base64url.encode(hash)}`).join(''),
       untilNext: () => certificates.untilNext(),
-      refused: H3.rejected,
       greet: async (ground, connection, signal) => await greet(components, certificates, ground, connection, signal)
     }
     return {
@@ -73,6 +73,6 @@ async function greet (components: Components, certificates: Certificates, ground
     closed: () => { connection.onTransportClosed() }
   })
   const encrypter = noise({ extensions: { webtransportCerthashes: certificates.known() } })(components)
-  const { remotePeer } = await encrypter.secureInbound(await within(first.promise, signal), { signal, skipStreamMuxerNegotiation: true })
+  const { remotePeer } = await encrypter.secureInbound(await raceSignal(first.promise, signal), { signal, skipStreamMuxerNegotiation: true })
   return { remotePeer, muxerFactory: streams.factory }
 }
